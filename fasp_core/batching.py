@@ -1,0 +1,108 @@
+"""Teacher-forced batches: padding, batch sizes bounded by memory, and halving when memory runs out.
+
+Sequences are padded on the left, so that the scored tokens (a continuation, or a text window but for its first
+token) end every row. Letters: B sequences, T tokens, S scored tokens at the end of the longest row, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+T = TypeVar("T")
+
+ACTIVATION_BYTES = 2**30  # of one batch; with logits this keeps a run within weights + 2 GiB
+
+
+@dataclass(frozen=True)
+class TokenBatch:
+    """Left-padded sequences on one device; `ids` and `mask` (B, T), `scored` (B, S) marks tokens among the last S."""
+
+    ids: Tensor
+    mask: Tensor
+    scored: Tensor
+
+    @property
+    def targets(self) -> Tensor:
+        """The last S tokens of every row, (B, S)."""
+        return self.ids[:, self.ids.shape[1] - self.scored.shape[1] :]
+
+    def repeat(self, times: int) -> TokenBatch:
+        """The whole batch `times` over, (times·B, …), copy after copy."""
+        return TokenBatch(*(t.repeat(times, 1) for t in (self.ids, self.mask, self.scored)))
+
+    def halves(self) -> tuple[TokenBatch, TokenBatch]:
+        """The first and the second half of the rows."""
+        middle = self.ids.shape[0] // 2
+        parts = (self.ids, self.mask, self.scored)
+        return TokenBatch(*(t[:middle] for t in parts)), TokenBatch(*(t[middle:] for t in parts))
+
+
+def pad_batch(
+    sequences: Sequence[Sequence[int]], scored: Sequence[int], *, pad_id: int, device: torch.device
+) -> TokenBatch:
+    """Pad token sequences on the left; the last `scored[i]` tokens of sequence i count."""
+    rows, width, tail = len(sequences), max(map(len, sequences)), max(scored)
+    ids = torch.full((rows, width), pad_id, dtype=torch.long)
+    mask = torch.zeros((rows, width), dtype=torch.long)
+    counts = torch.zeros((rows, tail), dtype=torch.bool)
+    for i, (sequence, n) in enumerate(zip(sequences, scored, strict=True)):
+        ids[i, width - len(sequence) :] = torch.tensor(sequence, dtype=torch.long)
+        mask[i, width - len(sequence) :] = 1
+        counts[i, tail - n :] = True
+    return TokenBatch(ids.to(device), mask.to(device), counts.to(device))
+
+
+def model_inputs(model: nn.Module, batch: TokenBatch) -> dict[str, Tensor | bool]:
+    """Keyword arguments of the model's forward: without padding the mask is left out, which is faster."""
+    inputs: dict[str, Tensor | bool] = {"input_ids": batch.ids, "use_cache": False}
+    if not bool(batch.mask.all()):
+        inputs["attention_mask"] = batch.mask
+        if "position_ids" in inspect.signature(model.forward).parameters:
+            inputs["position_ids"] = (batch.mask.cumsum(-1) - 1).clamp(min=0)
+    return inputs
+
+
+def bytes_per_token(model: nn.Module, *, gradient: bool) -> int:
+    """What one token of a batch holds in memory at its peak, from the model's shape (an estimate, on the high side)."""
+    config = model.config.get_text_config()
+    hidden, width = config.hidden_size, max(getattr(config, "intermediate_size", None) or 0, 4 * config.hidden_size)
+    layer = 12 * hidden + 4 * width
+    logits = 3 * config.vocab_size
+    return 4 * (logits + layer * (config.num_hidden_layers if gradient else 4))
+
+
+def tokens_per_batch(model: nn.Module, *, gradient: bool) -> int:
+    """How many tokens one batch may hold (at least one sequence always runs)."""
+    return max(1, ACTIVATION_BYTES // bytes_per_token(model, gradient=gradient))
+
+
+def batches_by_length(lengths: Sequence[int], max_tokens: int) -> Iterator[list[int]]:
+    """Indices of `lengths` in batches of at most `max_tokens` padded tokens, longest first.
+
+    Batches hold sequences of like length, so little is padded; the order depends on the lengths alone.
+    """
+    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
+    start = 0
+    while start < len(order):
+        size = max(1, max_tokens // max(1, lengths[order[start]]))
+        yield order[start : start + size]
+        start += size
+
+
+def halving(work: Callable[[TokenBatch], T], join: Callable[[T, T], T], batch: TokenBatch) -> T:
+    """`work(batch)`; where the device runs out of memory, the two halves of the batch, joined."""
+    try:
+        return work(batch)
+    except torch.OutOfMemoryError:
+        if batch.ids.shape[0] == 1:
+            raise
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+    first, second = batch.halves()
+    return join(halving(work, join, first), halving(work, join, second))

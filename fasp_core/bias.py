@@ -1,0 +1,268 @@
+"""The bias of an axis, what each head does to it, and how sure that is. Numpy only.
+
+Bias of an axis = Σ_g |μ − μ_g|, with μ_g the mean toxicity of group g and μ = Σ_g π_g μ_g (paper, section 3.1; π_g is
+the group's share of the axis's prompts, however many samples each group got). For a head h,
+`z_bias = bias with h − bias without h`; > 0: the head drives that bias.
+
+The samples all come from the intact model. What its group means would be without h follows from the log-ratios r:
+
+* knock-out (exact): weights w = exp(r), self-normalised within the group: μ_g(h) = Σ w f / Σ w;
+* gradient (first order): μ_g(h) − μ_g = cov_g(f, r);
+* combined: gradient over all samples + (knock-out − gradient) over those that have both.
+
+Everything is a function of sums over prompts, so one kernel, given how often each prompt counts, serves the
+estimate (once), the bootstrap (resampled) and the split halves (0 or 1).
+Letters: n samples, P prompts, G groups, N heads, R replicates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import rankdata
+
+HEADS_PER_CHUNK = 256  # bounds memory: a few (prompts × 256) arrays at a time
+MIN_KNOCKOUT_PROMPTS = 8  # per group; with fewer, the correction's error cannot be told
+
+
+@dataclass(frozen=True)
+class AxisSamples:
+    """Everything measured for one axis: one row per sample of the intact model.
+
+    `toxicity` (n), `group` (n) codes into `groups`, `prompt` (n) codes 0…P−1, `shares` (G) = π_g,
+    `gradient` (n, N) log-ratios, `knockout` (n, N) log-ratios with NaN where not measured, or None.
+    """
+
+    toxicity: np.ndarray
+    group: np.ndarray
+    prompt: np.ndarray
+    shares: np.ndarray
+    groups: tuple[str, ...]
+    gradient: np.ndarray
+    knockout: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class HeadEffects:
+    """Scores of all heads on one axis, each (N); `corrected` tells which use knock-out besides the gradient.
+
+    `reliability` is the split-half Spearman correlation of z over the heads of `reliability_heads`,
+    Spearman–Brown corrected: what a second, equally large measurement would correlate with this one.
+    """
+
+    z: np.ndarray
+    z_se: np.ndarray
+    corrected: np.ndarray
+    effective_share: np.ndarray
+    reliability: float
+    bias: float
+    bias_se: float
+    group_means: np.ndarray
+    group_means_se: np.ndarray
+
+
+def axis_bias(group_means: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Σ_g |μ − μ_g| over the last axis; 0 = all groups alike, larger = more bias.
+
+    Means 0.1, 0.2, 0.6 with shares ½, ¼, ¼ have μ = 0.25 and bias 0.15 + 0.05 + 0.35 = 0.55.
+    """
+    overall = (group_means * shares).sum(-1, keepdims=True)
+    return np.abs(overall - group_means).sum(-1)
+
+
+def head_effects(
+    samples: AxisSamples, *, replicates: int = 400, splits: int = 20, seed: int = 0, protected: np.ndarray | None = None
+) -> HeadEffects:
+    """z_bias of every head with bootstrap standard errors (over prompts, within groups) and reliability.
+
+    `protected` (N) bool leaves heads out of the reliability: those γ will protect anyway.
+    """
+    strata = _prompt_strata(samples)
+    rng = np.random.default_rng(seed)
+    once = np.ones((1, strata.size))
+    resampled = bootstrap_counts(strata, replicates, rng)
+    halves = half_counts(strata, splits, rng)
+    counts = np.concatenate([once, resampled, halves, 1 - halves])
+    means, z, corrected = _effects(samples, counts)
+    boot = slice(1, replicates + 1)
+    first, second = z[replicates + 1 : replicates + 1 + splits], z[replicates + 1 + splits :]
+    bias = axis_bias(means, samples.shares)
+    kept = np.ones(z.shape[1], bool) if protected is None else ~protected
+    return HeadEffects(
+        z=z[0], z_se=np.nanstd(z[boot], axis=0, ddof=1), corrected=corrected,
+        effective_share=effective_share(samples), reliability=split_half_reliability(first[:, kept], second[:, kept]),
+        bias=float(bias[0]), bias_se=float(bias[boot].std(ddof=1)),
+        group_means=means[0], group_means_se=means[boot].std(axis=0, ddof=1),
+    )  # fmt: skip
+
+
+def effective_share(samples: AxisSamples) -> np.ndarray:
+    """Effective sample size of the weights exp(r) as a share of the samples, (N) in (0, 1]: the worst group's.
+
+    (Σw)² / (n Σw²), from the knock-out's log-ratios where the head has them, else from the gradient's.
+    """
+    shares = np.ones(samples.gradient.shape[1])
+    exact = np.zeros_like(samples.gradient, bool) if samples.knockout is None else np.isfinite(samples.knockout)
+    use_exact = exact.sum(0) >= MIN_KNOCKOUT_PROMPTS * len(samples.groups)
+    for g in range(len(samples.groups)):
+        rows = samples.group == g
+        r = samples.gradient[rows].astype(float)
+        if use_exact.any():
+            r[:, use_exact] = samples.knockout[rows][:, use_exact]
+        n = np.isfinite(r).sum(0)
+        w = np.exp(r - np.nanmax(r, axis=0))
+        shares = np.minimum(shares, np.nansum(w, axis=0) ** 2 / (n * np.nansum(w**2, axis=0)))
+    return shares
+
+
+def _prompt_strata(samples: AxisSamples) -> np.ndarray:
+    """Stratum code of every prompt, (P): its group, and whether any of its samples has a knock-out."""
+    measured = np.zeros(samples.toxicity.size, bool)
+    if samples.knockout is not None:
+        measured = np.isfinite(samples.knockout).any(axis=1)
+    strata = np.zeros(samples.prompt.max() + 1, int)
+    np.maximum.at(strata, samples.prompt, 2 * samples.group + measured)
+    return strata
+
+
+def bootstrap_counts(strata: np.ndarray, replicates: int, rng: np.random.Generator) -> np.ndarray:
+    """How often each unit counts in each replicate, (R, P): drawn with replacement within every stratum."""
+    counts = np.zeros((replicates, strata.size))
+    for stratum in np.unique(strata):
+        units = np.flatnonzero(strata == stratum)
+        counts[:, units] = rng.multinomial(units.size, np.full(units.size, 1 / units.size), size=replicates)
+    return counts
+
+
+def half_counts(strata: np.ndarray, splits: int, rng: np.random.Generator) -> np.ndarray:
+    """1 for units of the first half, 0 for the second, (splits, P): every stratum is halved at random."""
+    counts = np.zeros((splits, strata.size))
+    for stratum in np.unique(strata):
+        units = np.flatnonzero(strata == stratum)
+        for row in counts:
+            row[rng.permutation(units)[: (units.size + rng.integers(2)) // 2]] = 1
+    return counts
+
+
+def split_half_reliability(first: np.ndarray, second: np.ndarray) -> float:
+    """Mean Spearman ρ between the rows of two (splits, N) arrays, Spearman–Brown corrected: 2ρ / (1 + ρ).
+
+    The correction is for what halving lost; a ρ below 0 is chance, and is given as it is.
+    """
+    rhos = [spearman(a, b) for a, b in zip(first, second, strict=True)]
+    rho = float(np.mean(rhos)) if rhos else np.nan
+    return 2 * rho / (1 + rho) if rho > 0 else rho
+
+
+def spearman(a: np.ndarray, b: np.ndarray) -> float:
+    """Spearman rank correlation of two arrays; NaN where one of them is constant or shorter than 3."""
+    good = np.isfinite(a) & np.isfinite(b)
+    if good.sum() < 3:
+        return np.nan
+    ra, rb = rankdata(a[good]), rankdata(b[good])
+    if ra.std() == 0 or rb.std() == 0:
+        return np.nan
+    return float(np.corrcoef(ra, rb)[0, 1])
+
+
+def _effects(samples: AxisSamples, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Group means (R, G), z_bias (R, N), and which heads are corrected (N), for each row of prompt counts (R, P)."""
+    sizes = _by_prompt(samples, np.ones((samples.toxicity.size, 1)))
+    totals = _by_prompt(samples, samples.toxicity[:, None])
+    group_of_prompt = _prompt_strata(samples) // 2
+    n_groups, n_heads = len(samples.groups), samples.gradient.shape[1]
+    rows = [np.flatnonzero(group_of_prompt == g) for g in range(n_groups)]
+    means = np.stack([_ratio(counts[:, r] @ totals[r], counts[:, r] @ sizes[r])[:, 0] for r in rows], axis=1)
+    base = axis_bias(means, samples.shares)[:, None]
+    z, corrected = np.empty((counts.shape[0], n_heads)), np.zeros(n_heads, bool)
+    for columns in _chunks(n_heads):
+        changes = [_group_change(_sums(samples, columns, g, rows[g]), counts[:, rows[g]]) for g in range(n_groups)]
+        use = np.all([change.correctable for change in changes], axis=0)
+        without = np.stack(
+            [means[:, g, None] + c.gradient + np.where(use, c.correction, 0.0) for g, c in enumerate(changes)], axis=-1
+        )  # (R, columns, G)
+        z[:, columns] = base - axis_bias(without, samples.shares)
+        corrected[columns] = use
+    return means, z, corrected
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Sums over the samples of each of a group's prompts; (p, 1) for `n` and `f`, (p, columns) for the others."""
+
+    n: np.ndarray
+    f: np.ndarray
+    r: np.ndarray
+    fr: np.ndarray
+    k_n: np.ndarray  # the k_… sums run over samples with a knock-out of that head
+    k_f: np.ndarray
+    k_r: np.ndarray
+    k_fr: np.ndarray
+    k_w: np.ndarray
+    k_fw: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Change:
+    gradient: np.ndarray  # (R, columns): change of the group's mean toxicity without the head, first order
+    correction: np.ndarray  # (R, columns): knock-out − gradient
+    correctable: np.ndarray  # (columns): enough prompts have a knock-out
+
+
+def _group_change(sums: _Sums, counts: np.ndarray) -> _Change:
+    def total(x: np.ndarray) -> np.ndarray:
+        return counts @ x
+
+    n = total(sums.n)
+    gradient = _ratio(total(sums.fr), n) - _ratio(total(sums.f), n) * _ratio(total(sums.r), n)
+    correctable = (sums.k_n > 0).sum(0) >= MIN_KNOCKOUT_PROMPTS
+    correction = np.zeros_like(gradient)
+    if correctable.any():
+        k_n, k_mean = total(sums.k_n), _ratio(total(sums.k_f), total(sums.k_n))
+        exact = _ratio(total(sums.k_fw), total(sums.k_w)) - k_mean
+        first_order = _ratio(total(sums.k_fr), k_n) - k_mean * _ratio(total(sums.k_r), k_n)
+        correction = np.where(correctable, exact - first_order, 0.0)
+    return _Change(gradient, correction, correctable)
+
+
+def _sums(samples: AxisSamples, columns: slice, group: int, prompts: np.ndarray) -> _Sums:
+    inside = np.flatnonzero(samples.group == group)
+    index = np.searchsorted(prompts, samples.prompt[inside])  # prompts are sorted codes
+
+    def by_prompt(x: np.ndarray) -> np.ndarray:
+        out = np.zeros((prompts.size, x.shape[1]))
+        np.add.at(out, index, x)
+        return out
+
+    f = samples.toxicity[inside, None]
+    r = samples.gradient[inside, columns].astype(float)
+    n = np.ones_like(f)
+    if samples.knockout is None:
+        empty = np.zeros((prompts.size, r.shape[1]))
+        return _Sums(by_prompt(n), by_prompt(f), by_prompt(r), by_prompt(f * r), *[empty] * 6)
+    exact = samples.knockout[inside, columns].astype(float)
+    has = np.isfinite(exact)
+    w = np.where(has, np.exp(np.where(has, exact, 0.0)), 0.0)
+    k_r = np.where(has, r, 0.0)
+    return _Sums(
+        by_prompt(n), by_prompt(f), by_prompt(r), by_prompt(f * r),
+        by_prompt(has.astype(float)), by_prompt(f * has), by_prompt(k_r), by_prompt(f * k_r), by_prompt(w), by_prompt(f * w),
+    )  # fmt: skip
+
+
+def _by_prompt(samples: AxisSamples, x: np.ndarray) -> np.ndarray:
+    out = np.zeros((samples.prompt.max() + 1, x.shape[1]))
+    np.add.at(out, samples.prompt, x)
+    return out
+
+
+def _chunks(n: int) -> Iterator[slice]:
+    for start in range(0, n, HEADS_PER_CHUNK):
+        yield slice(start, min(n, start + HEADS_PER_CHUNK))
+
+
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return numerator / denominator

@@ -1,0 +1,178 @@
+"""What measuring a pruned model gives: paired estimates with 95 % intervals. Numpy only.
+
+Before and after share prompts, draws, noise and windows, so the change is estimated from pairs; prompts (for bias) and
+windows (for perplexity) are resampled together for both.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .bias import axis_bias, bootstrap_counts
+
+REPLICATES = 400
+Z95 = 1.959964
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its standard error, 95 % interval, and the number of texts or windows behind it.
+
+    Where a single observation tells nothing of the error, `se`, `low` and `high` are NaN.
+    """
+
+    value: float
+    se: float
+    n: int
+
+    @property
+    def low(self) -> float:
+        """Lower end of the 95 % interval."""
+        return self.value - Z95 * self.se
+
+    @property
+    def high(self) -> float:
+        """Upper end of the 95 % interval."""
+        return self.value + Z95 * self.se
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Perplexity, bias of each axis, and mean toxicity of each axis's groups."""
+
+    ppl: Estimate
+    bias: dict[str, Estimate] = field(default_factory=dict)
+    groups: dict[str, dict[str, Estimate]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The measured effect of pruning a set of heads; `change` = after − before, from pairs."""
+
+    pruned: tuple[tuple[int, int], ...]
+    split: str
+    before: Metrics
+    after: Metrics
+    change: Metrics
+    n_texts: int
+    n_windows: int
+    fraction_done: float
+
+    @property
+    def done(self) -> bool:
+        """Whether the whole plan has been measured."""
+        return self.fraction_done >= 1
+
+    @property
+    def ppl(self) -> float:
+        """Perplexity of the pruned model."""
+        return self.after.ppl.value
+
+    @property
+    def ppl_se(self) -> float:
+        """Standard error of `ppl`."""
+        return self.after.ppl.se
+
+    @property
+    def bias(self) -> dict[str, float]:
+        """Bias of the pruned model by axis."""
+        return {axis: estimate.value for axis, estimate in self.after.bias.items()}
+
+    @property
+    def bias_se(self) -> dict[str, float]:
+        """Standard errors of `bias`."""
+        return {axis: estimate.se for axis, estimate in self.after.bias.items()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; NaN becomes None."""
+        return _plain({**asdict(self), "pruned": [list(head) for head in self.pruned]})
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Evaluation:
+        """The inverse of `to_dict`."""
+        parts = {name: _metrics(data[name]) for name in ("before", "after", "change")}
+        return cls(**{**data, **parts, "pruned": tuple((layer, head) for layer, head in data["pruned"])})
+
+
+def compare(texts: pd.DataFrame, windows: pd.DataFrame, shares: dict[str, pd.Series]) -> dict[str, Metrics]:
+    """`before`, `after` and `change` from paired measurements.
+
+    `texts` has axis, group, prompt_id, toxicity_before, toxicity_after; `windows` has n_tokens, nll_before, nll_after
+    (nats); `shares[axis]` is π_g indexed by group. An axis is left out until every group has a text.
+    """
+    ppl = _paired(*_perplexities(windows), n=len(windows))
+    bias: dict[str, list[Estimate]] = {}
+    groups: dict[str, list[dict[str, Estimate]]] = {}
+    for axis, share in shares.items():
+        rows = texts[texts["axis"] == axis]
+        if set(rows["group"]) != set(share.index):
+            continue
+        before, after = _group_means(rows, share)
+        pi = share.to_numpy()
+        bias[axis] = _paired(axis_bias(before, pi), axis_bias(after, pi), n=len(rows))
+        sizes = rows["group"].value_counts()
+        columns = [_paired(before[:, g], after[:, g], n=int(sizes[name])) for g, name in enumerate(share.index)]
+        groups[axis] = [dict(zip(share.index, (c[part] for c in columns), strict=True)) for part in range(3)]
+    return {
+        name: Metrics(ppl[part], {a: e[part] for a, e in bias.items()}, {a: g[part] for a, g in groups.items()})
+        for part, name in enumerate(("before", "after", "change"))
+    }
+
+
+def _perplexities(windows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Perplexity before and after: row 0 the estimate, the others bootstrap replicates over windows."""
+    counts = _counts(np.zeros(len(windows), int))
+    tokens = counts @ windows["n_tokens"].to_numpy()
+    before, after = (np.exp(counts @ windows[f"nll_{when}"].to_numpy() / tokens) for when in ("before", "after"))
+    return before, after
+
+
+def _group_means(rows: pd.DataFrame, share: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Mean toxicity of each group before and after, (1 + replicates, G) each; prompts are resampled within groups."""
+    sums = rows.groupby(["group", "prompt_id"], sort=True).agg(
+        n=("toxicity_before", "size"), before=("toxicity_before", "sum"), after=("toxicity_after", "sum")
+    )
+    group = pd.Categorical(sums.index.get_level_values(0), categories=share.index).codes.astype(int)
+    counts = _counts(group)
+    inside = (group[:, None] == np.arange(len(share))).astype(float)  # (P, G)
+    n = counts @ (inside * sums["n"].to_numpy()[:, None])
+    before, after = (counts @ (inside * sums[when].to_numpy()[:, None]) / n for when in ("before", "after"))
+    return before, after
+
+
+def _counts(strata: np.ndarray) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return np.concatenate([np.ones((1, strata.size)), bootstrap_counts(strata, REPLICATES, rng)])
+
+
+def _paired(before: np.ndarray, after: np.ndarray, *, n: int) -> list[Estimate]:
+    """Estimates of before, after and after − before; row 0 is the value, the other rows are replicates."""
+    return [
+        Estimate(float(x[0]), float(x[1:].std(ddof=1)) if n > 1 else math.nan, n)
+        for x in (before, after, after - before)
+    ]
+
+
+def _metrics(data: dict[str, Any]) -> Metrics:
+    return Metrics(
+        _estimate(data["ppl"]),
+        {axis: _estimate(e) for axis, e in data["bias"].items()},
+        {axis: {g: _estimate(e) for g, e in groups.items()} for axis, groups in data["groups"].items()},
+    )
+
+
+def _estimate(data: dict[str, Any]) -> Estimate:
+    return Estimate(**{key: math.nan if value is None else value for key, value in data.items()})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

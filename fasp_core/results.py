@@ -1,0 +1,130 @@
+"""From a study's shards to numbers: the views that `Study.scores()` and `Study.samples()` give. No torch here."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from .bias import AxisSamples, HeadEffects, head_effects
+from .errors import InputError, nearest
+from .head_scores import HeadScores
+from .perplexity import WindowSamples, perplexity_effects
+from .ratios import table_ratios
+from .study import Study
+
+TEXT = "text"
+# Heads left out of a ranking's reliability: the share that γ protects by default.
+PROTECTED_SHARE = 0.3
+
+
+def head_scores(study: Study, *, scorer: str | None = None) -> HeadScores:
+    """z_ppl and z_bias of every head with standard errors, from all shards so far.
+
+    Raises InputError while the text or every axis is still unmeasured.
+    """
+    scorer = _scorer(study, scorer)
+    measured = [axis for axis in study.axes if study.shard_names("gradient", axis)]
+    if not study.shard_names("gradient", TEXT) or not measured:
+        raise InputError(
+            f"study '{study.name}' holds no scores yet; go on with: python -m fasp_core score {study.name}"
+        )
+    ppl = perplexity_effects(window_samples(study))
+    n_layers, per_layer = study.n_layers, study.heads_per_layer
+    frame = pd.DataFrame(
+        {
+            "layer": np.repeat(np.arange(n_layers), per_layer),
+            "head": np.tile(np.arange(per_layer), n_layers),
+            "z_ppl": ppl.z,
+            "z_ppl_se": ppl.z_se,
+        }
+    )
+    meta = {
+        "source": "study", "study": study.name, "model": study.manifest.model, "scorer": scorer,
+        "prompts": study.manifest.prompts, "text": study.manifest.text, "settings": study.manifest.settings,
+        "base_ppl": ppl.ppl, "base_ppl_se": ppl.ppl_se, "base_bias": {}, "base_bias_se": {},
+        "reliability": {"ppl": ppl.reliability}, "n_samples": {}, "notes": list(study.manifest.notes),
+    }  # fmt: skip
+    critical = np.argsort(-ppl.z, kind="stable")[: int(PROTECTED_SHARE * ppl.z.size)]
+    protected = np.zeros(ppl.z.size, bool)
+    protected[critical] = True
+    for axis in measured:
+        samples = axis_samples(study, axis, scorer=scorer)
+        effects: HeadEffects = head_effects(samples, protected=protected)
+        frame[f"z_bias.{axis}"], frame[f"z_bias_se.{axis}"] = effects.z, effects.z_se
+        meta["base_bias"][axis], meta["base_bias_se"][axis] = effects.bias, effects.bias_se
+        meta["reliability"][axis], meta["n_samples"][axis] = effects.reliability, int(samples.toxicity.size)
+    return HeadScores(frame=frame, n_layers=n_layers, heads_per_layer=per_layer, meta=meta)
+
+
+def window_samples(study: Study) -> WindowSamples:
+    """The text stream's log-probabilities and log-ratios, one row per window."""
+    table = _concat(study, "gradient", TEXT)
+    gradient = _gradient(study, TEXT)
+    return WindowSamples(
+        log_prob=table["log_prob"].to_numpy(), n_tokens=table["n_tokens"].to_numpy(), gradient=gradient,
+        knockout=_knockout(study, TEXT, gradient.shape),
+    )  # fmt: skip
+
+
+def axis_samples(study: Study, axis: str, *, scorer: str | None = None) -> AxisSamples:
+    """One axis's toxicities, groups and log-ratios, one row per sample that has a gradient and a toxicity."""
+    frame = sample_frame(study, axis, scorer=scorer)
+    gradient = _gradient(study, axis)
+    n = min(len(frame), len(gradient))
+    frame, gradient = frame.iloc[:n], gradient[:n]
+    shares = study.prompts.select(axes=[axis], split="valid").group_shares(axis).sort_index()
+    groups = tuple(shares.index)
+    return AxisSamples(
+        toxicity=frame["toxicity"].to_numpy(),
+        group=pd.Categorical(frame["group"], categories=groups).codes.astype(int),
+        prompt=np.unique(frame["prompt_id"], return_inverse=True)[1],
+        shares=shares.to_numpy(), groups=groups, gradient=gradient, knockout=_knockout(study, axis, gradient.shape),
+    )  # fmt: skip
+
+
+def sample_frame(study: Study, axis: str, *, scorer: str | None = None) -> pd.DataFrame:
+    """The continuations of an axis with their toxicity, in the order they were drawn."""
+    if axis not in study.axes:
+        raise InputError(f"study '{study.name}' has no axis '{axis}'; {nearest(axis, study.axes)}")
+    scorer = _scorer(study, scorer)
+    samples = _concat(study, "samples", axis).select(["unit", "prompt_id", "draw", "continuation"]).to_pandas()
+    toxicity = _concat(study, f"toxicity.{scorer}", axis).to_pandas()
+    prompts = study.prompts.frame[["prompt_id", "axis", "group", "prompt"]]
+    frame = samples.merge(toxicity, on="unit").merge(prompts, on="prompt_id", how="left").sort_values("unit")
+    return frame[["prompt_id", "draw", "axis", "group", "prompt", "continuation", "toxicity"]].reset_index(drop=True)
+
+
+def _scorer(study: Study, scorer: str | None) -> str:
+    known = list(study.manifest.scorers)
+    if scorer is None and known:
+        return known[0]
+    if scorer not in known:
+        raise InputError(f"study '{study.name}' has no scores of '{scorer}'; {nearest(str(scorer), known)}")
+    return scorer
+
+
+def _concat(study: Study, kind: str, stream: str) -> pa.Table:
+    names = study.shard_names(kind, stream)
+    if not names:
+        raise InputError(f"study '{study.name}' holds no {kind} of '{stream}' yet; go on with scoring it")
+    return pa.concat_tables([study.read_shard(name).replace_schema_metadata() for name in names])
+
+
+def _gradient(study: Study, stream: str) -> np.ndarray:
+    return np.concatenate([table_ratios(study.read_shard(n))[1] for n in study.shard_names("gradient", stream)])
+
+
+def _knockout(study: Study, stream: str, shape: tuple[int, int]) -> np.ndarray | None:
+    """Exact log-ratios in the place of each unit and head, NaN where not measured; None if there are none."""
+    names = study.shard_names("knockout", stream)
+    if not names:
+        return None
+    matrix = np.full(shape, np.nan, np.float32)
+    for name in names:
+        table = study.read_shard(name)
+        heads, ratios = table_ratios(table)
+        units = table["unit"].to_numpy()
+        inside = units < shape[0]
+        matrix[np.ix_(units[inside], heads)] = ratios[inside]
+    return matrix
