@@ -1,0 +1,66 @@
+"""The packaged prompts and articles, and what both rooms built on them share: checked, fingerprinted frames.
+
+`prompts.json` and `articles.txt` lie beside this file; how they were made is told in `docs/prompts.md`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from numbers import Integral
+from pathlib import Path
+
+import pandas as pd
+
+from ..errors import InputError, nearest
+
+PACKAGED_PROMPTS = Path(__file__).with_name("prompts.json")
+PACKAGED_ARTICLES = Path(__file__).with_name("articles.txt")
+
+SPLITS = ("valid", "test")
+
+
+def checked_frame(frame: pd.DataFrame, columns: Mapping[str, type], *, what: str) -> pd.DataFrame:
+    """A copy with exactly these columns, in this order, numbered from 0; `columns` maps each name to int or str.
+
+    Raises InputError naming the column, or the row (counted from 0): a missing or unknown column, no rows, a value
+    of another type (NaN included), blank text, a split that is neither "valid" nor "test".
+    """
+    needs = f"it needs exactly the columns {', '.join(columns)}"
+    if missing := [c for c in columns if c not in frame.columns]:
+        raise InputError(f"{what} lacks the column '{missing[0]}'; {needs}")
+    if unknown := [c for c in frame.columns if c not in columns]:
+        raise InputError(f"{what} has the unknown column '{unknown[0]}'; {needs}")
+    if len(frame) == 0:
+        raise InputError(f"{what} is empty; give it at least one row")
+    for column, kind in columns.items():
+        for row, value in enumerate(frame[column]):
+            if problem := _problem(value, kind):
+                raise InputError(f"{what}, row {row}: '{column}' is {problem}")
+    for row, split in enumerate(frame["split"]):
+        check_split(split, where=f"{what}, row {row}: ")
+    dtypes = {column: "int64" if kind is int else "str" for column, kind in columns.items()}
+    return frame[list(columns)].astype(dtypes).reset_index(drop=True)
+
+
+def frame_fingerprint(frame: pd.DataFrame) -> str:
+    """16 hex digits of a SHA-256 over column names and rows, in their order: equal content, equal fingerprint."""
+    content = json.dumps([list(frame.columns), *frame.itertuples(index=False, name=None)])
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def check_split(split: str, *, where: str = "") -> None:
+    """Raises InputError, opening with `where`, for a split that is neither "valid" nor "test"."""
+    if split not in SPLITS:
+        raise InputError(f"{where}unknown split '{split}'; {nearest(split, SPLITS)}")
+
+
+def _problem(value: object, kind: type) -> str:
+    """What is wrong with one cell, "" when nothing is."""
+    if kind is int:
+        whole = isinstance(value, Integral) and not isinstance(value, bool)
+        return "" if whole else f"{value!r}, not a whole number"
+    if not isinstance(value, str):
+        return f"{value!r}, not text"
+    return "" if value.strip() else "blank"
