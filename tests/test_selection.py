@@ -1,0 +1,304 @@
+"""Selection against the published rule, written out plainly, and against what must hold for any scores."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fasp_core.errors import InputError
+from fasp_core.head_scores import HeadScores
+from fasp_core.selection import METHODS, RULES, head_count, select_heads
+from tests.published_files import published_json, published_scores, published_values
+
+AXIS = "gender_and_sex"
+
+
+def make_scores(ppl, bias, heads_per_layer: int = 1, **extra) -> HeadScores:
+    n = len(ppl)
+    frame = {
+        "layer": np.arange(n) // heads_per_layer, "head": np.arange(n) % heads_per_layer,
+        "z_ppl": np.asarray(ppl, float), "z_ppl_se": np.full(n, np.nan),
+        f"z_bias.{AXIS}": np.asarray(bias, float), f"z_bias_se.{AXIS}": np.full(n, np.nan), **extra,
+    }  # fmt: skip
+    return HeadScores(pd.DataFrame(frame), n_layers=n // heads_per_layer, heads_per_layer=heads_per_layer)
+
+
+def flat(heads, heads_per_layer: int = 1) -> list[int]:
+    return [layer * heads_per_layer + head for layer, head in heads]
+
+
+def test_fasp_worked_by_hand():
+    # z_ppl protects heads 3 and 0 (γ = 0.4 of 5); of 1, 2, 4 the highest z_bias is head 4's, then head 1's.
+    scores = make_scores(ppl=[5, 1, 2, 9, 0], bias=[0.9, 0.2, 0.1, 0.8, 0.3])
+    selection = select_heads(scores, axis=AXIS, gamma=0.4, alpha=0.4)
+    assert selection.protected == ((0, 0), (3, 0))
+    assert selection.pruned == ((1, 0), (4, 0))
+    assert selection.kept == ((2, 0),)
+    assert selection.roles().tolist() == ["protected", "pruned", "kept", "protected", "pruned"]
+
+
+def test_heads_are_layer_and_head():
+    scores = make_scores(ppl=[0, 0, 0, 7, 0, 0], bias=[0, 0, 0, 9, 5, 0], heads_per_layer=3)
+    selection = select_heads(scores, axis=AXIS, gamma=0.2, alpha=0.2)
+    assert selection.protected == ((1, 0),)
+    assert selection.pruned == ((1, 1),)
+
+
+@pytest.mark.parametrize(
+    ("method", "pruned"),
+    [("bias_only", [0, 3]), ("ppl_only", [1, 4]), ("magnitude_l2", [2, 3]), ("mask_gradient_l2", [0, 1])],
+)
+def test_baselines_worked_by_hand(method, pruned):
+    scores = make_scores(
+        ppl=[5, 1, 2, 9, 0],
+        bias=[0.9, 0.2, 0.1, 0.8, 0.3],
+        magnitude_l2=[5.0, 4, 1, 2, 3],
+        mask_gradient_l2=[1.0, 1, 1, 1, 1],
+    )
+    selection = select_heads(scores, method, axis=AXIS, gamma=0.9, alpha=0.4)
+    assert flat(selection.pruned) == pruned
+    assert selection.protected == ()
+    assert selection.gamma == 0
+
+
+def test_random_is_seeded_and_changes_with_the_seed():
+    scores = make_scores(ppl=range(100), bias=range(100))
+    chosen = [select_heads(scores, "random", alpha=0.2, seed=seed).pruned for seed in (1, 1, 2)]
+    assert chosen[0] == chosen[1] != chosen[2]
+    assert len(set(chosen[0])) == 20
+
+
+@pytest.mark.parametrize(
+    ("share", "n", "count"),
+    [
+        (0.29, 100, 29),
+        (0.57, 100, 57),
+        (0.3, 10, 3),
+        (0.1, 144, 14),
+        (0.0, 9, 0),
+        (1.0, 9, 9),
+        (1, 9, 9),
+        (np.float32(0.29), 100, 29),
+    ],
+)
+def test_head_count_is_that_of_the_decimal_number(share, n, count):
+    assert head_count(share, n) == count
+
+
+@given(cents=st.integers(0, 100), n=st.integers(1, 2000))
+def test_head_count_of_two_decimals_is_integer_division(cents, n):
+    assert head_count(cents / 100, n) == cents * n // 100
+
+
+def test_gamma_and_alpha_may_fill_up_exactly():
+    # 1 − 0.9 is 0.09999999999999998 in floats; as decimals 0.9 + 0.1 is 1.
+    scores = make_scores(ppl=range(10), bias=range(10))
+    selection = select_heads(scores, axis=AXIS, gamma=0.9, alpha=0.1)
+    assert flat(selection.pruned) == [0]
+    assert selection.kept == ()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"gamma": -0.1}, "gamma must be a number from 0 to 1"),
+        ({"gamma": 1.01}, "gamma must be a number from 0 to 1"),
+        ({"alpha": float("nan")}, "alpha must be a number from 0 to 1"),
+        ({"alpha": "0.1"}, "alpha must be a number from 0 to 1"),
+        ({"alpha": True}, "alpha must be a number from 0 to 1"),
+        ({"gamma": 0.8, "alpha": 0.3}, "alpha 0.3 is more than 1 − gamma = 0.2"),
+        ({"axis": "gender_and_sx"}, "did you mean 'gender_and_sex'"),
+        ({"axis": None}, "needs an axis"),
+        ({"method": "fsap"}, "did you mean 'fasp'"),
+        ({"method": "magnitude_l2"}, "no column 'magnitude_l2'"),
+        ({"method": "random", "seed": -1}, "seed must be"),
+    ],
+)
+def test_bad_input_is_one_clear_line(options, words):
+    scores = make_scores(ppl=range(4), bias=range(4))
+    with pytest.raises(InputError, match=words) as caught:
+        select_heads(scores, **{"axis": AXIS, **options})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("column", "method"), [("z_ppl", "fasp"), ("bias", "fasp"), ("bias", "bias_only"), ("z_ppl", "ppl_only")]
+)
+def test_a_needed_nan_is_refused_and_the_head_named(column, method):
+    ppl, bias = [1.0, 2, 3, 4], [1.0, 2, 3, 4]
+    (ppl if column == "z_ppl" else bias)[2] = np.nan
+    scores = make_scores(ppl, bias, heads_per_layer=2)
+    with pytest.raises(InputError, match=r"head \(1, 0\) has no z_"):
+        select_heads(scores, method, axis=AXIS)
+
+
+def test_a_nan_that_is_not_needed_does_not_matter():
+    scores = make_scores([1.0, 2, 3, np.nan], [1.0, 2, 3, 4])
+    assert flat(select_heads(scores, "bias_only", axis=AXIS, alpha=0.25).pruned) == [3]
+
+
+few_values = st.integers(-2, 2).map(float)  # few different values: many ties
+shares = st.tuples(st.integers(0, 100), st.integers(0, 100)).filter(lambda s: sum(s) <= 100)
+
+
+@st.composite
+def tables(draw, values=few_values):
+    per_layer, layers = draw(st.integers(1, 6)), draw(st.integers(1, 6))
+    column = st.lists(values, min_size=per_layer * layers, max_size=per_layer * layers)
+    return make_scores(draw(column), draw(column), per_layer, magnitude_l2=draw(column), mask_gradient_l2=draw(column))
+
+
+def ranked(values, ids) -> list[int]:
+    """Ids by falling value, ties by id: a sort written out, independent of numpy's."""
+    return sorted(ids, key=lambda i: (-values[i], i))
+
+
+@given(scores=tables(), share=shares)
+def test_fasp_equals_the_rule_written_out(scores, share):
+    gamma, alpha = share[0] / 100, share[1] / 100
+    n = scores.n_heads
+    protected = ranked(scores.z_ppl, range(n))[: share[0] * n // 100]
+    rest = [i for i in range(n) if i not in protected]
+    pruned = ranked(scores.z_bias(AXIS), rest)[: share[1] * n // 100]
+    selection = select_heads(scores, axis=AXIS, gamma=gamma, alpha=alpha)
+    assert flat(selection.protected, scores.heads_per_layer) == sorted(protected)
+    assert flat(selection.pruned, scores.heads_per_layer) == sorted(pruned)
+
+
+@given(scores=tables(), share=shares, method=st.sampled_from(METHODS))
+def test_exact_counts_and_a_partition(scores, share, method):
+    selection = select_heads(scores, method, axis=AXIS, gamma=share[0] / 100, alpha=share[1] / 100)
+    assert len(selection.pruned) == share[1] * scores.n_heads // 100
+    parts = [*selection.pruned, *selection.protected, *selection.kept]
+    assert sorted(parts) == [
+        (layer, head) for layer in range(scores.n_layers) for head in range(scores.heads_per_layer)
+    ]
+
+
+@given(scores=tables(st.floats(-1, 1)), share=shares, data=st.data())
+def test_relabelling_heads_relabels_the_selection(scores, share, data):
+    """Without ties, the choice depends on a head's scores, not on its place."""
+    n = scores.n_heads
+    order = data.draw(st.permutations(range(n)))
+    ppl, bias = (
+        np.argsort(np.argsort(scores.z_ppl, kind="stable")),
+        np.argsort(np.argsort(scores.z_bias(AXIS), kind="stable")),
+    )
+    gamma, alpha = share[0] / 100, share[1] / 100
+    plain = select_heads(make_scores(ppl, bias), axis=AXIS, gamma=gamma, alpha=alpha)
+    moved = select_heads(make_scores(ppl[order], bias[order]), axis=AXIS, gamma=gamma, alpha=alpha)
+    assert sorted(order[i] for i in flat(moved.pruned)) == flat(plain.pruned)
+    assert sorted(order[i] for i in flat(moved.protected)) == flat(plain.protected)
+
+
+@given(scores=tables(), share=shares, data=st.data())
+def test_a_pruned_head_that_drives_more_bias_stays_pruned(scores, share, data):
+    gamma, alpha = share[0] / 100, share[1] / 100
+    before = flat(select_heads(scores, axis=AXIS, gamma=gamma, alpha=alpha).pruned, scores.heads_per_layer)
+    if not before:
+        return
+    head, bias = data.draw(st.sampled_from(before)), scores.z_bias(AXIS).copy()
+    bias[head] += data.draw(st.floats(0, 10))
+    after = make_scores(scores.z_ppl, bias, scores.heads_per_layer)
+    assert flat(select_heads(after, axis=AXIS, gamma=gamma, alpha=alpha).pruned, scores.heads_per_layer) == before
+
+
+@given(scores=tables(), gamma=st.integers(0, 50), low=st.integers(0, 50), high=st.integers(0, 50))
+def test_a_larger_alpha_only_adds_heads(scores, gamma, low, high):
+    low, high = sorted((low, high))
+    small, large = (select_heads(scores, axis=AXIS, gamma=gamma / 100, alpha=a / 100).pruned for a in (low, high))
+    assert set(small) <= set(large)
+
+
+def test_a_thousand_heads_take_less_than_20_ms():
+    rng = np.random.default_rng(0)
+    scores = make_scores(
+        rng.normal(size=1024),
+        rng.normal(size=1024),
+        32,
+        magnitude_l2=rng.random(1024),
+        mask_gradient_l2=rng.random(1024),
+    )
+    for method in RULES:
+        times = []
+        for _ in range(20):
+            start = time.thread_time()  # this thread's own work, whatever else the machine does
+            select_heads(scores, method, axis=AXIS)
+            times.append(time.thread_time() - start)
+        assert min(times) < 0.02
+
+
+def test_selecting_never_imports_torch():
+    code = (
+        "import sys, fasp_core as f; f.select_heads, f.read_head_scores, f.HeadScores; sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
+
+
+def published_rule(ppl, bias, gamma: float, alpha: float) -> tuple[set[int], set[int], bool]:
+    """The paper's rule on knocked-out values: (protected, pruned, whether both cuts fall between different values)."""
+    n = len(ppl)
+    n_protected, n_pruned = int(Decimal(str(gamma)) * n), int(Decimal(str(alpha)) * n)
+    by_ppl = sorted(range(n), key=lambda i: -ppl[i])
+    protected, rest = set(by_ppl[:n_protected]), by_ppl[n_protected:]
+    by_bias = sorted(rest, key=lambda i: bias[i])
+    clear = ppl[by_ppl[n_protected - 1]] != ppl[by_ppl[n_protected]]
+    clear &= n_pruned == 0 or bias[by_bias[n_pruned - 1]] != bias[by_bias[n_pruned]]
+    return protected, set(by_bias[:n_pruned]), clear
+
+
+GRID = [(g / 100, a / 100) for g in range(20, 71, 5) for a in range(2, 21)]
+
+
+@pytest.mark.parametrize("model", ["gpt2", "distilgpt2"])
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_published_files_give_the_published_selection(model, kind):
+    scores = published_scores(model, kind)
+    ppl, biases = published_values(model, kind)
+    compared = 0
+    for axis, bias in biases.items():
+        for gamma, alpha in GRID:
+            protected, pruned, clear = published_rule(ppl, bias, gamma, alpha)
+            selection = select_heads(scores, axis=axis, gamma=gamma, alpha=alpha)
+            assert len(selection.pruned) == len(pruned)
+            if clear:
+                compared += 1
+                assert set(flat(selection.protected, 12)) == protected
+                assert set(flat(selection.pruned, 12)) == pruned
+    assert compared > 0.9 * len(biases) * len(GRID)
+
+
+@pytest.mark.parametrize("model", ["gpt2", "distilgpt2"])
+def test_published_baselines_give_the_published_selection(model):
+    scores, entry = published_scores(model, "json"), published_json()[model]
+    names = {
+        "bias_only": f"cont_to_{AXIS}_bias", "ppl_only": "cont_to_ppl", "magnitude_l2": "magnitude_l2_structured",
+        "mask_gradient_l2": "mask_gradient_l2_structured",
+    }  # fmt: skip
+    for method, name in names.items():
+        values = np.array(entry[name])
+        for percent in range(1, 21):
+            pruned = select_heads(scores, method, axis=AXIS, alpha=percent / 100).pruned
+            count = percent * values.size // 100
+            if count and np.sort(values)[count - 1] != np.sort(values)[count]:
+                assert set(flat(pruned, 12)) == set(np.flatnonzero(values <= np.sort(values)[count - 1]))
+            assert len(pruned) == count
+
+
+@settings(max_examples=200)
+@given(st.lists(st.floats(30, 31).map(lambda x: round(x, 14)), min_size=4, max_size=12))
+def test_differences_to_the_median_never_decide_ties(values):
+    """Two different values whose z is rounded to the same number keep their order."""
+    z = np.array(values) - np.median(values)
+    scores = make_scores(z, z, ppl_without_head=np.array(values))
+    count = len(values) // 2
+    expected = sorted(range(len(values)), key=lambda i: (values[i], i))[:count]
+    assert flat(select_heads(scores, "ppl_only", alpha=0.5).pruned) == sorted(expected)
