@@ -25,6 +25,7 @@ from .tables import csv_header, read_csv_columns, to_integers, to_numbers
 COLUMNS = ("Group", "Bias", "Head id", "Seed", "Split", "PPL")
 SCORED_SPLIT = "valid"
 MAX_HEADS = 100_000
+MAX_VALUE = 1e300
 UNPROTECTED_SHARE = 0.7  # reliability is that of the heads which the default γ leaves unprotected
 WEIGHT_SCORES = {"magnitude_l2_structured": "magnitude_l2", "mask_gradient_l2_structured": "mask_gradient_l2"}
 
@@ -247,7 +248,9 @@ def _numbers(values: Any, where: str) -> np.ndarray:
     if not isinstance(values, list) or not values:
         raise InputError(f"{where}: must be a list of numbers")
     for place, value in enumerate(values):
-        good = value is None or (isinstance(value, int | float) and not isinstance(value, bool))
-        if not good or (isinstance(value, float) and math.isinf(value)) or (value is not None and value < 0):
-            raise InputError(f"{where}[{place}]: is {str(value)[:40]!r} and must be a number of at least 0, or NaN")
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value is not None and not (number and (math.isnan(value) or 0 <= value <= MAX_VALUE)):
+            raise InputError(
+                f"{where}[{place}]: is {str(value)[:40]!r} and must be a number from 0 to {MAX_VALUE:g}, or NaN"
+            )
     return np.array([math.nan if value is None else float(value) for value in values])

@@ -1,0 +1,389 @@
+"""The score table, the published files against pandas, and what is said about files that are not right."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import spearmanr
+
+from fasp_core import tables
+from fasp_core.errors import InputError
+from fasp_core.head_scores import HeadScores, read_head_scores
+from fasp_core.published import LAYOUTS
+from tests.published_files import (
+    JSON,
+    published_file,
+    published_json,
+    published_rows,
+    published_scores,
+    published_values,
+)
+
+META = {
+    "source": "test",
+    "base_ppl": 12.5,
+    "base_bias": {"religion": 0.25},
+    "reliability": {"religion": 0.5},
+    "notes": ["n"],
+}
+
+
+def frame(layers: int = 2, heads: int = 3, **changes) -> pd.DataFrame:
+    n = layers * heads
+    columns = {
+        "layer": np.repeat(np.arange(layers), heads), "head": np.tile(np.arange(heads), layers),
+        "z_ppl": np.linspace(-1, 2, n), "z_ppl_se": np.full(n, 0.1),
+        "z_bias.religion": np.linspace(1, 0, n), "z_bias_se.religion": np.full(n, 0.2),
+    }  # fmt: skip
+    return pd.DataFrame(columns | changes)
+
+
+def scores(**changes) -> HeadScores:
+    return HeadScores(frame(**changes), n_layers=2, heads_per_layer=3, meta=META)
+
+
+class TestTable:
+    def test_columns_and_sizes(self):
+        table = scores()
+        assert (table.n_heads, table.axes) == (6, ["religion"])
+        assert table.z_bias("religion").tolist() == pytest.approx([1, 0.8, 0.6, 0.4, 0.2, 0])
+        assert table.z_ppl.shape == table.z_ppl_se.shape == table.z_bias_se("religion").shape == (6,)
+
+    def test_is_not_changed_through_what_it_gave_or_got(self):
+        given_frame = frame()
+        table = HeadScores(given_frame, n_layers=2, heads_per_layer=3)
+        given_frame.loc[0, "z_ppl"] = 99
+        assert table.z_ppl[0] == -1
+        with pytest.raises(ValueError, match="read-only"):
+            table.z_ppl[0] = 5
+
+    def test_nan_means_not_measured(self):
+        assert np.isnan(scores(z_ppl=[np.nan, 0, 1, 2, 3, 4]).z_ppl[0])
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            ({"layer": [0, 0, 0, 1, 1, 2]}, "at place 5, layer is 2 and must be 1"),
+            ({"head": [0, 2, 1, 0, 1, 2]}, "at place 1, head is 2 and must be 1"),
+            ({"z_ppl": [0, 1, np.inf, 3, 4, 5]}, r"z_ppl of head \(0, 2\) is inf"),
+            ({"z_bias_se.religion": [0, 1, 2, 3, 4, -1.0]}, r"z_bias_se.religion of head \(1, 2\) is -1.0"),
+            ({"z_ppl": list("abcdef")}, "'z_ppl' does not hold numbers"),
+            ({"z_bias.age": np.zeros(6)}, "lack the column 'z_bias_se.age'"),
+        ],
+    )
+    def test_a_wrong_frame_is_refused(self, changes, words):
+        with pytest.raises(InputError, match=words):
+            scores(**changes)
+
+    def test_a_wrong_size_or_missing_column_is_refused(self):
+        with pytest.raises(InputError, match="6 rows, but 3 layers × 3 heads are 9"):
+            HeadScores(frame(), n_layers=3, heads_per_layer=3)
+        with pytest.raises(InputError, match="lack the column 'z_ppl_se'"):
+            HeadScores(frame().drop(columns="z_ppl_se"), n_layers=2, heads_per_layer=3)
+
+    def test_an_unknown_axis_gets_the_nearest_name(self):
+        with pytest.raises(InputError, match="did you mean 'religion'"):
+            scores().z_bias("religon")
+
+
+class TestOwnFiles:
+    def test_parquet_keeps_everything(self, tmp_path):
+        table = scores(**{"z_ppl": [np.nan, 0.1, 1 / 3, 2, 3, 4], "magnitude_l2": np.arange(6.0)})
+        table.to_parquet(tmp_path / "s.parquet")
+        again = read_head_scores(tmp_path / "s.parquet")
+        pd.testing.assert_frame_equal(again.frame, table.frame, check_exact=True)
+        assert again.meta == META
+        assert (again.n_layers, again.heads_per_layer) == (2, 3)
+
+    @given(st.lists(st.floats(allow_infinity=False), min_size=6, max_size=6))
+    def test_csv_keeps_every_number(self, tmp_path_factory, values):
+        path = tmp_path_factory.mktemp("csv") / "s.csv"
+        scores(z_ppl=values).to_csv(path)
+        np.testing.assert_array_equal(read_head_scores(path).z_ppl, values)
+
+    def test_rows_may_come_in_any_order(self, tmp_path):
+        frame().sample(frac=1, random_state=1).to_csv(tmp_path / "s.csv", index=False)
+        pd.testing.assert_frame_equal(read_head_scores(tmp_path / "s.csv").frame, scores().frame)
+
+    def test_nan_in_meta_is_written_as_null(self, tmp_path):
+        HeadScores(frame(), n_layers=2, heads_per_layer=3, meta={"reliability": {"religion": float("nan")}}).to_parquet(
+            tmp_path / "s.parquet"
+        )
+        assert read_head_scores(tmp_path / "s.parquet").meta["reliability"] == {"religion": None}
+
+    @pytest.mark.parametrize(
+        ("edit", "words"),
+        [
+            (lambda f: f.drop(index=4), r"head \(1, 1\) is missing"),
+            (lambda f: pd.concat([f, f.tail(1)]), r"row 8: head \(1, 2\) is there twice"),
+            (lambda f: f.assign(z_ppl="x"), "row 2: z_ppl is 'x' and must be a finite number"),
+            (lambda f: f.assign(layer=0.5), "row 2: layer is '0.5' and must be a whole number"),
+            (lambda f: f.assign(layer=-1), "row 2: layer is '-1'"),
+            (lambda f: f.drop(columns="z_ppl"), "row 1: no column 'z_ppl'; did you mean 'z_ppl_se'"),
+            (lambda f: f.drop(columns="z_bias_se.religion"), "lack the column 'z_bias_se.religion'"),
+            (lambda f: f.head(0), "no row below the header"),
+        ],
+    )
+    @pytest.mark.parametrize("kind", ["csv", "parquet"])
+    def test_a_wrong_table_is_refused(self, tmp_path, edit, words, kind):
+        path = tmp_path / f"s.{kind}"
+        table = edit(frame())
+        table.to_csv(path, index=False) if kind == "csv" else table.to_parquet(path)
+        with pytest.raises(InputError, match=words) as caught:
+            read_head_scores(path)
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+class TestPublished:
+    @pytest.mark.parametrize("model", ["gpt2", "distilgpt2"])
+    def test_csv_values_are_the_means_over_seeds(self, model):
+        table, (ppl, biases) = published_scores(model, "csv"), published_values(model, "csv")
+        assert table.n_heads == len(ppl)
+        np.testing.assert_allclose(table.z_ppl, ppl - np.median(ppl), rtol=0, atol=1e-12)
+        for axis, bias in biases.items():
+            np.testing.assert_allclose(table.z_bias(axis), np.median(bias) - bias, rtol=0, atol=1e-12)
+
+    def test_the_worked_head(self):
+        # distilgpt2, layer 0, head 1 (Head id 2): the three valid rows of its gender axis, by hand.
+        rows = published_rows("distilgpt2")
+        three = rows[(rows["Head id"] == 2) & (rows["Group"] == "gender_and_sex")]["Bias"].to_numpy()
+        assert three.size == 3
+        table = published_scores("distilgpt2", "csv")
+        assert table.frame["bias_without_head.gender_and_sex"][1] == pytest.approx(three.sum() / 3, abs=1e-15)
+        sd = np.sqrt(((three - three.mean()) ** 2).sum() / 2)
+        assert table.z_bias_se("gender_and_sex")[1] == pytest.approx(sd / np.sqrt(3), abs=1e-15)
+
+    def test_reliability_is_spearman_brown_of_the_seeds(self):
+        rows, table = published_rows("distilgpt2"), published_scores("distilgpt2", "csv")
+        unprotected = np.argsort(published_values("distilgpt2", "csv")[0], kind="stable")[:50]  # ⌊0.7 × 72⌋
+        for axis, reliability in table.meta["reliability"].items():
+            seeds = rows[rows["Group"] == axis].pivot(index="Head id", columns="Seed", values="Bias").to_numpy()
+            a, b, c = seeds[unprotected].T
+            rho = np.mean([spearmanr(a, b)[0], spearmanr(a, c)[0], spearmanr(b, c)[0]])
+            assert reliability == pytest.approx(3 * rho / (1 + 2 * rho) if rho > 0 else rho)
+
+    def test_json_and_csv_agree(self):
+        from_csv, from_json = (published_scores("distilgpt2", kind) for kind in ("csv", "json"))
+        assert from_csv.axes == from_json.axes
+        for axis in from_csv.axes:
+            np.testing.assert_allclose(from_csv.z_bias(axis), from_json.z_bias(axis), atol=1e-12)
+        np.testing.assert_allclose(from_csv.z_ppl, from_json.z_ppl, atol=1e-3)  # the JSON rounded some runs
+
+    def test_json_has_the_weight_scores_and_says_what_it_lacks(self):
+        table = published_scores("gpt2", "json")
+        assert table.column("magnitude_l2").tolist() == published_json()["gpt2"]["magnitude_l2_structured"]
+        assert table.column("mask_gradient_l2").tolist() == published_json()["gpt2"]["mask_gradient_l2_structured"]
+        assert np.isnan(table.z_ppl_se).all()
+        assert any("median head" in note for note in table.meta["notes"])
+
+    def test_json_needs_the_model(self):
+        path = published_file(JSON)
+        with pytest.raises(InputError, match="it holds: distilgpt2, gpt2"):
+            read_head_scores(path)
+        with pytest.raises(InputError, match="did you mean 'gpt2'"):
+            read_head_scores(path, model="gtp2")
+
+    def test_a_published_file_survives_our_own_formats(self, tmp_path):
+        table = published_scores("gpt2", "csv")
+        table.to_parquet(tmp_path / "s.parquet")
+        again = read_head_scores(tmp_path / "s.parquet")
+        pd.testing.assert_frame_equal(again.frame, table.frame, check_exact=True)
+        assert again.meta == table.meta
+
+
+ROW = {"Group": "religion", "Bias": 0.5, "Head id": 1, "Seed": 1, "Split": "valid", "PPL": 30.0, "Model": "pythia-70m"}
+
+
+def rows(**columns) -> pd.DataFrame:
+    """A published table of pythia-70m (6 × 8 heads): 48 heads × 2 seeds of one axis; every PPL and Bias differs."""
+    made = [
+        {**ROW, "Head id": h, "Seed": s, "Bias": 0.5 + h / 1000 + s / 10, "PPL": 30.0 + h}
+        for s in (1, 2)
+        for h in range(1, 49)
+    ]
+    return pd.DataFrame(made).assign(**columns)
+
+
+def write(table: pd.DataFrame, path) -> str:
+    table.to_csv(path, index=False)
+    return path
+
+
+class TestPublishedLayoutsAndFaults:
+    def test_only_valid_rows_score(self, tmp_path):
+        table = pd.concat([rows(), rows(Split="test", Bias=99.0)])
+        assert read_head_scores(write(table, tmp_path / "x.csv")).frame["bias_without_head.religion"].max() < 1
+
+    def test_row_order_does_not_matter(self, tmp_path):
+        a = read_head_scores(write(rows(), tmp_path / "a.csv"))
+        b = read_head_scores(write(rows().sample(frac=1, random_state=3), tmp_path / "b.csv"))
+        pd.testing.assert_frame_equal(a.frame, b.frame, check_exact=True)
+
+    def test_a_head_without_rows_is_not_measured_and_said(self, tmp_path):
+        table = read_head_scores(write(rows().query("`Head id` != 5"), tmp_path / "x.csv"))
+        assert np.flatnonzero(np.isnan(table.z_bias("religion"))).tolist() == [4]
+        assert np.flatnonzero(np.isnan(table.z_ppl)).tolist() == [4]
+        assert "Some heads have no value for religion." in table.meta["notes"]
+
+    def test_one_seed_has_no_error_and_no_reliability(self, tmp_path):
+        table = read_head_scores(write(rows().query("Seed == 1"), tmp_path / "x.csv"))
+        assert np.isnan(table.z_bias_se("religion")).all()
+        assert table.meta["reliability"] == {}
+
+    @pytest.mark.parametrize(
+        ("name", "options", "layout"),
+        [
+            ("head_scores_EleutherAI_pythia-70m_other_biases.csv", {}, (6, 8)),
+            ("x.csv", {"model": "EleutherAI/pythia-70m"}, (6, 8)),
+            ("x.csv", {"n_layers": 4}, (4, 12)),
+        ],
+    )
+    def test_layout_from_the_file_name_the_model_or_the_caller(self, tmp_path, name, options, layout):
+        table = read_head_scores(write(rows().drop(columns="Model"), tmp_path / name), **options)
+        assert (table.n_layers, table.heads_per_layer) == layout
+
+    def test_a_published_model_column_with_underscores(self, tmp_path):
+        table = read_head_scores(write(rows(Model="EleutherAI_pythia-70m"), tmp_path / "x.csv"))
+        assert (table.n_layers, table.heads_per_layer) == (6, 8)
+
+    def test_an_unknown_layout_says_how_to_give_it(self, tmp_path):
+        with pytest.raises(InputError, match=r"layout of model 'mine' is not known; give n_layers="):
+            read_head_scores(write(rows(Model="mine"), tmp_path / "x.csv"))
+        with pytest.raises(InputError, match="48 heads cannot be spread over 5 layers"):
+            read_head_scores(write(rows(Model="mine"), tmp_path / "x.csv"), n_layers=5)
+
+    @pytest.mark.parametrize(
+        ("edit", "words"),
+        [
+            (lambda t: t.drop(columns="PPL"), "row 1: no column 'PPL'"),
+            (lambda t: change(t, "Head id", 49), "row 7: Head id 49 is out of range.*ids are 1 to 48"),
+            (lambda t: change(t, "Head id", 0), "row 7: Head id is '0' and must be a whole number from 1"),
+            (lambda t: change(t, "Head id", 10**18), "row 7: Head id is '1000000000000000000'"),
+            (lambda t: change(t, "Bias", np.nan), "row 7: Bias is empty"),
+            (lambda t: change(t, "Bias", "n/a"), "row 7: Bias is 'n/a'"),
+            (lambda t: change(t, "PPL", -3), "row 7: PPL is '-3' and must be a number of at least 0"),
+            (lambda t: change(t, "PPL", "inf"), "row 7: PPL is 'inf'"),
+            (lambda t: change(t, "Split", "train"), "row 7: Split is 'train'; known: test, valid"),
+            (lambda t: change(t, "Group", ""), "row 7: Group is ''"),
+            (lambda t: change(t, "Model", "gpt2"), "row 7: model 'gpt2', but row 2 has 'pythia-70m'"),
+            (lambda t: pd.concat([t, t.tail(1)]), "row 98: Head id 48, seed 2, religion, valid is there twice"),
+            (lambda t: t.assign(Split="test"), "no row with Split 'valid'"),
+            (lambda t: t.head(0), "no row below the header"),
+        ],
+    )
+    def test_a_fault_is_named_with_file_row_and_mend(self, tmp_path, edit, words):
+        path = write(edit(rows()), tmp_path / "x.csv")
+        with pytest.raises(InputError, match=words) as caught:
+            read_head_scores(path)
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+    def test_the_wrong_model_is_refused(self, tmp_path):
+        with pytest.raises(InputError, match="holds scores of 'pythia-70m', not of 'gpt2'"):
+            read_head_scores(write(rows(), tmp_path / "x.csv"), model="gpt2")
+
+    @pytest.mark.parametrize(
+        ("data", "words"),
+        [
+            (b"", "0 bytes"),
+            (b"Group,Bias\xff\n", "row 1: not UTF-8"),
+            (b"\x00\x00\x00", "no column"),
+            (b"Group,Bias,Head id,Seed,Split,PPL\nreligion,1,1\n", "row 2: 3 cells, but the header has 6"),
+            (b'Group,Bias,Head id,Seed,Split,PPL\n"religion,1,1,1,valid,3\n', "row 2: not a CSV row"),
+            (b"Group,Bias,Bias,Head id,Seed,Split,PPL\n", "column 'Bias' is there twice"),
+            (b"Head id" + b",x" * 5000, "no column|more than 1000 columns"),
+            (b"Head id," + b"x" * 1_000_000, "no column"),
+        ],
+    )
+    def test_what_is_no_table_is_refused(self, tmp_path, data, words):
+        path = tmp_path / "head_scores_gpt2.csv"
+        path.write_bytes(data)
+        with pytest.raises(InputError, match=words) as caught:
+            read_head_scores(path)
+        assert len(str(caught.value)) < 1000
+
+    def test_a_damaged_parquet_is_refused(self, tmp_path):
+        path = tmp_path / "s.parquet"
+        scores().to_parquet(path)
+        whole = path.read_bytes()
+        for damaged in (whole[: len(whole) // 2], b"PAR1" + whole[5:], whole[:-4] + b"xxxx", b"PAR1PAR1"):
+            path.write_bytes(damaged)
+            with pytest.raises(InputError, match="not a whole Parquet file"):
+                read_head_scores(path)
+
+    def test_a_huge_file_is_refused_before_it_is_taken_in(self, tmp_path):
+        path = tmp_path / "x.csv"
+        with path.open("wb") as file:
+            os.truncate(file.fileno(), tables.MAX_BYTES * 4)  # sparse: no such disk space is used
+        with pytest.raises(InputError, match="larger than 64 MB"):
+            read_head_scores(path)
+
+    def test_what_is_no_file_is_refused(self, tmp_path):
+        os.mkfifo(tmp_path / "pipe.csv")
+        (tmp_path / "folder.csv").mkdir()
+        for name, words in (("none.csv", "no such file"), ("folder.csv", "not a file"), ("pipe.csv", "not a file")):
+            with pytest.raises(InputError, match=words):
+                read_head_scores(tmp_path / name)
+        with pytest.raises(InputError, match=r"read from \.csv, \.json or \.parquet"):
+            read_head_scores(tmp_path / "x.txt")
+
+
+ENTRY = {"cont_to_ppl": [30.0 + h for h in range(48)], "cont_to_religion_bias": [0.5 - h / 100 for h in range(48)]}
+
+
+class TestContributions:
+    def read(self, tmp_path, data, model="pythia-70m", **options) -> HeadScores:
+        path = tmp_path / "head_contributions.json"
+        path.write_text(data if isinstance(data, str) else json.dumps(data), "utf-8")
+        return read_head_scores(path, model=model, **options)
+
+    def test_nan_and_null_are_not_measured(self, tmp_path):
+        entry = {**ENTRY, "cont_to_religion_bias": [None, float("nan"), *ENTRY["cont_to_religion_bias"][2:]]}
+        table = self.read(tmp_path, {"pythia-70m": entry})
+        assert np.flatnonzero(np.isnan(table.z_bias("religion"))).tolist() == [0, 1]
+        assert any("cont_to_religion_bias" in note for note in table.meta["notes"])
+
+    @pytest.mark.parametrize(
+        ("data", "words"),
+        [
+            ("{", "row 1: not JSON"),
+            ("[" * 100_000, "not JSON"),
+            ("[]", "not a table of head contributions"),
+            ({"pythia-70m": [1]}, "not a table of head contributions"),
+            ({"pythia-70m": {"cont_to_ppl": [1.0]}}, "no list 'cont_to_<axis>_bias'"),
+            ({"pythia-70m": {"cont_to_religion_bias": [1.0]}}, "no list 'cont_to_ppl'"),
+            ({"pythia-70m": {**ENTRY, "cont_to_ppl": "abc"}}, "cont_to_ppl: must be a list of numbers"),
+            ({"pythia-70m": {**ENTRY, "cont_to_ppl": [1.0, "a"]}}, r"cont_to_ppl\[1\]: is 'a'"),
+            ({"pythia-70m": {**ENTRY, "cont_to_ppl": [1.0, -1.0]}}, r"cont_to_ppl\[1\]: is '-1.0'"),
+            ({"pythia-70m": {**ENTRY, "cont_to_ppl": [10**400]}}, r"cont_to_ppl\[0\]: is '1000"),
+            ({"pythia-70m": {**ENTRY, "cont_to_ppl": [True]}}, r"cont_to_ppl\[0\]: is 'True'"),
+            ({"pythia-70m": {**ENTRY, "cont_to_ppl": [1.0]}}, "cont_to_religion_bias has 48 values, cont_to_ppl has 1"),
+            ({"pythia-70m": {k: v[:40] for k, v in ENTRY.items()}}, "40 heads, but pythia-70m has 6 layers × 8 heads"),
+        ],
+    )
+    def test_a_fault_is_named(self, tmp_path, data, words):
+        with pytest.raises(InputError, match=words) as caught:
+            self.read(tmp_path, data)
+        assert "\n" not in str(caught.value)
+
+    def test_an_own_model_with_its_layers(self, tmp_path):
+        table = self.read(tmp_path, {"mine": ENTRY}, model="mine", n_layers=12)
+        assert (table.n_layers, table.heads_per_layer) == (12, 4)
+
+
+def test_layouts_of_models_known_from_the_published_files():
+    assert LAYOUTS["gpt-j-6B"][0] * LAYOUTS["gpt-j-6B"][1] == 448  # the published list has 448 values
+
+
+def change(table: pd.DataFrame, name: str, value) -> pd.DataFrame:
+    """The table with one cell of row 7 of the file (index 5) replaced."""
+    table = table.astype({name: object})
+    table.loc[5, name] = value
+    return table
