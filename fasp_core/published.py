@@ -248,8 +248,8 @@ def _numbers(values: Any, where: str) -> np.ndarray:
     if not isinstance(values, list) or not values:
         raise InputError(f"{where}: must be a list of numbers")
     for place, value in enumerate(values):
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if value is not None and not (number and (math.isnan(value) or 0 <= value <= MAX_VALUE)):
+        number = isinstance(value, int | float) and not isinstance(value, bool)  # an int may be beyond floats
+        if value is not None and not (number and (value != value or 0 <= value <= MAX_VALUE)):
             raise InputError(
                 f"{where}[{place}]: is {str(value)[:40]!r} and must be a number from 0 to {MAX_VALUE:g}, or NaN"
             )
