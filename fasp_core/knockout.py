@@ -29,7 +29,7 @@ from .progress import Stop
 
 
 def token_log_probs(model: nn.Module, batch: TokenBatch) -> Tensor:
-    """Log-probability of each scored token, (B, S) float32 in nats; 0 where a position is not scored."""
+    """Log-probability of each scored token, (B, S) in nats, float32 or better; 0 where a position is not scored."""
     n_scored = batch.scored.shape[1]
 
     def keep_scored(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -37,9 +37,10 @@ def token_log_probs(model: nn.Module, batch: TokenBatch) -> Tensor:
 
     handle = model.get_output_embeddings().register_forward_pre_hook(keep_scored)
     try:
-        logits = model(**model_inputs(model, batch)).logits.float()  # (B, S, V)
+        logits = model(**model_inputs(model, batch)).logits  # (B, S, V)
     finally:
         handle.remove()
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     chosen = logits.gather(-1, batch.targets[..., None])[..., 0]
     return torch.where(batch.scored, chosen - logits.logsumexp(-1), 0.0)
 
@@ -64,7 +65,7 @@ def gradient_log_ratios(lm: LanguageModel, batch: TokenBatch) -> tuple[Tensor, T
     with torch.enable_grad(), apply_gates(layout, gates):
         log_prob = token_log_probs(lm.model, batch).sum(-1)
         (gradient,) = torch.autograd.grad(log_prob.sum(), gates)
-    return -gradient.flatten(1).float().cpu(), log_prob.detach().cpu()
+    return -gradient.flatten(1).float().cpu(), log_prob.detach().float().cpu()
 
 
 @torch.no_grad()

@@ -51,7 +51,7 @@ class Budget:
 
 # quick: one axis of the default model within 10 minutes on 2 cores.
 BUDGETS = {
-    "quick": Budget(samples=1280, windows=64, knockout_windows=4),
+    "quick": Budget(samples=2048, windows=64, knockout_windows=4),
     "standard": Budget(samples=10240, windows=128, knockout_windows=16, knockout_samples=128),
 }
 

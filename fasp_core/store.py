@@ -52,9 +52,9 @@ class EvaluationStore:
         self.path = Path(cache_root(root)) / "evaluations.sqlite"
         with write_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(self._open()) as db:
-            db.execute("pragma journal_mode=wal")
-            db.executescript(SCHEMA)
+        self._run("pragma journal_mode=wal")
+        for statement in SCHEMA.split(";\n"):
+            self._run(statement)
 
     def get(self, plan: str, heads: str, block: int) -> dict[str, Any] | None:
         """A finished block, or None."""
@@ -99,19 +99,13 @@ class EvaluationStore:
             state, message, None if result is None else json.dumps(result), request.session, request.id,
         )  # fmt: skip
 
-    def _open(self) -> sqlite3.Connection:
-        try:
-            return sqlite3.connect(self.path, timeout=30, isolation_level=None)
-        except sqlite3.Error as error:
-            raise InputError(f"cannot open {self.path}: {error}; choose another folder with FASP_CACHE") from error
-
     def _run(self, statement: str, *values: Any) -> list[tuple]:
         try:
-            with closing(self._open()) as db:
+            with closing(sqlite3.connect(self.path, timeout=30, isolation_level=None)) as db:
                 return db.execute(statement, values).fetchall()
-        except sqlite3.DatabaseError as error:
+        except sqlite3.Error as error:
             raise InputError(
-                f"{self.path} cannot be used ({error}); if it is damaged, delete it: it holds only what can be "
+                f"{self.path} cannot be used ({error}); if it is damaged, delete it, it holds only what can be "
                 "measured again"
             ) from error
 

@@ -1,0 +1,146 @@
+"""score_heads(): real numbers in the folder, resumable to the bit, extendable, and refused with one clear line."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from fasp_core.errors import Cancelled, InputError
+from fasp_core.heads import gate_heads
+from fasp_core.scoring import Budget, StudySettings, score_heads
+from fasp_core.study import open_study
+
+AXIS = "gender_and_sex"
+SETTINGS = StudySettings(max_new_tokens=4, window_tokens=24, samples_per_shard=12, windows_per_shard=4,
+                         knockout_samples_per_shard=6)  # fmt: skip
+BUDGET = Budget(samples=36, windows=8, knockout_windows=4, knockout_samples=12)
+
+
+def score(lm, root, budget=BUDGET, axes=(AXIS,), **more):
+    return score_heads(lm, axes=axes, budget=budget, settings=SETTINGS, name="s", root=root, **more)
+
+
+def digests(study):
+    return {n: hashlib.sha256((study.folder / n).read_bytes()).hexdigest() for n in study.manifest.shards}
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_llama, tmp_path_factory):
+    return score(tiny_llama, tmp_path_factory.mktemp("whole"))
+
+
+def test_scores_have_one_finite_row_per_head(whole, tiny_llama):
+    frame = whole.scores().frame
+    assert len(frame) == tiny_llama.layout.n_heads
+    assert list(frame["layer"] * tiny_llama.layout.heads_per_layer + frame["head"]) == list(range(len(frame)))
+    assert np.isfinite(frame.to_numpy(float)).all()
+
+
+def test_the_numbers_behind_the_scores_are_in_the_folder(whole, tiny_llama):
+    """The stored exact log-ratios are those of a model whose head is gated, computed anew without the hot path."""
+    import torch
+
+    samples = whole.read_shard(f"samples.{AXIS}.00000.parquet").to_pylist()
+    prompts = whole.prompts.frame.set_index("prompt_id")["prompt"]
+    names = whole.shard_names("knockout", AXIS)
+    row = whole.read_shard(names[0]).to_pylist()[0]
+    sample = samples[row["unit"]]
+    start = tiny_llama.tokenizer(prompts[sample["prompt_id"]])["input_ids"]
+    ids = start + sample["token_ids"]
+
+    def log_prob():
+        with torch.no_grad():
+            logits = tiny_llama.model(torch.tensor([ids])).logits[0].log_softmax(-1)
+        return sum(float(logits[t - 1, ids[t]]) for t in range(len(start), len(ids)))
+
+    base = log_prob()
+    assert row["log_prob"] == pytest.approx(base, abs=1e-4)
+    for flat_id in range(tiny_llama.layout.n_heads):
+        with gate_heads(tiny_llama.model, off=[tiny_llama.layout.head(flat_id)]):
+            assert row["log_ratio"][flat_id] == pytest.approx(log_prob() - base, abs=1e-4)
+
+
+def test_an_interrupted_run_resumes_to_the_same_bits(whole, tiny_llama, tmp_path):
+    written = []
+    for patience in range(0, 1000, 7):  # how often the run may ask before it is stopped
+        checks = iter(range(patience))
+        try:
+            study = score(tiny_llama, tmp_path, stop=lambda: next(checks, None) is None)  # noqa: B023
+            break
+        except Cancelled:
+            written.append(len(open_study("s", tmp_path).manifest.shards))
+    assert len(set(written)) > 2  # it was stopped at different places
+    assert digests(study) == digests(whole)
+
+
+def test_nothing_is_measured_twice(whole, tiny_llama, monkeypatch):
+    before = {n: (whole.folder / n).stat().st_mtime_ns for n in whole.manifest.shards}
+    again = score(tiny_llama, whole.folder.parent)
+    assert {n: (again.folder / n).stat().st_mtime_ns for n in again.manifest.shards} == before
+
+
+def test_a_study_can_be_extended_by_samples_and_axes(tiny_llama, tmp_path):
+    small = Budget(samples=12, windows=4, knockout_windows=0)
+    first = digests(score(tiny_llama, tmp_path, small))
+    study = score(tiny_llama, tmp_path, Budget(samples=24, windows=8, knockout_windows=0), axes=["religion", AXIS])
+    assert first.items() <= digests(study).items()
+    assert study.axes == [AXIS, "religion"]
+    assert {f"z_bias.{AXIS}", "z_bias.religion"} <= set(study.scores().frame)
+
+
+def test_progress_reaches_the_end_of_each_stage(tiny_llama, tmp_path):
+    events = []
+    score(tiny_llama, tmp_path, progress=events.append)
+    last = {event.stage: event for event in events}
+    assert all(event.done >= event.total for event in last.values())
+    assert [s for s in last if s.startswith(("gradient", "sampling"))] == [
+        "gradient text", f"sampling {AXIS}", f"gradient {AXIS}",
+    ]  # fmt: skip
+
+
+def test_another_scorer_needs_no_new_generation(tiny_llama, tmp_path):
+    class Length:
+        name, fingerprint = "length", "1"
+
+        def score(self, texts):
+            return np.array([len(t) / 1000 for t in texts])
+
+    first = digests(score(tiny_llama, tmp_path))
+    study = score(tiny_llama, tmp_path, scorer=Length())
+    new = set(digests(study)) - set(first)
+    assert new
+    assert all(name.startswith("toxicity.length.") for name in new)
+    assert study.scores("length").meta["scorer"] == "length"
+
+
+class Broken:
+    name, fingerprint = "broken", "1"
+
+    def __init__(self, value):
+        self.value = value
+
+    def score(self, texts):
+        scores = np.full(len(texts), 0.5)
+        scores[3] = self.value
+        return scores
+
+
+@pytest.mark.parametrize("value", [np.nan, -0.1, 1.1, np.inf])
+def test_a_scorer_must_give_numbers_in_0_1(tiny_llama, tmp_path, value):
+    with pytest.raises(InputError, match=r"'broken' gave .* for text 3"):
+        score(tiny_llama, tmp_path, scorer=Broken(value))
+    assert not [n for n in open_study("s", tmp_path).manifest.shards if n.startswith("toxicity")]
+
+
+def test_bad_requests_are_one_line(tiny_llama, tiny_gpt2, whole, tmp_path):
+    with pytest.raises(InputError, match="unknown axis 'gendr'"):
+        score(tiny_llama, tmp_path, axes=["gendr"])
+    with pytest.raises(InputError, match="no axis"):
+        score(tiny_llama, tmp_path, axes=[])
+    with pytest.raises(InputError, match="unknown budget 'quik'; did you mean 'quick'"):
+        score(tiny_llama, tmp_path, budget="quik")
+    with pytest.raises(InputError, match="another model"):
+        score(tiny_gpt2, whole.folder.parent)
+    assert not list(tmp_path.iterdir())
