@@ -1,0 +1,38 @@
+"""What all readers of model files share: transformers kept quiet, and one line for whatever is wrong in a file."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from transformers.utils import logging
+
+from .errors import InputError
+
+# The settings are those of the whole process, so one load at a time; it may nest.
+_LOADING = threading.RLock()
+
+
+@contextmanager
+def quiet_loading() -> Iterator[None]:
+    """Silence transformers while inside, then put its verbosity and its bars back as they were."""
+    with _LOADING:
+        verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+        logging.set_verbosity(logging.CRITICAL)
+        logging.disable_progress_bar()
+        try:
+            yield
+        finally:
+            logging.set_verbosity(verbosity)
+            if bars:
+                logging.enable_progress_bar()
+
+
+def unreadable(source: object, error: Exception) -> InputError:
+    """The error to raise from `error`, which a reader met in the files of `source`."""
+    reason = next(iter(str(error).strip().splitlines()), "no details")
+    return InputError(
+        f"{source} cannot be read as a model ({type(error).__name__}: {reason}); "
+        "a file may be cut short, damaged or missing: fetch it again"
+    )
