@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from transformers import modeling_gguf_pytorch_utils as reader
 
 from .errors import InputError
-from .loading import unreadable
+from .loading import check_complete, unreadable
 
 MAGIC = b"GGUF"
 # Config entries that describe the file and not the model.
@@ -29,13 +29,16 @@ def read_gguf(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
 
     Raises InputError for a file that is not GGUF, is cut short or damaged, or holds an unsupported architecture.
     """
-    with open(path, "rb") as file:
-        if file.read(len(MAGIC)) != MAGIC:
-            raise InputError(f"{path} is not a GGUF file (it does not begin with 'GGUF'); fetch it again")
     source = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name, "local_files_only": True}
     try:
-        packed = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
+        with open(path, "rb") as file:
+            if file.read(len(MAGIC)) != MAGIC:
+                raise InputError(f"{path} is not a GGUF file (it does not begin with 'GGUF'); fetch it again")
+        packed, report = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32, output_loading_info=True)
+        check_complete(path, report)
         tokenizer = AutoTokenizer.from_pretrained(**source)
+    except InputError:
+        raise
     # The readers stumble over damage in whatever way it comes: ValueError, IndexError, UnicodeDecodeError, …
     except Exception as error:
         if "is not supported yet" in str(error):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from transformers.utils import logging
 
@@ -27,6 +28,15 @@ def quiet_loading() -> Iterator[None]:
             logging.set_verbosity(verbosity)
             if bars:
                 logging.enable_progress_bar()
+
+
+def check_complete(source: object, report: dict[str, Any]) -> None:
+    """Raises InputError where files lack weights, which transformers would fill up at random.
+
+    `report` is what `from_pretrained(…, output_loading_info=True)` returns beside the model.
+    """
+    if missing := sorted(report["missing_keys"]):
+        raise InputError(f"{source} lacks {len(missing)} of the model's weights, first {missing[0]}; fetch it again")
 
 
 def unreadable(source: object, error: Exception) -> InputError:

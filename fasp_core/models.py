@@ -8,6 +8,7 @@ wrong with a reference, a file or the machine is met with one line (InputError).
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ from .errors import InputError, nearest
 from .fingerprint import model_fingerprint
 from .gguf_files import read_gguf
 from .heads import HeadLayout
-from .loading import quiet_loading, unreadable
+from .loading import check_complete, quiet_loading, unreadable
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # From this size on, half the memory is worth more than the last digits; CPUs are slow at bfloat16.
@@ -116,7 +117,13 @@ def open_model(ref: str = "default", *, device: str = "auto", dtype: str = "auto
 def _read(ref: str, device: torch.device, dtype: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The model, on the CPU and in its dtype, and the tokenizer that a reference stands for."""
     if ref == "default":
-        return _from_folder(default_model_folder(), device, dtype)
+        folder = default_model_folder()
+        try:
+            return _from_folder(folder, device, dtype)
+        except InputError as error:
+            raise InputError(
+                f"the converted default model is damaged; remove {folder} and run 'make setup' to have it made again"
+            ) from error
     path = Path(ref).expanduser()
     if path.is_dir():
         return _from_folder(path, device, dtype)
@@ -169,10 +176,7 @@ def _load(
             output_loading_info=True,
             **options,
         )
-        if missing := sorted(report["missing_keys"]):
-            raise InputError(
-                f"{source} lacks {len(missing)} of the model's weights, first {missing[0]}; fetch it again"
-            )
+        check_complete(source, report)
         return model, AutoTokenizer.from_pretrained(source, **options)
     except InputError:
         raise
@@ -225,7 +229,7 @@ def _dtype(dtype: str, device: torch.device, count_parameters: Callable[[], int]
 
 def _count_parameters(config: PreTrainedConfig) -> int:
     with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(config).num_parameters()
+        return AutoModelForCausalLM.from_config(copy.deepcopy(config)).num_parameters()
 
 
 def _hub_in_reach() -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
@@ -50,5 +52,5 @@ def make_language_model(config: PreTrainedConfig, *, seed: int = 0) -> LanguageM
     """A random model of this config, whose `vocab_size` must be at least VOCAB_SIZE, with the byte tokenizer."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        model = AutoModelForCausalLM.from_config(copy.deepcopy(config), dtype=torch.float32)
     return LanguageModel.of(model, make_tokenizer(), ref=f"tiny-{config.model_type}")

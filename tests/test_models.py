@@ -1,0 +1,341 @@
+"""Every kind of reference opens, and everything wrong with one is a single line."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+import shutil
+from functools import partial
+
+import gguf
+import numpy as np
+import pytest
+import tiny
+import torch
+from transformers import BertConfig, BertForMaskedLM, T5Config, T5ForConditionalGeneration
+
+from fasp_core import models as room
+from fasp_core.errors import InputError
+from fasp_core.models import LanguageModel, open_model
+
+TEXT = "Zoë says: hello 👋"
+
+
+@pytest.fixture(scope="module")
+def saved(tiny_llama, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "Tiny llama"
+    tiny_llama.model.save_pretrained(folder)
+    tiny_llama.tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def one_more_token():
+    """A model with a row for the merged token that a GGUF vocabulary cannot be without."""
+    config = copy.deepcopy(tiny.LLAMA)
+    config.vocab_size += 1
+    return tiny.make_language_model(config)
+
+
+@pytest.fixture(scope="module")
+def file(one_more_token, tmp_path_factory):
+    return write_gguf(tmp_path_factory.mktemp("gguf") / "Tiny.Q0.gguf", one_more_token)
+
+
+@pytest.fixture
+def folder(saved, tmp_path):
+    """A copy of the saved model that a test may damage."""
+    return shutil.copytree(saved, tmp_path / "model")
+
+
+def logits(lm, text=TEXT):
+    return lm.model(**lm.tokenizer(text, return_tensors="pt").to(lm.device)).logits
+
+
+def refused(ref, **options):
+    with pytest.raises(InputError) as caught:
+        open_model(ref, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+class TestFolder:
+    def test_opens_as_it_was_saved(self, saved, tiny_llama):
+        lm = open_model(str(saved))
+        assert (lm.ref, lm.name) == (str(saved), "tiny-llama")
+        assert (lm.device.type, lm.dtype, lm.max_length) == ("cpu", torch.float32, 512)
+        assert (lm.layout.n_layers, lm.layout.heads_per_layer, lm.layout.head_dim) == (3, 4, 8)
+        assert lm.fingerprint == tiny_llama.fingerprint
+        assert torch.equal(logits(lm), logits(tiny_llama))
+
+    def test_is_ready_to_be_scored(self, saved):
+        lm = open_model(saved)
+        assert not lm.model.training
+        assert not any(p.requires_grad for p in lm.model.parameters())
+        batch = lm.tokenizer(["a", "abc"], padding=True)
+        assert [sum(mask) for mask in batch["attention_mask"]] == [1, 3]
+        assert batch["attention_mask"][0] == [0, 0, 1]
+
+    def test_dtype_is_as_asked(self, saved):
+        assert open_model(saved, dtype="bfloat16").dtype == torch.bfloat16
+
+    def test_prints_nothing(self, saved, capfd):
+        open_model(saved)
+        assert capfd.readouterr() == ("", "")
+
+    def test_without_config(self, folder):
+        (folder / "config.json").unlink()
+        assert "no config.json" in refused(folder)
+
+    def test_a_gguf_file_in_it_is_pointed_out(self, tmp_path):
+        (tmp_path / "m.gguf").touch()
+        assert "give the GGUF file itself" in refused(tmp_path)
+
+    @pytest.mark.parametrize("config", ["{", "{}", '{"model_type": "nonesuch"}'])
+    def test_damaged_config(self, folder, config):
+        (folder / "config.json").write_text(config)
+        assert "cannot be read as a model" in refused(folder)
+
+    @pytest.mark.parametrize("keep", [0, 4, 1000, -1])
+    def test_truncated_weights(self, folder, keep):
+        weights = folder / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:keep])
+        assert "may be cut short" in refused(folder)
+
+    def test_missing_weights(self, folder):
+        (folder / "model.safetensors").unlink()
+        assert "cannot be read as a model" in refused(folder)
+
+    def test_weights_of_another_shape(self, folder):
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, "intermediate_size": 64}))
+        assert "cannot be read as a model" in refused(folder)
+
+    def test_weights_of_fewer_layers_are_not_filled_up_at_random(self, folder):
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 4}))
+        assert "lacks 9 of the model's weights, first model.layers.3." in refused(folder)
+
+    def test_without_tokenizer(self, folder):
+        for file in folder.glob("token*"):
+            file.unlink()
+        assert "cannot be read as a model" in refused(folder)
+
+    def test_tokenizer_of_another_model(self, folder):
+        lm = tiny.make_language_model(tiny.LLAMA)
+        lm.model.resize_token_embeddings(100)
+        lm.model.save_pretrained(folder)
+        assert "its tokenizer has 259 tokens and its model 100" in refused(folder)
+
+    def test_pickled_weights_are_tensors_only(self, folder, tiny_llama, tmp_path):
+        (folder / "model.safetensors").unlink()
+        torch.save(tiny_llama.model.state_dict(), folder / "pytorch_model.bin")
+        assert open_model(folder).fingerprint == tiny_llama.fingerprint
+        trap = tmp_path / "sprung"
+
+        class Trap:
+            def __reduce__(self):
+                return open, (str(trap), "w")
+
+        (folder / "pytorch_model.bin").write_bytes(pickle.dumps({"x": Trap()}))
+        assert "cannot be read as a model" in refused(folder)
+        assert not trap.exists()
+
+    def test_code_that_comes_with_it_is_not_run(self, folder, tmp_path):
+        trap = tmp_path / "sprung"
+        (folder / "evil.py").write_text(f"open({str(trap)!r}, 'w')\nclass C: pass\n")
+        (folder / "config.json").write_text(
+            json.dumps({"model_type": "evil", "auto_map": {"AutoConfig": "evil.C", "AutoModelForCausalLM": "evil.C"}})
+        )
+        assert "cannot be read as a model" in refused(folder)
+        assert not trap.exists()
+
+    @pytest.mark.parametrize(
+        ("model", "config"),
+        [
+            (
+                T5ForConditionalGeneration,
+                T5Config(d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2, vocab_size=300),
+            ),
+            (
+                BertForMaskedLM,
+                BertConfig(
+                    hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, vocab_size=300
+                ),
+            ),
+        ],
+    )
+    def test_not_a_causal_model(self, tmp_path, model, config):
+        model(config).save_pretrained(tmp_path)
+        assert f"is not a causal language model ({model.__name__})" in refused(tmp_path)
+
+
+class TestGguf:
+    """A file written here by the gguf library, in llama.cpp's names and order of rows."""
+
+    def test_equals_the_model_it_was_made_of(self, file, one_more_token):
+        lm = open_model(str(file))
+        assert lm.name == "tiny.q0"
+        assert lm.max_length == 512
+        torch.testing.assert_close(logits(lm), logits(one_more_token))
+        assert lm.tokenizer(TEXT)["input_ids"] == one_more_token.tokenizer(TEXT)["input_ids"]
+
+    def test_can_be_saved_and_opened_again(self, file, tmp_path):
+        lm = open_model(file)
+        lm.model.save_pretrained(tmp_path)
+        lm.tokenizer.save_pretrained(tmp_path)
+        assert open_model(tmp_path).fingerprint == lm.fingerprint
+
+    def test_prints_nothing(self, file, capfd):
+        open_model(file)
+        assert capfd.readouterr() == ("", "")
+
+    def test_missing_weights_are_not_filled_up_at_random(self, one_more_token, tmp_path):
+        missing = "model.layers.1.mlp.up_proj.weight"
+        file = write_gguf(tmp_path / "x.gguf", one_more_token, without=missing)
+        assert f"lacks 1 of the model's weights, first {missing}" in refused(file)
+
+    @pytest.mark.parametrize("keep", [5, 100, 3000, -4000])
+    def test_truncated(self, file, tmp_path, keep):
+        short = tmp_path / "short.gguf"
+        short.write_bytes(file.read_bytes()[:keep])
+        assert "may be cut short" in refused(short)
+
+    @pytest.mark.parametrize("content", [b"", b"GG", b"\x80\x02 pickle"])
+    def test_another_kind_of_file(self, tmp_path, content):
+        (tmp_path / "x.gguf").write_bytes(content)
+        assert "is not a GGUF file" in refused(tmp_path / "x.gguf")
+
+    def test_unsupported_architecture(self, tmp_path):
+        writer = gguf.GGUFWriter(tmp_path / "x.gguf", "nonesuch")
+        writer.add_block_count(1)
+        finish(writer)
+        message = refused(tmp_path / "x.gguf")
+        assert "architecture nonesuch is not supported" in message
+        assert "llama" in message
+
+
+class TestReferences:
+    def test_a_damaged_default_model_names_its_folder(self, folder, monkeypatch):
+        (folder / "model.safetensors").write_bytes(b"")
+        monkeypatch.setattr(room, "default_model_folder", lambda: folder)
+        assert f"remove {folder} and run 'make setup'" in refused("default")
+
+    @pytest.mark.parametrize("ref", ["./nowhere", "/no/where", "a/b/c", "no.gguf", "~/no where"])
+    def test_no_such_file(self, ref):
+        assert "there is no file or folder" in refused(ref)
+
+    def test_a_file_of_another_kind(self, tmp_path):
+        (tmp_path / "model.bin").touch()
+        assert "is a file, but not a .gguf file" in refused(tmp_path / "model.bin")
+
+    def test_hub_out_of_reach(self):
+        assert "cannot reach the model hub and 'gpt2' is not in the local cache" in refused("gpt2")
+
+    def test_a_hub_that_does_not_answer_is_asked_once(self, monkeypatch):
+        asked = []
+
+        class Session:
+            def head(self, url, timeout):
+                asked.append(timeout)
+                raise TimeoutError
+
+        monkeypatch.setattr(room, "get_session", Session)
+        assert "cannot reach" in refused("some-one/some-model")
+        assert asked == [room.PROBE_SECONDS]
+
+    def test_a_model_in_the_local_cache_opens_without_the_hub(self, saved, tiny_llama, tmp_path, monkeypatch):
+        """The cache's own layout: a snapshot named by its commit, and the commit that `main` stands for."""
+        commit = "0" * 40
+        home = tmp_path / "models--some-one--some-model"
+        shutil.copytree(saved, home / "snapshots" / commit)
+        (home / "refs").mkdir()
+        (home / "refs" / "main").write_text(commit)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+        monkeypatch.setattr("transformers.utils.hub.constants.HF_HUB_CACHE", str(tmp_path))
+        monkeypatch.setattr(room, "_hub_in_reach", lambda: pytest.fail("the hub was asked"))
+        lm = open_model("some-one/some-model")
+        assert lm.fingerprint == tiny_llama.fingerprint
+        assert lm.name == "some-one-some-model"
+
+    @pytest.mark.parametrize("device", ["tpu", "cpu:x", "", "meta", "cuda:99"])
+    def test_unknown_device(self, device):
+        assert "device" in refused("default", device=device)
+
+    def test_cuda_without_a_gpu(self, monkeypatch):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+        assert "PyTorch sees 0 GPUs" in refused("default", device="cuda")
+
+    def test_unknown_dtype(self):
+        assert "did you mean 'float16'" in refused("default", dtype="float-16")
+
+
+def test_auto_dtype_halves_large_models_on_a_gpu_only():
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    for count, on_gpu in ((135_000_000, torch.float32), (1_000_000_000, torch.bfloat16)):
+        assert room._dtype("auto", cpu, partial(int, count)) == torch.float32
+        assert room._dtype("auto", gpu, partial(int, count)) == on_gpu
+    assert room._dtype("float16", cpu, lambda: 1) == torch.float16
+
+
+def test_parameters_are_counted_without_making_them(tiny_llama):
+    assert room._count_parameters(tiny.LLAMA) == sum(p.numel() for p in tiny_llama.model.parameters())
+
+
+def test_a_tokenizer_without_padding_pads_with_its_end_token():
+    tokenizer = tiny.make_tokenizer()
+    tokenizer.pad_token = None
+    lm = LanguageModel.of(tiny.make_language_model(tiny.GPT2).model, tokenizer, ref="x")
+    assert lm.tokenizer.pad_token == lm.tokenizer.eos_token
+
+
+def test_the_default_model(default_model):
+    assert (default_model.ref, default_model.name, default_model.max_length) == ("default", "default", 8192)
+    assert (default_model.layout.n_layers, default_model.layout.heads_per_layer) == (30, 9)
+    assert (default_model.layout.head_dim, default_model.layout.query_group) == (64, 3)
+    ids = default_model.tokenizer("The capital of France is", return_tensors="pt")
+    assert default_model.tokenizer.decode(default_model.model(**ids).logits[0, -1].argmax()) == " Paris"
+
+
+def write_gguf(path, lm, *, without=None):
+    config, state = lm.model.config, lm.model.state_dict()
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_key_length(config.head_dim)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    writer.add_vocab_size(config.vocab_size)
+    writer.add_tokenizer_model("gpt2")
+    vocabulary = lm.tokenizer.get_vocab()
+    nul = "\u0100"  # how byte-level vocabularies write the byte 0
+    tokens = [*sorted(vocabulary, key=vocabulary.get), nul + nul]
+    writer.add_token_list(tokens)
+    kinds = gguf.TokenType
+    writer.add_token_types([kinds.CONTROL if t in tiny.SPECIAL_TOKENS else kinds.NORMAL for t in tokens])
+    writer.add_token_merges([f"{nul} {nul}"])
+    writer.add_bos_token_id(0)
+    writer.add_eos_token_id(0)
+    writer.add_pad_token_id(1)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config.num_hidden_layers)
+    for name, weight in state.items():
+        values = weight.numpy()
+        for kind, heads in (("q_proj", config.num_attention_heads), ("k_proj", config.num_key_value_heads)):
+            if kind in name:  # rotary pairs lie side by side in such files
+                values = values.reshape(heads, 2, -1, values.shape[1]).swapaxes(1, 2).reshape(values.shape)
+        if name != without:
+            writer.add_tensor(names.get_name(name, try_suffixes=(".weight",)), np.ascontiguousarray(values))
+    return finish(writer, path)
+
+
+def finish(writer, path=None):
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
