@@ -90,12 +90,25 @@ class EstimateRecord(_Record):
     high: float | None
     n: NonNegativeInt
 
+    @classmethod
+    def of(cls, estimate: Estimate) -> EstimateRecord:
+        """The record of an estimate; what is NaN there is null here."""
+        known = {name: float(getattr(estimate, name)) for name in ("se", "low", "high")}
+        known = {name: value if math.isfinite(value) else None for name, value in known.items()}
+        return cls(value=float(estimate.value), n=estimate.n, **known)
+
 
 class MetricsRecord(_Record):
     """Perplexity, and bias by axis."""
 
     ppl: EstimateRecord
     bias: dict[str, EstimateRecord]
+
+    @classmethod
+    def of(cls, metrics: Metrics) -> MetricsRecord:
+        """The record of measured metrics, without their groups."""
+        bias = {axis: EstimateRecord.of(estimate) for axis, estimate in metrics.bias.items()}
+        return cls(ppl=EstimateRecord.of(metrics.ppl), bias=bias)
 
 
 class SplitMetrics(_Record):
@@ -105,6 +118,12 @@ class SplitMetrics(_Record):
     after: MetricsRecord
     change: MetricsRecord
     fraction_done: Share
+
+    @classmethod
+    def of(cls, evaluation: Evaluation) -> SplitMetrics:
+        """The record of an evaluation, whose `split` the configuration files it under."""
+        parts = {name: MetricsRecord.of(getattr(evaluation, name)) for name in ("before", "after", "change")}
+        return cls(**parts, fraction_done=float(evaluation.fraction_done))
 
 
 class PruningConfig(_Record):
@@ -180,7 +199,7 @@ class PruningConfig(_Record):
                 seed=selection.seed,
             ),
             pruned_heads=_by_layer(selection.pruned), protected_heads=_by_layer(selection.protected),
-            metrics={result.split: _split_metrics(result) for result in results}, **made,
+            metrics={result.split: SplitMetrics.of(result) for result in results}, **made,
         )  # fmt: skip
 
     def save(self, path: str | os.PathLike) -> None:
@@ -278,21 +297,6 @@ def installed_versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def _split_metrics(result: Evaluation) -> SplitMetrics:
-    parts = {name: _metrics(getattr(result, name)) for name in ("before", "after", "change")}
-    return SplitMetrics(**parts, fraction_done=float(result.fraction_done))
-
-
-def _metrics(metrics: Metrics) -> MetricsRecord:
-    return MetricsRecord(ppl=_estimate(metrics.ppl), bias={axis: _estimate(e) for axis, e in metrics.bias.items()})
-
-
-def _estimate(estimate: Estimate) -> EstimateRecord:
-    known = {name: float(getattr(estimate, name)) for name in ("se", "low", "high")}
-    known = {name: value if math.isfinite(value) else None for name, value in known.items()}
-    return EstimateRecord(value=float(estimate.value), n=estimate.n, **known)
 
 
 def _by_layer(heads: Iterable[Head]) -> dict[str, list[int]]:

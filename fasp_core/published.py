@@ -112,7 +112,9 @@ def read_contributions(text: str, path: Path, *, model: str | None, n_layers: in
     if not (isinstance(data, dict) and data and all(isinstance(entry, dict) for entry in data.values())):
         raise InputError(f"{path}: not a table of head contributions, which is {{model: {{score: [numbers]}}}}")
     if model is None:
-        raise InputError(f"{path}: say which model's scores to read with model=; it holds: {', '.join(sorted(data))}")
+        raise InputError(
+            f"{path}: name the model whose scores to read (option model); it holds: {', '.join(sorted(data))}"
+        )
     if model not in data:
         raise InputError(f"{path}: no scores of '{model}'; {nearest(model, data)}")
     entry, where = data[model], f"{path}, {model}"
@@ -209,8 +211,8 @@ def _layout(model: str | None, n_heads: int, n_layers: int | None, path: Path) -
     if known is None:
         named = f"of model '{model}'" if model else "of its model"
         raise InputError(
-            f"{path}: the layout {named} is not known; give n_layers= (its number of layers), or model= one of: "
-            f"{', '.join(LAYOUTS)}"
+            f"{path}: the layout {named} is not known; give its number of layers (option n_layers), or as model "
+            f"one of: {', '.join(LAYOUTS)}"
         )
     return LAYOUTS[known]
 

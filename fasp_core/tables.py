@@ -30,7 +30,7 @@ def read_bytes(path: Path) -> bytes:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()})") from error
     if len(data) > MAX_BYTES:
-        raise InputError(f"{path}: larger than {MAX_BYTES >> 20} MB, more than any file of this kind holds; check the path")
+        raise InputError(f"{path}: larger than {MAX_BYTES >> 20} MB, far more than this program reads; check the path")
     if not data:
         raise InputError(f"{path}: the file is empty (0 bytes); get it again")
     return data

@@ -10,13 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import spearmanr
-
-from fasp_core import tables
-from fasp_core.errors import InputError
-from fasp_core.head_scores import HeadScores, read_head_scores
-from fasp_core.published import LAYOUTS
-from tests.published_files import (
+from published_files import (
     JSON,
     published_file,
     published_json,
@@ -24,6 +18,12 @@ from tests.published_files import (
     published_scores,
     published_values,
 )
+from scipy.stats import spearmanr
+
+from fasp_core import tables
+from fasp_core.errors import InputError
+from fasp_core.head_scores import HeadScores, read_head_scores
+from fasp_core.published import LAYOUTS
 
 META = {
     "source": "test",
@@ -254,7 +254,7 @@ class TestPublishedLayoutsAndFaults:
         assert (table.n_layers, table.heads_per_layer) == (6, 8)
 
     def test_an_unknown_layout_says_how_to_give_it(self, tmp_path):
-        with pytest.raises(InputError, match=r"layout of model 'mine' is not known; give n_layers="):
+        with pytest.raises(InputError, match=r"layout of model 'mine' is not known; give its number of layers"):
             read_head_scores(write(rows(Model="mine"), tmp_path / "x.csv"))
         with pytest.raises(InputError, match="48 heads cannot be spread over 5 layers"):
             read_head_scores(write(rows(Model="mine"), tmp_path / "x.csv"), n_layers=5)

@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from published_files import published_json, published_scores, published_values
 
 from fasp_core.errors import InputError
 from fasp_core.head_scores import HeadScores
 from fasp_core.selection import METHODS, RULES, head_count, select_heads
-from tests.published_files import published_json, published_scores, published_values
 
 AXIS = "gender_and_sex"
 
