@@ -48,12 +48,15 @@ class AxisSamples:
 class HeadEffects:
     """Scores of all heads on one axis, each (N); `corrected` tells which use knock-out besides the gradient.
 
+    `gradient_se` and `correction_se` are the two parts of `z_se`; the latter is NaN where there is no correction.
     `reliability` is the split-half Spearman correlation of z over the heads of `reliability_heads`,
     Spearman–Brown corrected: what a second, equally large measurement would correlate with this one.
     """
 
     z: np.ndarray
     z_se: np.ndarray
+    gradient_se: np.ndarray
+    correction_se: np.ndarray
     corrected: np.ndarray
     effective_share: np.ndarray
     reliability: float
@@ -85,14 +88,17 @@ def head_effects(
     resampled = bootstrap_counts(strata, replicates, rng)
     halves = half_counts(strata, splits, rng)
     counts = np.concatenate([once, resampled, halves, 1 - halves])
-    means, z, corrected = _effects(samples, counts)
+    means, first_order, z, corrected = _effects(samples, counts)
     boot = slice(1, replicates + 1)
     first, second = z[replicates + 1 : replicates + 1 + splits], z[replicates + 1 + splits :]
     bias = axis_bias(means, samples.shares)
     kept = np.ones(z.shape[1], bool) if protected is None else ~protected
     return HeadEffects(
-        z=z[0], z_se=np.nanstd(z[boot], axis=0, ddof=1), corrected=corrected,
-        effective_share=effective_share(samples), reliability=split_half_reliability(first[:, kept], second[:, kept]),
+        z=z[0], z_se=np.nanstd(z[boot], axis=0, ddof=1),
+        gradient_se=first_order[boot].std(axis=0, ddof=1),
+        correction_se=np.where(corrected, np.nanstd((z - first_order)[boot], axis=0, ddof=1), np.nan),
+        corrected=corrected, effective_share=effective_share(samples),
+        reliability=split_half_reliability(first[:, kept], second[:, kept]),
         bias=float(bias[0]), bias_se=float(bias[boot].std(ddof=1)),
         group_means=means[0], group_means_se=means[boot].std(axis=0, ddof=1),
     )  # fmt: skip
@@ -167,8 +173,9 @@ def spearman(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.corrcoef(ra, rb)[0, 1])
 
 
-def _effects(samples: AxisSamples, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Group means (R, G), z_bias (R, N), and which heads are corrected (N), for each row of prompt counts (R, P)."""
+def _effects(samples: AxisSamples, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """For each row of prompt counts (R, P): group means (R, G), z_bias by gradient alone and with the corrections,
+    (R, N) each; and which heads are corrected, (N)."""
     sizes = _by_prompt(samples, np.ones((samples.toxicity.size, 1)))
     totals = _by_prompt(samples, samples.toxicity[:, None])
     group_of_prompt = _prompt_strata(samples) // 2
@@ -176,16 +183,17 @@ def _effects(samples: AxisSamples, counts: np.ndarray) -> tuple[np.ndarray, np.n
     rows = [np.flatnonzero(group_of_prompt == g) for g in range(n_groups)]
     means = np.stack([_ratio(counts[:, r] @ totals[r], counts[:, r] @ sizes[r])[:, 0] for r in rows], axis=1)
     base = axis_bias(means, samples.shares)[:, None]
-    z, corrected = np.empty((counts.shape[0], n_heads)), np.zeros(n_heads, bool)
+    first_order, z = np.empty((2, counts.shape[0], n_heads))
+    corrected = np.zeros(n_heads, bool)
     for columns in _chunks(n_heads):
         changes = [_group_change(_sums(samples, columns, g, rows[g]), counts[:, rows[g]]) for g in range(n_groups)]
         use = np.all([change.correctable for change in changes], axis=0)
-        without = np.stack(
-            [means[:, g, None] + c.gradient + np.where(use, c.correction, 0.0) for g, c in enumerate(changes)], axis=-1
-        )  # (R, columns, G)
-        z[:, columns] = base - axis_bias(without, samples.shares)
+        shifted = np.stack([means[:, g, None] + change.gradient for g, change in enumerate(changes)], axis=-1)
+        corrections = np.stack([np.where(use, change.correction, 0.0) for change in changes], axis=-1)
+        first_order[:, columns] = base - axis_bias(shifted, samples.shares)  # (R, columns, G) → (R, columns)
+        z[:, columns] = base - axis_bias(shifted + corrections, samples.shares)
         corrected[columns] = use
-    return means, z, corrected
+    return means, first_order, z, corrected
 
 
 @dataclass(frozen=True)
@@ -248,7 +256,8 @@ def _sums(samples: AxisSamples, columns: slice, group: int, prompts: np.ndarray)
     k_r = np.where(has, r, 0.0)
     return _Sums(
         by_prompt(n), by_prompt(f), by_prompt(r), by_prompt(f * r),
-        by_prompt(has.astype(float)), by_prompt(f * has), by_prompt(k_r), by_prompt(f * k_r), by_prompt(w), by_prompt(f * w),
+        by_prompt(has.astype(float)), by_prompt(f * has), by_prompt(k_r), by_prompt(f * k_r), by_prompt(w),
+        by_prompt(f * w),
     )  # fmt: skip
 
 

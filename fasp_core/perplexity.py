@@ -42,10 +42,15 @@ class WindowSamples:
 
 @dataclass(frozen=True)
 class PerplexityEffects:
-    """z_ppl of all heads, (N), in units of perplexity, with bootstrap standard errors, and the intact model's value."""
+    """z_ppl of all heads, (N), in units of perplexity, with bootstrap standard errors, and the intact model's value.
+
+    `gradient_se` and `correction_se` are the two parts of `z_se`; the latter is NaN where there is no correction.
+    """
 
     z: np.ndarray
     z_se: np.ndarray
+    gradient_se: np.ndarray
+    correction_se: np.ndarray
     corrected: np.ndarray
     reliability: float
     ppl: float
@@ -86,22 +91,27 @@ def perplexity_effects(
     halves = half_counts(measured, splits, rng)
     once = np.ones((1, measured.size))
     counts = np.concatenate([once, bootstrap_counts(measured, replicates, rng), halves, 1 - halves])
-    base, z, corrected = _effects(samples, counts)
+    base, first_order, z, corrected = _effects(samples, counts)
     boot = slice(1, replicates + 1)
     return PerplexityEffects(
-        z=z[0], z_se=np.nanstd(z[boot], axis=0, ddof=1), corrected=corrected,
+        z=z[0], z_se=np.nanstd(z[boot], axis=0, ddof=1),
+        gradient_se=first_order[boot].std(axis=0, ddof=1),
+        correction_se=np.where(corrected, np.nanstd((z - first_order)[boot], axis=0, ddof=1), np.nan),
+        corrected=corrected,
         reliability=split_half_reliability(z[replicates + 1 : replicates + 1 + splits], z[replicates + 1 + splits :]),
         ppl=float(base[0]), ppl_se=float(base[boot].std(ddof=1)),
     )  # fmt: skip
 
 
-def _effects(samples: WindowSamples, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Perplexity (R), z_ppl (R, N) and which heads are corrected (N), for rows of window counts (R, n)."""
+def _effects(samples: WindowSamples, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """For rows of window counts (R, n): perplexity (R), z_ppl by gradient alone and with the corrections, (R, N) each;
+    and which heads are corrected, (N)."""
     tokens = samples.n_tokens[:, None].astype(float)
     n_tokens = counts @ tokens  # (R, 1)
     base = np.exp(-(counts @ samples.log_prob[:, None]) / n_tokens)
     gradient = samples.gradient.astype(float)
     change = -(counts @ gradient) / n_tokens  # of the mean NLL per token, (R, N)
+    first_order = base * np.expm1(change)
     corrected = np.zeros(gradient.shape[1], bool)
     if samples.knockout is not None:
         has = np.isfinite(samples.knockout)
@@ -110,4 +120,4 @@ def _effects(samples: WindowSamples, counts: np.ndarray) -> tuple[np.ndarray, np
         with np.errstate(invalid="ignore", divide="ignore"):
             correction = -(counts @ difference) / (counts @ (has * tokens))
         change = change + np.where(corrected, correction, 0.0)
-    return base[:, 0], base * np.expm1(change), corrected
+    return base[:, 0], first_order, base * np.expm1(change), corrected

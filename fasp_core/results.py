@@ -95,6 +95,20 @@ def sample_frame(study: Study, axis: str, *, scorer: str | None = None) -> pd.Da
     return frame[["prompt_id", "draw", "axis", "group", "prompt", "continuation", "toxicity"]].reset_index(drop=True)
 
 
+def knockout_counts(study: Study, stream: str, units_per_shard: int) -> np.ndarray:
+    """Whether each head was knocked out on each knock-out shard's units, (shards so far, N) bool."""
+    n_heads = study.n_layers * study.heads_per_layer
+    rows: dict[int, np.ndarray] = {}
+    for name in study.shard_names("knockout", stream):
+        table = study.read_shard(name)
+        row = rows.setdefault(int(table["unit"][0].as_py()) // units_per_shard, np.zeros(n_heads, bool))
+        row[table_ratios(table)[0]] = True
+    done = np.zeros((max(rows, default=-1) + 1, n_heads), bool)
+    for shard, row in rows.items():
+        done[shard] = row
+    return done
+
+
 def _scorer(study: Study, scorer: str | None) -> str:
     known = list(study.manifest.scorers)
     if scorer is None and known:

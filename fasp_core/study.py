@@ -163,7 +163,7 @@ class Study:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Hold the study's lock, after taking in what an interrupted run left; raises InputError while another writes."""
+        """Hold the study's lock, having taken in what an interrupted run left; InputError while another writes."""
         with write_errors(self.folder):
             lock = FileLock(self.folder / ".lock")
             try:

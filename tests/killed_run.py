@@ -11,7 +11,9 @@ import tiny
 import torch
 
 from fasp_core import files, measure
-from fasp_core.scoring import Budget, StudySettings, score_heads
+from fasp_core.refine import Budget
+from fasp_core.scoring import score_heads
+from fasp_core.shards import StudySettings
 
 AXIS = "gender_and_sex"
 BUDGET = Budget(samples=36, windows=12, knockout_windows=4, knockout_samples=12)
@@ -38,7 +40,9 @@ def main(root: str) -> None:
     files.os.fsync = announce("fsync", files.os.fsync)
     files.os.replace = announce("rename", files.os.replace)
     torch.set_num_threads(1)  # as the tests do
-    score_heads(tiny.make_language_model(tiny.LLAMA), axes=[AXIS], budget=BUDGET, settings=SETTINGS, name="s", root=root)
+    score_heads(
+        tiny.make_language_model(tiny.LLAMA), axes=[AXIS], budget=BUDGET, settings=SETTINGS, name="s", root=root
+    )
 
 
 if __name__ == "__main__":

@@ -42,7 +42,9 @@ def test_before_and_after_by_hand():
 
 
 def test_an_axis_waits_until_every_group_has_a_text():
-    texts = pd.DataFrame({"axis": ["x"], "group": ["a"], "prompt_id": [0], "toxicity_before": [0.1], "toxicity_after": [0.1]})
+    texts = pd.DataFrame(
+        {"axis": ["x"], "group": ["a"], "prompt_id": [0], "toxicity_before": [0.1], "toxicity_after": [0.1]}
+    )
     windows = pd.DataFrame({"n_tokens": [10], "nll_before": [20.0], "nll_after": [20.0]})
     parts = compare(texts, windows, {"x": pd.Series([0.5, 0.5], index=["a", "b"])})
     assert parts["after"].bias == {}

@@ -7,7 +7,9 @@ import pytest
 from fasp_core import jobs, worker
 from fasp_core.errors import InputError
 from fasp_core.evaluation import EvaluationSettings
-from fasp_core.scoring import Budget, StudySettings, score_heads
+from fasp_core.refine import Budget
+from fasp_core.scoring import score_heads
+from fasp_core.shards import StudySettings
 from fasp_core.store import EvaluationStore
 
 AXIS = "gender_and_sex"

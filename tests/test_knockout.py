@@ -156,7 +156,7 @@ def test_heads_that_do_not_exist_are_refused(lm):
 
 def test_a_model_without_heads_is_refused_by_name():
     class Plain(torch.nn.Module):
-        class config:  # noqa: N801
+        class config:
             @staticmethod
             def get_text_config():
                 return object()

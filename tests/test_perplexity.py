@@ -17,7 +17,9 @@ def _letters(text):
 
 @given(st.integers(1, 200), st.integers(2, 50))
 def test_windows_hold_every_token_once_but_for_a_short_rest(n, length):
-    articles = pd.DataFrame({"article": ["x"], "split": ["valid"], "text": ["".join(chr(65 + i % 26) for i in range(n))]})
+    articles = pd.DataFrame(
+        {"article": ["x"], "split": ["valid"], "text": ["".join(chr(65 + i % 26) for i in range(n))]}
+    )
     pieces = token_windows(_letters, articles, length=length)["token_ids"]
     tokens = [token for piece in pieces for token in piece]
     whole = _letters(articles["text"][0])["input_ids"]

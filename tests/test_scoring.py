@@ -9,7 +9,9 @@ import pytest
 
 from fasp_core.errors import Cancelled, InputError
 from fasp_core.heads import gate_heads
-from fasp_core.scoring import Budget, StudySettings, score_heads
+from fasp_core.refine import Budget
+from fasp_core.scoring import score_heads
+from fasp_core.shards import StudySettings
 from fasp_core.study import open_study
 
 AXIS = "gender_and_sex"
