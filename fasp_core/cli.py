@@ -85,7 +85,7 @@ def score(
         print_json({"study": study.name, "folder": str(study.folder), **table.meta})
         return
     print(f"Study '{study.name}' in {study.folder}")
-    print_base(table)
+    print_base(table, wanted)
     print(f"Next: python -m fasp_core scores {study.name} --axis {wanted[0]}")
 
 
@@ -125,7 +125,7 @@ def scores(
     if as_json:
         print_json({"source": source, "axis": axis, "n_heads": table.n_heads, "meta": table.meta, "heads": heads})
         return
-    print_base(table)
+    print_base(table, [axis])
     print_table(
         ("layer", "head", f"z_bias {axis}", "z_ppl"),
         [(h["layer"], h["head"], format_estimate(h["z_bias"], h["z_bias_se"], signed=True),

@@ -36,14 +36,14 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def print_base(table: HeadScores) -> None:
+def print_base(table: HeadScores, axes: Iterable[str]) -> None:
     """What is known of the intact model, how far rankings can be trusted, and the notes."""
     meta, reliability = table.meta, table.meta.get("reliability") or {}
     if meta.get("base_ppl") is not None:
         print(
             f"perplexity {format_estimate(meta['base_ppl'], meta.get('base_ppl_se'))}{_trust(reliability.get('ppl'))}"
         )
-    for axis in table.axes:
+    for axis in axes:
         base = (meta.get("base_bias") or {}).get(axis)
         value = "" if base is None else f" {format_estimate(base, (meta.get('base_bias_se') or {}).get(axis))}"
         print(f"bias {axis}{value}{_trust(reliability.get(axis))}")
@@ -52,7 +52,12 @@ def print_base(table: HeadScores) -> None:
 
 
 def _trust(reliability: float | None) -> str:
-    return "" if reliability is None or reliability != reliability else f"; ranking reliability {reliability:.2f}"
+    """How far the order of heads can be trusted, as a number and in words; nothing where it is not known."""
+    from .captions import describe_reliability
+
+    if reliability is None or not math.isfinite(reliability):
+        return ""
+    return f"; ranking reliability {reliability:.2f}. {describe_reliability(reliability)}"
 
 
 def print_heads(heads: Iterable[Head], headline: str) -> None:

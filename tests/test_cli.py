@@ -136,7 +136,7 @@ class TestScores:
     def test_for_people_with_errors_and_reliability(self, run, made):
         lines = run("scores", "made", "--axis", AXIS, "--top", 3).stdout.splitlines()
         assert lines[0].startswith("perplexity ")
-        assert "reliability" in lines[1]
+        assert "; ranking reliability " in lines[1]
         assert len([line for line in lines if line.count(" ± ") == 2]) == 3
 
     @pytest.mark.parametrize("kind", ["csv", "parquet"])
