@@ -1,0 +1,1 @@
+"""Speed and cost, measured side by side in one run: `python -m benchmarks.NAME`. Nothing here is a test."""
