@@ -17,6 +17,7 @@ REASONS = {
     errno.EACCES: "no permission to write there; choose another folder or set FASP_CACHE",
     errno.EPERM: "no permission to write there; choose another folder or set FASP_CACHE",
     errno.EROFS: "the file system is read-only; choose another folder or set FASP_CACHE",
+    errno.EEXIST: "a part of the path is a file, not a folder; choose another folder or set FASP_CACHE",
     errno.ENOTDIR: "a part of the path is a file, not a folder; choose another folder or set FASP_CACHE",
 }
 

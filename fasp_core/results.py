@@ -27,7 +27,7 @@ def head_scores(study: Study, *, scorer: str | None = None) -> HeadScores:
     measured = [axis for axis in study.axes if study.shard_names("gradient", axis)]
     if not study.shard_names("gradient", TEXT) or not measured:
         raise InputError(
-            f"study '{study.name}' holds no scores yet; go on with: python -m fasp_core score {study.name}"
+            f"study '{study.name}' holds no scores yet; go on with the same `python -m fasp_core score` that began it"
         )
     ppl = perplexity_effects(window_samples(study))
     n_layers, per_layer = study.n_layers, study.heads_per_layer
@@ -41,6 +41,7 @@ def head_scores(study: Study, *, scorer: str | None = None) -> HeadScores:
     )
     meta = {
         "source": "study", "study": study.name, "model": study.manifest.model, "scorer": scorer,
+        "scorer_fingerprint": study.manifest.scorers[scorer], "versions": study.manifest.versions,
         "prompts": study.manifest.prompts, "text": study.manifest.text, "settings": study.manifest.settings,
         "base_ppl": ppl.ppl, "base_ppl_se": ppl.ppl_se, "base_bias": {}, "base_bias_se": {},
         "reliability": {"ppl": ppl.reliability}, "n_samples": {}, "notes": list(study.manifest.notes),

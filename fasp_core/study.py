@@ -225,7 +225,9 @@ def open_study(name: str = "default", root: str | os.PathLike | None = None) -> 
     if not (folder / "manifest.json").is_file():
         known = list_studies(root)
         hint = nearest(name, known) if known else "there is none yet"
-        raise InputError(f"no study '{name}': {hint}; make it with: python -m fasp_core score {name}")
+        raise InputError(
+            f"no study '{name}': {hint}; make it with: python -m fasp_core score {name} --axes gender_and_sex"
+        )
     return Study(folder, _load_manifest(folder))
 
 
