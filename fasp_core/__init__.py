@@ -22,6 +22,7 @@ _MODULE_OF = {
     "Estimate": "estimates", "Evaluation": "estimates",
     "EvaluationSettings": "evaluation", "evaluate": "evaluation",
     "PruningConfig": "config",
+    "remove_heads": "pruning", "load_pruned": "checkpoints", "save_pruned": "checkpoints",
 }  # fmt: skip
 
 __all__ = sorted(_MODULE_OF)

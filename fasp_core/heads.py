@@ -66,12 +66,17 @@ class HeadLayout:
 
         Raises InputError, naming the architecture, where heads cannot be told apart.
         """
-        config = model.config.get_text_config()
         name = type(model).__name__
+        if getattr(model, "removed_heads", ()):
+            raise InputError(f"heads were removed from this {name} already; open the intact model again")
+        config = model.config.get_text_config()
         n_layers = getattr(config, "num_hidden_layers", None)
         heads = getattr(config, "num_attention_heads", None)
         if not isinstance(n_layers, int) or not isinstance(heads, int):
-            raise InputError(f"{name} has no attention heads that can be scored: its config names no layers or heads")
+            raise InputError(
+                f"{name} has no attention heads that can be scored: its config names no numbers of layers and heads "
+                "(state-space and recurrent models mix tokens without heads)"
+            )
         layers = _decoder_layers(model, n_layers, name)
         projections = tuple(_output_projection(layer, name) for layer in layers)
         widths = {projection_width(p) for p in projections}
@@ -89,10 +94,14 @@ def projection_width(projection: nn.Module) -> int:
 
 
 def _decoder_layers(model: nn.Module, n_layers: int, name: str) -> tuple[nn.Module, ...]:
-    for module in model.modules():
-        if isinstance(module, nn.ModuleList) and len(module) == n_layers and _find_projection(module[0]) is not None:
+    text = model if model.config is model.config.get_text_config() else model.get_decoder()
+    for module in text.modules():
+        if isinstance(module, nn.ModuleList) and len(module) == n_layers and any(map(_find_projection, module)):
             return tuple(module)
-    raise InputError(f"{name} has no attention heads that can be scored: no list of {n_layers} attention layers found")
+    raise InputError(
+        f"{name} has no attention heads that can be scored: none of its {n_layers} layers has an attention with an "
+        f"output projection ({', '.join(PROJECTION_NAMES)}); state-space and recurrent models mix tokens without heads"
+    )
 
 
 def _find_projection(layer: nn.Module) -> nn.Module | None:
@@ -107,7 +116,8 @@ def _output_projection(layer: nn.Module, name: str) -> nn.Module:
     projection = _find_projection(layer)
     if projection is None:
         raise InputError(
-            f"{name} mixes attention with other layers; heads can be scored only where every layer has them"
+            f"{name} mixes attention with layers that have no heads (state-space, recurrent or convolution layers); "
+            "heads can be scored only where every layer has them"
         )
     return projection
 

@@ -8,10 +8,23 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
     AutoModelForCausalLM,
+    BloomConfig,
+    CohereConfig,
+    Gemma2Config,
+    Gemma3TextConfig,
     GPT2Config,
+    GPTJConfig,
+    GPTNeoConfig,
+    GPTNeoXConfig,
     LlamaConfig,
+    MistralConfig,
+    OPTConfig,
+    Phi3Config,
     PreTrainedConfig,
     PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen3Config,
+    StableLmConfig,
 )
 
 from fasp_core.models import LanguageModel
@@ -34,6 +47,38 @@ LLAMA = LlamaConfig(
     initializer_range=WEIGHT_STD,
 )
 GPT2 = GPT2Config(**IDS, n_embd=32, n_layer=3, n_head=4, n_positions=512, initializer_range=WEIGHT_STD)
+
+# 2 layers × 4 query heads of size 8. Llama's successors share one shape; with `kv_heads` heads of keys and values.
+WIDE = {**IDS, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "initializer_range": 0.3}
+SHARED = {**WIDE, "intermediate_size": 48, "num_key_value_heads": 2, "max_position_embeddings": 256}
+OLD = {**IDS, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 256, "initializer_range": 0.3}
+LOCAL = {"sliding_window": 8, "layer_types": ["sliding_attention", "full_attention"]}
+
+ARCHITECTURES: dict[str, PreTrainedConfig] = {
+    "gpt2": GPT2Config(**OLD),
+    "gpt_neo": GPTNeoConfig(
+        **{k: v for k, v in WIDE.items() if not k.startswith("num_")}, num_layers=2, num_heads=4, window_size=8,
+        attention_types=[[["global", "local"], 1]], max_position_embeddings=256,
+    ),
+    "gptj": GPTJConfig(**OLD, rotary_dim=4),
+    "gpt_neox": GPTNeoXConfig(**WIDE, intermediate_size=48, max_position_embeddings=256),
+    "opt": OPTConfig(
+        **{k: v for k, v in WIDE.items() if k != "initializer_range"}, init_std=0.3, ffn_dim=48,
+        word_embed_proj_dim=32, max_position_embeddings=256,
+    ),
+    "llama_multi_head": LlamaConfig(**{**SHARED, "num_key_value_heads": 4}, attention_bias=True),
+    "llama_grouped": LlamaConfig(**SHARED),
+    "llama_one_key_head": LlamaConfig(**{**SHARED, "num_key_value_heads": 1}),
+    "mistral": MistralConfig(**SHARED, sliding_window=8),
+    "qwen2": Qwen2Config(**SHARED),
+    "qwen3": Qwen3Config(**SHARED, head_dim=16),
+    "gemma2": Gemma2Config(**SHARED, **LOCAL, head_dim=16, query_pre_attn_scalar=16),
+    "gemma3": Gemma3TextConfig(**SHARED, **LOCAL, head_dim=16, query_pre_attn_scalar=16),
+    "phi3": Phi3Config(**SHARED),
+    "bloom": BloomConfig(**WIDE),
+    "cohere": CohereConfig(**SHARED, use_qk_norm=True),
+    "stablelm": StableLmConfig(**SHARED, qk_layernorm=True, use_qkv_bias=True),
+}  # fmt: skip
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:

@@ -1,0 +1,161 @@
+"""Physical removal of attention heads: smaller projections, the same function as the gated model.
+
+    remove_heads(lm.model, [(0, 3), (5, 1)])      # in place; generate() and its cache work as before
+
+What transformers' attention modules read besides their weights (numbers of heads, the config, keys from the cache) is
+put right per layer here, without a subclass per architecture. `slicing` does the weights.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from .heads import Head, HeadLayout
+from .slicing import AttentionWeights, KeptHeads, zero_heads
+
+QUERY_COUNTS = ("num_heads", "num_attention_heads")
+KEY_COUNTS = ("num_key_value_heads",)
+CACHES = ("past_key_values", "layer_past")
+
+
+def remove_heads(model: PreTrainedModel, heads: Iterable[Head]) -> PreTrainedModel:
+    """Slice the heads' weights out of a model, in place; returns the model.
+
+    Its outputs are those of the model with the heads' gates at 0. Under grouped-query attention a key/value head goes
+    only with its whole query group. Where all heads of a layer go, its attention adds the bias of its projection only.
+    Raises InputError, and changes nothing, for heads that do not exist, an architecture whose weights are not fully
+    understood, or a model that heads were removed from already.
+    """
+    layout, gone = HeadLayout.of(model), by_layer(model, heads)
+    parts = {layer: AttentionWeights.of(layout, layer, type(model).__name__) for layer in gone}
+    for layer, removed in gone.items():
+        _shrink(parts[layer], layer, [h for h in range(layout.heads_per_layer) if h not in removed])
+    model.removed_heads = tuple(sorted((layer, head) for layer, hs in gone.items() for head in hs))
+    return model
+
+
+def mask_heads(model: PreTrainedModel, heads: Iterable[Head]) -> PreTrainedModel:
+    """Zero the heads' slices of the output projections, in place; returns the model, of the same shapes as before.
+
+    Raises InputError, and changes nothing, for heads that do not exist.
+    """
+    layout = HeadLayout.of(model)
+    for layer, masked in by_layer(model, heads).items():
+        zero_heads(layout, layer, sorted(masked))
+    return model
+
+
+def by_layer(model: PreTrainedModel, heads: Iterable[Head]) -> dict[int, set[int]]:
+    """The heads of each layer that has any; raises InputError for heads that do not exist."""
+    layout, layers = HeadLayout.of(model), {}
+    for layer, head in heads:
+        layout.flat_id(layer, head)
+        layers.setdefault(layer, set()).add(head)
+    return layers
+
+
+def _shrink(parts: AttentionWeights, layer: int, queries: list[int]) -> None:
+    module = parts.module
+    if not queries:
+        parent, name = parts.place
+        setattr(parent, name, NoAttention(module, parts.projection, layer))
+        return
+    kept = KeptHeads.of(queries, parts.layout.query_group)
+    parts.slice(kept)
+    counts = dict.fromkeys(QUERY_COUNTS, len(kept.queries)) | dict.fromkeys(KEY_COUNTS, len(kept.keys))
+    for name, value in (counts | {"split_size": len(kept.queries) * parts.layout.head_dim}).items():
+        if hasattr(module, name):
+            setattr(module, name, value)
+    if hasattr(module, "config"):
+        module.config = LayerConfig(module.config, counts)
+    if hasattr(module, "num_key_value_groups"):
+        module.num_key_value_groups = kept.group
+    arguments = inspect.signature(module.forward).parameters
+    if kept.key_map is not None:
+        module.register_buffer(
+            "key_map", torch.tensor(kept.key_map, device=parts.projection.weight.device), persistent=False
+        )
+        module.register_forward_pre_hook(
+            MapKeys(next(name for name in CACHES if name in arguments)), with_kwargs=True
+        )
+    if "alibi" in arguments:
+        module.register_forward_pre_hook(KeepSlopes(kept.queries, parts.layout.heads_per_layer), with_kwargs=True)
+
+
+class LayerConfig:
+    """A model's config as one of its layers sees it: the layer's own numbers of heads, all else from the model's."""
+
+    def __init__(self, config: Any, counts: dict[str, int]) -> None:
+        self._config, self._counts = config, counts
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name in ("_config", "_counts"):  # asked for by copy, before they are there
+            raise AttributeError(name)
+        return self._counts[name] if name in self._counts else getattr(self._config, name)
+
+
+class MapKeys:
+    """A forward pre-hook: gives the attention a cache that hands out k/v heads repeated by the module's `key_map`.
+
+    The cache itself keeps every k/v head once.
+    """
+
+    def __init__(self, cache_name: str) -> None:
+        self.cache_name = cache_name
+
+    def __call__(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+        return args, {**kwargs, self.cache_name: _MappedCache(kwargs.get(self.cache_name), module.key_map)}
+
+
+class _MappedCache:
+    def __init__(self, cache: Any, key_map: Tensor) -> None:
+        self._cache, self._key_map = cache, key_map
+
+    def update(self, keys: Tensor, values: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        if self._cache is not None:
+            keys, values = self._cache.update(keys, values, *args, **kwargs)  # (B, k/v heads, T, D)
+        return keys.index_select(1, self._key_map), values.index_select(1, self._key_map)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cache, name)
+
+
+class KeepSlopes:
+    """A forward pre-hook: of ALiBi's biases, (B·H, 1, T), those of the kept heads."""
+
+    def __init__(self, queries: tuple[int, ...], heads: int) -> None:
+        self.queries, self.heads = queries, heads
+
+    def __call__(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+        alibi = kwargs["alibi"].unflatten(0, (-1, self.heads))  # (B, H, 1, T)
+        return args, {**kwargs, "alibi": alibi[:, list(self.queries)].flatten(0, 1)}
+
+
+class NoAttention(nn.Module):
+    """What is left of an attention module without heads: the bias of its output projection, if it has one.
+
+    It still counts tokens in the cache, from whose layers transformers takes the length of what was read.
+    """
+
+    def __init__(self, attention: nn.Module, projection: nn.Module, layer: int) -> None:
+        super().__init__()
+        self.layer = layer
+        self.bias = projection.bias
+        self.signature = inspect.signature(attention.forward)
+
+    def forward(self, *args: Any, **kwargs: Any) -> tuple[Tensor, None]:
+        """Same arguments as the attention it replaces; (B, T, hidden) and no attention weights."""
+        given = self.signature.bind(*args, **kwargs).arguments
+        hidden = given["hidden_states"]
+        cache = next((given[name] for name in CACHES if given.get(name) is not None), None)
+        if cache is not None:
+            tokens = hidden.new_zeros(hidden.shape[0], 1, hidden.shape[1], 1)
+            cache.update(tokens, tokens, self.layer)
+        out = given.get("residual", torch.zeros_like(hidden))
+        return out if self.bias is None else out + self.bias, None
