@@ -1,0 +1,117 @@
+"""Numbers as people read them: as many digits as their error supports.
+
+The rule is that of the Particle Data Group (Review of Particle Physics, section 5.3): the error keeps two digits when
+its three leading digits are below 355 and one digit otherwise, and the value ends at the same place.
+A `±` is always one standard error; an interval is always 95 %.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+Z95 = 1.959963984540054  # half width of a 95 % interval in standard errors
+MINUS = "\u2212"
+
+
+def error_decimals(se: float) -> int:
+    """Decimal places that an error supports: 0.0042 -> 4, 0.12 -> 2, 0.5 -> 1, 42 -> 0, 1234 -> -2."""
+    exponent = math.floor(math.log10(se))
+    leading = round(se / 10.0 ** (exponent - 2))
+    if leading >= 1000:
+        exponent, leading = exponent + 1, 100
+    digits = 2 if leading < 355 else 1
+    return digits - 1 - exponent
+
+
+def _usable(se: float | None) -> bool:
+    return se is not None and math.isfinite(se) and se > 0
+
+
+def format_fixed(value: float, decimals: int, *, signed: bool = False) -> str:
+    """`value` rounded at `decimals` (negative: before the point), thousands grouped, with a true minus sign."""
+    rounded = round(value, decimals) + 0.0
+    text = f"{abs(rounded):,.{max(decimals, 0)}f}"
+    sign = MINUS if rounded < 0 else "+" if signed and rounded > 0 else ""
+    return sign + text
+
+
+def format_number(value: float, se: float | None = None, *, signed: bool = False) -> str:
+    """`value` alone with the digits its error supports; without an error, three significant digits. NaN is `–`.
+
+    >>> format_number(31.4159, 0.12)
+    '31.42'
+    """
+    if not math.isfinite(value):
+        return "–"
+    decimals = error_decimals(se) if _usable(se) else _three_digits(value)
+    return _scientific(value, signed=signed) if decimals > 6 else format_fixed(value, decimals, signed=signed)
+
+
+def format_estimate(value: float, se: float | None = None, *, signed: bool = False) -> str:
+    """`value ± standard error`, both ending at the place the error supports; without an error, the value alone.
+
+    >>> format_estimate(0.01234, 0.0042, signed=True)
+    '+0.012 ± 0.004'
+    """
+    if not math.isfinite(value):
+        return "–"
+    if not _usable(se):
+        return format_number(value, signed=signed)
+    decimals = error_decimals(se)
+    if decimals > 6:
+        return f"{_scientific(value, signed=signed)} ± {_scientific(se)}"
+    return f"{format_fixed(value, decimals, signed=signed)} ± {format_fixed(se, decimals)}"
+
+
+def format_interval(low: float, high: float, *, signed: bool = False) -> str:
+    """A 95 % interval `low to high`, with the digits that its own width supports.
+
+    >>> format_interval(-0.0201, -0.0042)
+    '−0.020 to −0.004'
+    """
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "–"
+    se = (high - low) / (2 * Z95)
+    if not _usable(se):
+        return format_number(low, signed=signed)
+    decimals = error_decimals(se)
+    if decimals > 6:
+        return f"{_scientific(low, signed=signed)} to {_scientific(high, signed=signed)}"
+    return f"{format_fixed(low, decimals, signed=signed)} to {format_fixed(high, decimals, signed=signed)}"
+
+
+def _three_digits(value: float) -> int:
+    """Decimal places that show three significant digits, and whole numbers in full."""
+    return max(2 - math.floor(math.log10(abs(value))), 0) if value else 0
+
+
+def _scientific(value: float, *, signed: bool = False) -> str:
+    text = f"{abs(value):.1e}"
+    return (MINUS if value < 0 else "+" if signed and value > 0 else "") + text
+
+
+def column_decimals(errors: np.ndarray) -> int:
+    """Decimals for a whole column of numbers: the place that its median error supports, between 0 and 6."""
+    usable = np.asarray(errors, dtype=float)
+    usable = usable[np.isfinite(usable) & (usable > 0)]
+    if usable.size == 0:
+        return 4
+    return min(max(error_decimals(float(np.median(usable))), 0), 6)
+
+
+def differs_from_zero(values: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """True where a value's 95 % interval leaves out zero; without an error (NaN) nothing can be said: True.
+
+    Values and errors have the same shape. No correction for looking at many heads at once: about one in
+    twenty heads without any effect passes.
+    """
+    values, errors = np.asarray(values, dtype=float), np.asarray(errors, dtype=float)
+    return np.isnan(errors) | (np.abs(values) > Z95 * errors)
+
+
+def axis_label(axis: str) -> str:
+    """The name of an axis for people: `gender_and_sex` -> `Gender and sex`."""
+    label = axis.replace("race_ethnicity", "race and ethnicity").replace("_", " ").strip()
+    return label[:1].upper() + label[1:]

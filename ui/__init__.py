@@ -1,0 +1,1 @@
+"""The app's side: what the pages share. Imports streamlit; holds no numerics."""

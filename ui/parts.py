@@ -1,0 +1,84 @@
+"""Pieces of a page that more than one page shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from runpy import run_path
+from typing import Any
+
+import streamlit as st
+
+from fasp_core.head_scores import HeadScores
+from fasp_core.numbers import axis_label
+from fasp_core.selection import Head
+from fasp_core.study import Study
+
+from .state import bound, choose, inside_app, view
+from .studies import current_study
+from .text import plain
+
+APP = Path(__file__).resolve().parent.parent / "app.py"
+
+
+def dark() -> bool:
+    """Whether the browser shows the dark theme."""
+    return st.context.theme.type == "dark"
+
+
+def start_page(title: str) -> tuple[Study, HeadScores]:
+    """What every page begins with: its title, the chosen study and its scores, and what made them.
+
+    Until `st.navigation` has been called once, streamlit takes the files of `pages/` for pages of its old kind, and
+    when the address of one is the first to be opened after a start, runs that file alone. Then it runs app.py.
+    """
+    if not inside_app():
+        run_path(str(APP))
+        st.stop()
+    st.title(title, anchor=False)
+    study, scores = current_study()
+    st.caption(provenance(scores))
+    for note in scores.meta.get("notes") or []:
+        st.caption(plain(note))
+    return study, scores
+
+
+def provenance(scores: HeadScores) -> str:
+    """Model, shape, scorer and number of samples, as one line of markdown; unknown parts are left out."""
+    model = scores.meta.get("model")
+    name = model.get("name") or model.get("ref") if isinstance(model, dict) else model
+    parts = [f"**{plain(name)}**"] if name else []
+    parts.append(f"{scores.n_layers} layers × {scores.heads_per_layer} heads")
+    if scores.meta.get("scorer"):
+        parts.append(f"toxicity by the {plain(scores.meta['scorer'])} scorer")
+    counts = scores.meta.get("n_samples") or {}
+    if counts:
+        parts.append(f"{sum(counts.values()):,} sampled continuations")
+    return " · ".join(parts)
+
+
+def axis_picker(scores: HeadScores) -> str:
+    """The choice of axis; one that the study does not have is replaced by its first."""
+    if view()["axis"] not in scores.axes:
+        choose("axis", scores.axes[0])
+    st.segmented_control("Axis", scores.axes, format_func=axis_label, required=True, **bound("axis"))
+    return view()["axis"]
+
+
+def chosen_head(scores: HeadScores) -> Head | None:
+    """The head in the view, or None if there is none; one that the model does not have is forgotten."""
+    head = view()["head"]
+    if head is not None and not (head[0] < scores.n_layers and head[1] < scores.heads_per_layer):
+        choose("head", None)
+    return view()["head"]
+
+
+def head_name(head: Head) -> str:
+    """A head for people: `layer 3, head 5`."""
+    return f"layer {head[0]}, head {head[1]}"
+
+
+def pick_head(chart_key: str) -> None:
+    """Callback of a map of heads: the clicked head becomes the chosen one."""
+    points: list[dict[str, Any]] = st.session_state[chart_key]["selection"]["points"]
+    if points:
+        choose("head", (int(points[0]["y"]), int(points[0]["x"])))

@@ -1,0 +1,68 @@
+"""Studies and the evaluation service for the pages: the one file with streamlit's caches.
+
+A cached value is keyed by everything that changes it: the folder, the study's name, and the manifest's time and size.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from fasp_core.errors import InputError
+from fasp_core.head_scores import HeadScores
+from fasp_core.jobs import EvaluationClient
+from fasp_core.paths import cache_root
+from fasp_core.study import Study, list_studies, open_study
+
+from .state import EndOfPage, bound, choose, view
+from .text import plain
+
+FIRST_STUDY = "python -m fasp_core score default --axes gender_and_sex --budget quick"
+
+
+def study_picker() -> None:
+    """The sidebar's choice of study; nothing where there is none."""
+    names = list_studies()
+    asked = view()["study"]
+    if asked not in names:
+        if asked is not None:
+            st.warning(f"There is no study {plain(asked)} here; showing another one.")
+        choose("study", "default" if "default" in names else names[0] if names else None)
+    if names:
+        st.sidebar.selectbox("Study", names, **bound("study"))
+
+
+def current_study() -> tuple[Study, HeadScores]:
+    """The chosen study and its scores; where there are none, says what to do and ends the page."""
+    name = view()["study"]
+    if name is None:
+        st.info("There is no study yet. Measure the default model first; this takes some ten minutes on two cores:")
+        st.code(FIRST_STUDY, language="bash")
+        st.caption("Then reload this page.")
+        raise EndOfPage
+    root = cache_root()
+    try:
+        status = (root / name / "manifest.json").stat()
+        return _opened(root, name, (status.st_mtime_ns, status.st_size))
+    except InputError as error:
+        st.error(plain(error))
+    except FileNotFoundError:
+        st.error(f"The study {plain(name)} is gone: its folder was deleted. Choose another one.")
+    raise EndOfPage
+
+
+def evaluation_client() -> EvaluationClient:
+    """The page's side of the evaluation service, one for all sessions."""
+    return _client(cache_root())
+
+
+@st.cache_data(show_spinner="Reading the study …", max_entries=8)
+def _opened(root: Path, name: str, stamp: tuple[int, int]) -> tuple[Study, HeadScores]:
+    study = open_study(name, root)
+    return study, study.scores()
+
+
+@st.cache_resource(show_spinner=False)
+def _client(root: Path) -> EvaluationClient:
+    return EvaluationClient(root)
