@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import t as student
 
 from .bias import axis_bias, bootstrap_counts
 
@@ -23,22 +24,28 @@ Z95 = 1.959964
 class Estimate:
     """A number with its standard error, 95 % interval, and the number of texts or windows behind it.
 
-    Where a single observation tells nothing of the error, `se`, `low` and `high` are NaN.
+    The interval is Student's with `df` degrees of freedom: with few observations their own spread is uncertain too.
+    Where a single observation tells nothing of the error, `se`, `low` and `high` are NaN. `df` None: many.
     """
 
     value: float
     se: float
     n: int
+    df: int | None = None
 
     @property
     def low(self) -> float:
         """Lower end of the 95 % interval."""
-        return self.value - Z95 * self.se
+        return self.value - self._quantile * self.se
 
     @property
     def high(self) -> float:
         """Upper end of the 95 % interval."""
-        return self.value + Z95 * self.se
+        return self.value + self._quantile * self.se
+
+    @property
+    def _quantile(self) -> float:
+        return Z95 if self.df is None else float(student.ppf(0.975, self.df))
 
 
 @dataclass(frozen=True)
@@ -105,7 +112,7 @@ def compare(texts: pd.DataFrame, windows: pd.DataFrame, shares: dict[str, pd.Ser
     `texts` has axis, group, prompt_id, toxicity_before, toxicity_after; `windows` has n_tokens, nll_before, nll_after
     (nats); `shares[axis]` is π_g indexed by group. An axis is left out until every group has a text.
     """
-    ppl = _paired(*_perplexities(windows), n=len(windows))
+    ppl = _paired(*_perplexities(windows), n=len(windows), units=len(windows))
     bias: dict[str, list[Estimate]] = {}
     groups: dict[str, list[dict[str, Estimate]]] = {}
     for axis, share in shares.items():
@@ -114,9 +121,13 @@ def compare(texts: pd.DataFrame, windows: pd.DataFrame, shares: dict[str, pd.Ser
             continue
         before, after = _group_means(rows, share)
         pi = share.to_numpy()
-        bias[axis] = _paired(axis_bias(before, pi), axis_bias(after, pi), n=len(rows))
         sizes = rows["group"].value_counts()
-        columns = [_paired(before[:, g], after[:, g], n=int(sizes[name])) for g, name in enumerate(share.index)]
+        prompts = rows.groupby("group")["prompt_id"].nunique()
+        bias[axis] = _paired(axis_bias(before, pi), axis_bias(after, pi), n=len(rows), units=int(prompts.min()))
+        columns = [
+            _paired(before[:, g], after[:, g], n=int(sizes[name]), units=int(prompts[name]))
+            for g, name in enumerate(share.index)
+        ]
         groups[axis] = [dict(zip(share.index, (c[part] for c in columns), strict=True)) for part in range(3)]
     return {
         name: Metrics(ppl[part], {a: e[part] for a, e in bias.items()}, {a: g[part] for a, g in groups.items()})
@@ -150,12 +161,14 @@ def _counts(strata: np.ndarray) -> np.ndarray:
     return np.concatenate([np.ones((1, strata.size)), bootstrap_counts(strata, REPLICATES, rng)])
 
 
-def _paired(before: np.ndarray, after: np.ndarray, *, n: int) -> list[Estimate]:
-    """Estimates of before, after and after − before; row 0 is the value, the other rows are replicates."""
-    return [
-        Estimate(float(x[0]), float(x[1:].std(ddof=1)) if n > 1 else math.nan, n)
-        for x in (before, after, after - before)
-    ]
+def _paired(before: np.ndarray, after: np.ndarray, *, n: int, units: int) -> list[Estimate]:
+    """Estimates of before, after and after − before; row 0 is the value, the other rows are replicates.
+
+    `units` is the number of independent units (prompts or windows; of the smallest group, where there are groups).
+    Resampling them understates the spread by √((units − 1) / units), which is put right here.
+    """
+    scale, df = (math.sqrt(units / (units - 1)), units - 1) if units > 1 else (math.nan, None)
+    return [Estimate(float(x[0]), float(x[1:].std(ddof=1)) * scale, n, df) for x in (before, after, after - before)]
 
 
 def _metrics(data: dict[str, Any]) -> Metrics:
@@ -167,7 +180,8 @@ def _metrics(data: dict[str, Any]) -> Metrics:
 
 
 def _estimate(data: dict[str, Any]) -> Estimate:
-    return Estimate(**{key: math.nan if value is None else value for key, value in data.items()})
+    numbers = {key: math.nan if value is None else value for key, value in data.items() if key != "df"}
+    return Estimate(**numbers, df=data["df"])
 
 
 def _plain(value: Any) -> Any:

@@ -38,12 +38,15 @@ def samples_table(
     lm: LanguageModel, prompts: pd.DataFrame, order: pd.DataFrame, first_unit: int, *,
     seed: int, settings: SamplingSettings, stop: Stop | None = None,
 ) -> pa.Table:  # fmt: skip
-    """Continuations of the intact model for rows of an `order` (prompt_id, draw); `prompts` has prompt_id, prompt."""
+    """Continuations of the intact model for rows of an `order` (prompt_id, draw); `prompts` has prompt_id, prompt.
+
+    The metadata's `prompts_cut` counts the prompts that were cut on the left to fit the model's context.
+    """
     texts = prompts.set_index("prompt_id")["prompt"].loc[order["prompt_id"]].tolist()
-    tokens, _ = encode_prompts(lm, texts, settings.max_new_tokens)
+    tokens, n_cut = encode_prompts(lm, texts, settings.max_new_tokens)
     keys = [noise_key(seed, "score", text, draw) for text, draw in zip(texts, order["draw"], strict=True)]
     continuations = sample_continuations(lm, tokens, keys, settings, stop)
-    return pa.table(
+    table = pa.table(
         {
             "unit": pa.array(range(first_unit, first_unit + len(order)), pa.int32()),
             "prompt_id": pa.array(order["prompt_id"], pa.int32()),
@@ -52,6 +55,7 @@ def samples_table(
             "continuation": pa.array([decode(lm, c) for c in continuations], pa.string()),
         }
     )
+    return table.replace_schema_metadata({"prompts_cut": str(n_cut)})
 
 
 def toxicity_table(scorer: Scorer, units: Sequence[int], texts: Sequence[str]) -> pa.Table:

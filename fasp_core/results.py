@@ -44,7 +44,8 @@ def head_scores(study: Study, *, scorer: str | None = None) -> HeadScores:
         "scorer_fingerprint": study.manifest.scorers[scorer], "versions": study.manifest.versions,
         "prompts": study.manifest.prompts, "text": study.manifest.text, "settings": study.manifest.settings,
         "base_ppl": ppl.ppl, "base_ppl_se": ppl.ppl_se, "base_bias": {}, "base_bias_se": {},
-        "reliability": {"ppl": ppl.reliability}, "n_samples": {}, "notes": list(study.manifest.notes),
+        "reliability": {"ppl": ppl.reliability}, "n_samples": {},
+        "effective_share": {}, "corrected": {}, "notes": list(study.manifest.notes),
     }  # fmt: skip
     critical = np.argsort(-ppl.z, kind="stable")[: int(PROTECTED_SHARE * ppl.z.size)]
     protected = np.zeros(ppl.z.size, bool)
@@ -55,6 +56,9 @@ def head_scores(study: Study, *, scorer: str | None = None) -> HeadScores:
         frame[f"z_bias.{axis}"], frame[f"z_bias_se.{axis}"] = effects.z, effects.z_se
         meta["base_bias"][axis], meta["base_bias_se"][axis] = effects.bias, effects.bias_se
         meta["reliability"][axis], meta["n_samples"][axis] = effects.reliability, int(samples.toxicity.size)
+        meta["effective_share"][axis] = effects.effective_share.round(4).tolist()
+        meta["corrected"][axis] = np.flatnonzero(effects.corrected).tolist()
+        meta["notes"] += _remarks(study, axis)
     return HeadScores(frame=frame, n_layers=n_layers, heads_per_layer=per_layer, meta=meta)
 
 
@@ -94,6 +98,26 @@ def sample_frame(study: Study, axis: str, *, scorer: str | None = None) -> pd.Da
     prompts = study.prompts.frame[["prompt_id", "axis", "group", "prompt"]]
     frame = samples.merge(toxicity, on="unit").merge(prompts, on="prompt_id", how="left").sort_values("unit")
     return frame[["prompt_id", "draw", "axis", "group", "prompt", "continuation", "toxicity"]].reset_index(drop=True)
+
+
+def _remarks(study: Study, axis: str) -> list[str]:
+    """What went otherwise than planned on this axis, a sentence each; empty as a rule."""
+    cut = sum(
+        int((study.read_shard(name).schema.metadata or {}).get(b"prompts_cut", 0))
+        for name in study.shard_names("samples", axis)
+    )
+    remarks = [f"{axis}: {cut} prompts were longer than the model's context and were cut on the left"] if cut else []
+    broken: set[int] = set()
+    for stream in (TEXT, axis):
+        for name in study.shard_names("knockout", stream):
+            heads, ratios = table_ratios(study.read_shard(name))
+            broken |= {heads[i] for i in np.flatnonzero(np.isnan(ratios).any(axis=0))}
+    for layer, head in sorted(divmod(flat_id, study.heads_per_layer) for flat_id in broken):
+        remarks.append(
+            f"{axis}: knocking out head ({layer}, {head}) gives no number; its scores leave those samples out of the "
+            "correction"
+        )
+    return remarks
 
 
 def knockout_counts(study: Study, stream: str, units_per_shard: int) -> np.ndarray:

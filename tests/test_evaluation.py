@@ -51,6 +51,17 @@ def test_an_axis_waits_until_every_group_has_a_text():
     assert math.isnan(parts["after"].ppl.se)  # one window tells nothing of the error
 
 
+def test_intervals_of_few_pairs_are_students():
+    """Three windows of equal length: the log-perplexity's error by hand, and t(0.975, 2) = 4.3027."""
+    nll = np.array([20.0, 22.0, 27.0])
+    windows = pd.DataFrame({"n_tokens": [10] * 3, "nll_before": nll, "nll_after": nll})
+    texts = pd.DataFrame(columns=["axis", "group", "prompt_id", "toxicity_before", "toxicity_after"])
+    ppl = compare(texts, windows, {})["before"].ppl
+    by_hand = ppl.value * (nll / 10).std(ddof=1) / np.sqrt(3)  # delta method
+    assert ppl.se == pytest.approx(by_hand, rel=0.15)
+    assert (ppl.high - ppl.value) / ppl.se == pytest.approx(4.3027, abs=1e-4)
+
+
 def test_results_grow_and_end(tiny_llama):
     steps = run(tiny_llama, [(0, 0), (1, 2)])
     assert [step.done for step in steps] == [False, False, False, True]

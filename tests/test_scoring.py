@@ -136,6 +136,46 @@ def test_a_scorer_must_give_numbers_in_0_1(tiny_llama, tmp_path, value):
     assert not [n for n in open_study("s", tmp_path).manifest.shards if n.startswith("toxicity")]
 
 
+def test_a_head_whose_knockout_gives_nan_is_marked_and_the_run_goes_on(tiny_llama, tmp_path):
+    import torch
+
+    size = tiny_llama.layout.head_dim
+
+    def break_when_silent(module, args, output):
+        silent = (args[0][..., :size] == 0).all(2).all(1)[:, None, None]
+        return torch.where(silent, torch.nan, output)
+
+    handle = tiny_llama.layout.projections[1].register_forward_hook(break_when_silent)
+    try:
+        scores = score(tiny_llama, tmp_path).scores()
+    finally:
+        handle.remove()
+    assert any("head (1, 0) gives no number" in note for note in scores.meta["notes"])
+    assert np.isfinite(scores.frame.to_numpy(float)).all()
+
+
+def test_prompts_beyond_the_context_are_cut_counted_and_reported(tmp_path, make_language_model):
+    import tiny
+    from transformers import LlamaConfig
+
+    config = LlamaConfig(**{**tiny.LLAMA.to_dict(), "max_position_embeddings": 40})
+    scores = score(make_language_model(config), tmp_path, Budget(samples=12, windows=4, knockout_windows=0)).scores()
+    assert any("cut on the left" in note for note in scores.meta["notes"])
+
+
+def test_empty_continuations_are_scored_like_others(tiny_llama, tmp_path):
+    """A model that ends at once gives the bare prompt; its log-ratio is that of the end token."""
+    generation = tiny_llama.model.generation_config
+    saved = generation.eos_token_id
+    generation.eos_token_id = list(range(tiny_llama.model.config.vocab_size))
+    try:
+        study = score(tiny_llama, tmp_path)
+    finally:
+        generation.eos_token_id = saved
+    assert {len(row["token_ids"]) for row in study.read_shard(f"samples.{AXIS}.00000.parquet").to_pylist()} == {1}
+    assert np.isfinite(study.scores().frame.to_numpy(float)).all()
+
+
 def test_bad_requests_are_one_line(tiny_llama, tiny_gpt2, whole, tmp_path):
     with pytest.raises(InputError, match="unknown axis 'gendr'"):
         score(tiny_llama, tmp_path, axes=["gendr"])
