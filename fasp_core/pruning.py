@@ -8,6 +8,7 @@ put right per layer here, without a subclass per architecture. `slicing` does th
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Iterable
 from typing import Any
@@ -51,6 +52,12 @@ def mask_heads(model: PreTrainedModel, heads: Iterable[Head]) -> PreTrainedModel
     return model
 
 
+def copy_sharing_weights(model: PreTrainedModel) -> PreTrainedModel:
+    """A copy whose weights are the same tensors; the functions above replace weights, so the model stays intact."""
+    shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    return copy.deepcopy(model, shared)
+
+
 def by_layer(model: PreTrainedModel, heads: Iterable[Head]) -> dict[int, set[int]]:
     """The heads of each layer that has any; raises InputError for heads that do not exist."""
     layout, layers = HeadLayout.of(model), {}
@@ -78,12 +85,10 @@ def _shrink(parts: AttentionWeights, layer: int, queries: list[int]) -> None:
         module.num_key_value_groups = kept.group
     arguments = inspect.signature(module.forward).parameters
     if kept.key_map is not None:
-        module.register_buffer(
-            "key_map", torch.tensor(kept.key_map, device=parts.projection.weight.device), persistent=False
-        )
-        module.register_forward_pre_hook(
-            MapKeys(next(name for name in CACHES if name in arguments)), with_kwargs=True
-        )
+        device = parts.projection.weight.device
+        key_map = torch.tensor(kept.key_map, device="cpu" if device.type == "meta" else device)
+        module.register_buffer("key_map", key_map, persistent=False)
+        module.register_forward_pre_hook(MapKeys(next(name for name in CACHES if name in arguments)), with_kwargs=True)
     if "alibi" in arguments:
         module.register_forward_pre_hook(KeepSlopes(kept.queries, parts.layout.heads_per_layer), with_kwargs=True)
 

@@ -137,11 +137,10 @@ class AttentionWeights:
 
 
 def zero_heads(layout: HeadLayout, index: int, heads: Sequence[int]) -> None:
-    """Set the heads' slices of one output projection to 0, in place; its bias stays."""
+    """Set the heads' slices of one output projection to 0; its bias stays."""
     projection = layout.projections[index]
     rows = _wide(heads, layout.head_dim).to(projection.weight.device)
-    with torch.no_grad():
-        projection.weight.index_fill_(_input_dim(projection), rows, 0.0)
+    _set(projection, "weight", projection.weight.detach().index_fill(_input_dim(projection), rows, 0.0))
 
 
 def _holder(layer: nn.Module, projection: nn.Module) -> tuple[nn.Module, tuple[nn.Module, str]]:

@@ -99,3 +99,13 @@ def make_language_model(config: PreTrainedConfig, *, seed: int = 0) -> LanguageM
         torch.manual_seed(seed)
         model = AutoModelForCausalLM.from_config(copy.deepcopy(config), dtype=torch.float32)
     return LanguageModel.of(model, make_tokenizer(), ref=f"tiny-{config.model_type}")
+
+
+def make_architecture(name: str) -> LanguageModel:
+    """A random model of ARCHITECTURES in which biases and norms are random too, where new models have 0 and 1."""
+    lm = make_language_model(ARCHITECTURES[name])
+    generator = torch.Generator().manual_seed(1)
+    for weight in lm.model.parameters():
+        if weight.dim() == 1 or weight.shape[-1] == lm.layout.head_dim:
+            weight.add_(torch.randn(weight.shape, generator=generator), alpha=0.3)
+    return lm

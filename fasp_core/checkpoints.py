@@ -1,0 +1,240 @@
+"""Checkpoints of a pruned model, in two forms, and the way back.
+
+* *masked*: same shapes, the pruned heads' slices of the output projections are 0; plain
+  `AutoModelForCausalLM.from_pretrained(folder)` opens it, with no code of ours;
+* *compact*: the heads' weights are gone; `load_pruned(folder)` opens it.
+
+Either folder also holds the tokenizer, the configuration (`pruning.json`) and a model card. A folder is whole or not
+there, and is never replaced unasked.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import torch
+from accelerate import init_empty_weights
+from safetensors import safe_open
+from safetensors.torch import save_file
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from .config import PruningConfig
+from .errors import InputError, nearest
+from .files import write_errors
+from .folders import new_folder
+from .heads import HeadLayout
+from .loading import check_complete, quiet_loading, unreadable
+from .model_card import model_card
+from .models import LanguageModel
+from .pruning import copy_sharing_weights, mask_heads, remove_heads
+
+Form = Literal["masked", "compact"]
+FORMS = ("masked", "compact")
+WEIGHTS, PRUNING, CARD = "model.safetensors", "pruning.json", "README.md"
+FORM_KEY, TIED_KEY = "fasp_form", "fasp_tied"  # in the header of a compact checkpoint's weights
+
+
+def export_checkpoint(
+    lm: LanguageModel, config: PruningConfig, folder: str | os.PathLike, *, form: Form, force: bool = False
+) -> Path:
+    """Write a masked or compact checkpoint of `lm` without the configuration's heads; `lm` stays as it is.
+
+    Returns the folder. Raises InputError if the configuration is of another model, if the folder is there already
+    (with `force`, an earlier export is replaced), or if the disk does not allow it; nothing is left behind then.
+    """
+    if form not in FORMS:
+        raise InputError(f"unknown form '{form}'; {nearest(form, FORMS)}")
+    config.check_layout(lm.layout)
+    if config.model.fingerprint not in (None, lm.fingerprint):
+        raise InputError(
+            f"the configuration was made for other weights ({config.model.name}, fingerprint "
+            f"{config.model.fingerprint}) than those of {lm.ref} ({lm.fingerprint}); open the model it was made for"
+        )
+    model = copy_sharing_weights(lm.model)
+    if form == "compact":
+        return save_pruned(remove_heads(model, config.pruned), folder, config, tokenizer=lm.tokenizer, force=force)
+    mask_heads(model, config.pruned)
+    with _export_folder(folder, force=force) as partial, quiet_loading():
+        model.save_pretrained(partial)
+        _save_rest(partial, "masked", config, lm.tokenizer)
+    return Path(folder)
+
+
+def save_pruned(
+    model: PreTrainedModel, folder: str | os.PathLike, config: PruningConfig, *,
+    tokenizer: PreTrainedTokenizerBase | None = None, force: bool = False,
+) -> Path:  # fmt: skip
+    """Write a compact checkpoint of a model from which `remove_heads` took the configuration's heads.
+
+    Returns the folder. Raises InputError if other heads were removed, and as `export_checkpoint` does.
+    """
+    removed = getattr(model, "removed_heads", ())
+    if removed != config.pruned:
+        raise InputError(
+            f"the model lacks {len(removed)} heads and the configuration prunes {len(config.pruned)}, not the same; "
+            "remove_heads(model, config.pruned) first"
+        )
+    tensors, tied = _untied(model)
+    plain = copy.deepcopy(model.config)
+    plain.architectures, plain.dtype = [type(model).__name__], model.dtype
+    with _export_folder(folder, force=force) as partial, quiet_loading():
+        save_file(tensors, partial / WEIGHTS, {"format": "pt", FORM_KEY: "compact", TIED_KEY: json.dumps(tied)})
+        plain.save_pretrained(partial)
+        if model.generation_config is not None:
+            model.generation_config.save_pretrained(partial)
+        _save_rest(partial, "compact", config, tokenizer)
+    return Path(folder)
+
+
+def load_pruned(folder: str | os.PathLike) -> PreTrainedModel:
+    """The model of a compact checkpoint, in eval mode on the CPU; `AutoTokenizer.from_pretrained(folder)` fits it.
+
+    The base model is not needed: its architecture is built without weights, cut to shape and filled from the file.
+    Raises InputError for a folder that is no compact checkpoint, is damaged, or links to files outside of it.
+    """
+    folder = Path(folder)
+    config = load_configuration(folder)
+    if checkpoint_form(folder) != "compact":
+        raise InputError(
+            f"{folder} is a masked checkpoint, with the shapes of the original; open it with open_model or with "
+            "AutoModelForCausalLM.from_pretrained"
+        )
+    try:
+        with quiet_loading():
+            plain = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            with init_empty_weights(include_buffers=False):
+                model = AutoModelForCausalLM.from_config(plain, dtype=plain.dtype or torch.float32)
+            config.check_layout(HeadLayout.of(model))
+            _fill(remove_heads(model, config.pruned), folder)
+            if _inside(folder, "generation_config.json").is_file():
+                model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
+    except InputError:
+        raise
+    # The readers stumble over damage in whatever way it comes: OSError, ValueError, SafetensorError, KeyError, …
+    except Exception as error:
+        raise unreadable(folder, error) from error
+    return model.eval()
+
+
+def load_checkpoint(folder: str | os.PathLike) -> PreTrainedModel:
+    """The model of either form, in eval mode on the CPU; raises InputError as `load_pruned` does."""
+    folder = Path(folder)
+    load_configuration(folder)
+    if checkpoint_form(folder) == "compact":
+        return load_pruned(folder)
+    try:
+        with quiet_loading():
+            model, report = AutoModelForCausalLM.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False, dtype="auto", output_loading_info=True
+            )
+            check_complete(folder, report)
+    except InputError:
+        raise
+    except Exception as error:  # as above
+        raise unreadable(folder, error) from error
+    return model.eval()
+
+
+def load_configuration(folder: Path) -> PruningConfig:
+    """The configuration inside a checkpoint; raises InputError where the folder is no checkpoint of ours."""
+    if not (folder / PRUNING).is_file():
+        raise InputError(f"{folder} holds no export (no {PRUNING}); make one with: python -m fasp_core export")
+    for path in folder.iterdir():
+        _inside(folder, path.name)
+    return PruningConfig.load(folder / PRUNING)
+
+
+def checkpoint_form(folder: Path) -> Form:
+    """Which form a checkpoint has; raises InputError where its weights cannot be read."""
+    path = _inside(folder, WEIGHTS)
+    if not path.is_file() and (folder / f"{WEIGHTS}.index.json").is_file():
+        return "masked"  # transformers writes large models in parts
+    try:
+        with safe_open(path, framework="pt") as file:
+            return "compact" if (file.metadata() or {}).get(FORM_KEY) == "compact" else "masked"
+    except Exception as error:  # whatever a damaged header makes safetensors say
+        raise unreadable(path, error) from error
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files that hold a checkpoint's weights."""
+    return sorted(folder.glob("*.safetensors"))
+
+
+def _fill(model: PreTrainedModel, folder: Path) -> None:
+    """Give a model without weights those of the file, each exactly once."""
+    with safe_open(_inside(folder, WEIGHTS), framework="pt") as file:
+        tied = json.loads(file.metadata()[TIED_KEY])
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    weights |= {name: weights[kept] for name, kept in tied.items()}
+    try:
+        model.load_state_dict(weights, strict=True, assign=True)
+    except RuntimeError as error:
+        raise InputError(
+            f"{folder}: {PRUNING} and {WEIGHTS} do not belong together ({len(str(error).splitlines()) - 1} weights "
+            "differ in name or shape); export the checkpoint again"
+        ) from error
+    model.tie_weights()
+
+
+def _untied(model: PreTrainedModel) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Every weight once, and for each further name of one the name it is kept under."""
+    first: dict[int, str] = {}
+    tensors, tied = {}, {}
+    for name, weight in model.state_dict(keep_vars=True).items():
+        kept = first.setdefault(id(weight), name)
+        if kept == name:
+            tensors[name] = weight.detach().cpu().contiguous()
+        else:
+            tied[name] = kept
+    return tensors, tied
+
+
+def _save_rest(partial: Path, form: Form, config: PruningConfig, tokenizer: PreTrainedTokenizerBase | None) -> None:
+    if tokenizer is not None:
+        tokenizer.save_pretrained(partial)
+    config.save(partial / PRUNING)
+    (partial / CARD).write_text(model_card(config, form), "utf-8")
+
+
+@contextmanager
+def _export_folder(folder: str | os.PathLike, *, force: bool) -> Iterator[Path]:
+    """`new_folder`, which with `force` takes the place of an earlier export; until then that stays as it is."""
+    folder = Path(os.path.abspath(Path(folder).expanduser()))
+    if not os.path.lexists(folder):
+        with new_folder(folder) as partial:
+            yield partial
+        return
+    if not force:
+        raise InputError(f"{folder} is there already; choose another folder, or replace it with --force (force=True)")
+    if folder.is_symlink() or not (folder / PRUNING).is_file():
+        raise InputError(f"{folder} is not replaced: it holds no export (no {PRUNING}); remove it or choose another")
+    made, old = (folder.with_name(f".{folder.name}.{what}") for what in ("replacement", "replaced"))
+    with write_errors(folder):
+        for leftover in (made, old):
+            if leftover.exists():
+                shutil.rmtree(leftover)
+        with new_folder(made) as partial:
+            yield partial
+        folder.rename(old)
+        try:
+            made.rename(folder)
+        except BaseException:
+            old.rename(folder)
+            shutil.rmtree(made, ignore_errors=True)
+            raise
+        shutil.rmtree(old)
+
+
+def _inside(folder: Path, name: str) -> Path:
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise InputError(f"{path} leads outside its folder; put the file itself there instead of a link")
+    return path
