@@ -8,7 +8,9 @@ The samples all come from the intact model. What its group means would be withou
 
 * knock-out (exact): weights w = exp(r), self-normalised within the group: μ_g(h) = Σ w f / Σ w;
 * gradient (first order): μ_g(h) − μ_g = cov_g(f, r);
-* combined: gradient over all samples + (knock-out − gradient) over those that have both.
+* combined: gradient over all samples + (knock-out − gradient) over those that have both;
+* regenerated: mean(f' − f), with f' the toxicity of the text sampled again without h from the same noise. It needs
+  no weights, so it stands in where they cannot be trusted: a head that has it is scored by it alone.
 
 Everything is a function of sums over prompts, so one kernel, given how often each prompt counts, serves the
 estimate (once), the bootstrap (resampled) and the split halves (0 or 1).
@@ -32,7 +34,8 @@ class AxisSamples:
     """Everything measured for one axis: one row per sample of the intact model.
 
     `toxicity` (n), `group` (n) codes into `groups`, `prompt` (n) codes 0…P−1, `shares` (G) = π_g,
-    `gradient` (n, N) log-ratios, `knockout` (n, N) log-ratios with NaN where not measured, or None.
+    `gradient` (n, N) log-ratios, `knockout` (n, N) log-ratios with NaN where not measured, or None;
+    `regenerated` (n, N) toxicities of the texts sampled without each head, likewise.
     """
 
     toxicity: np.ndarray
@@ -42,6 +45,7 @@ class AxisSamples:
     groups: tuple[str, ...]
     gradient: np.ndarray
     knockout: np.ndarray | None = None
+    regenerated: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -126,8 +130,9 @@ def effective_share(samples: AxisSamples) -> np.ndarray:
 def _prompt_strata(samples: AxisSamples) -> np.ndarray:
     """Stratum code of every prompt, (P): its group, and whether any of its samples has a knock-out."""
     measured = np.zeros(samples.toxicity.size, bool)
-    if samples.knockout is not None:
-        measured = np.isfinite(samples.knockout).any(axis=1)
+    for more in (samples.knockout, samples.regenerated):
+        if more is not None:
+            measured |= np.isfinite(more).any(axis=1)
     strata = np.zeros(samples.prompt.max() + 1, int)
     np.maximum.at(strata, samples.prompt, 2 * samples.group + measured)
     return strata
@@ -187,6 +192,8 @@ def _effects(samples: AxisSamples, counts: np.ndarray) -> tuple[np.ndarray, np.n
     corrected = np.zeros(n_heads, bool)
     for columns in _chunks(n_heads):
         changes = [_group_change(_sums(samples, columns, g, rows[g]), counts[:, rows[g]]) for g in range(n_groups)]
+        if samples.regenerated is not None:
+            changes = _regenerated_changes(samples, columns, rows, counts, changes)
         use = np.all([change.correctable for change in changes], axis=0)
         shifted = np.stack([means[:, g, None] + change.gradient for g, change in enumerate(changes)], axis=-1)
         corrections = np.stack([np.where(use, change.correction, 0.0) for change in changes], axis=-1)
@@ -233,6 +240,24 @@ def _group_change(sums: _Sums, counts: np.ndarray) -> _Change:
         first_order = _ratio(total(sums.k_fr), k_n) - k_mean * _ratio(total(sums.k_r), k_n)
         correction = np.where(correctable, exact - first_order, 0.0)
     return _Change(gradient, correction, correctable)
+
+
+def _regenerated_changes(
+    samples: AxisSamples, columns: slice, rows: list[np.ndarray], counts: np.ndarray, changes: list[_Change]
+) -> list[_Change]:
+    """`changes`, with those of heads that were sampled again in every group replaced by the mean of f' − f."""
+    difference = samples.regenerated[:, columns] - samples.toxicity[:, None]
+    has = np.isfinite(difference)
+    sums, sizes = _by_prompt(samples, np.where(has, difference, 0.0)), _by_prompt(samples, has.astype(float))
+    enough = np.all([(sizes[r] > 0).sum(0) >= MIN_KNOCKOUT_PROMPTS for r in rows], axis=0)
+    out = []
+    for r, change in zip(rows, changes, strict=True):
+        mean = _ratio(counts[:, r] @ sums[r], counts[:, r] @ sizes[r])
+        out.append(_Change(
+            np.where(enough, mean, change.gradient), np.where(enough, 0.0, change.correction),
+            change.correctable & ~enough,
+        ))  # fmt: skip
+    return out
 
 
 def _sums(samples: AxisSamples, columns: slice, group: int, prompts: np.ndarray) -> _Sums:

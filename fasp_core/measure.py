@@ -17,6 +17,7 @@ from torch import Tensor
 
 from .batching import batches_by_length, halving, pad_batch, tokens_per_batch
 from .errors import Cancelled
+from .heads import gate_heads
 from .knockout import gradient_log_ratios, knockout_log_ratios
 from .models import LanguageModel
 from .progress import Stop
@@ -56,6 +57,23 @@ def samples_table(
         }
     )
     return table.replace_schema_metadata({"prompts_cut": str(n_cut)})
+
+
+def regenerated_table(
+    lm: LanguageModel, prompts: pd.DataFrame, order: pd.DataFrame, first_unit: int, heads: Sequence[int], *,
+    seed: int, settings: SamplingSettings, stop: Stop | None = None,
+) -> pa.Table:  # fmt: skip
+    """Continuations with each of `heads` (flat ids) knocked out, for the same prompts, draws and noise as the samples.
+
+    The published recipe's measurement, coupled: columns unit, head, token_ids, continuation; heads vary slowest.
+    """
+    tables = []
+    for flat_id in heads:
+        with gate_heads(lm.model, off=[lm.layout.head(flat_id)]):
+            table = samples_table(lm, prompts, order, first_unit, seed=seed, settings=settings, stop=stop)
+        head = pa.array([flat_id] * len(order), pa.int32())
+        tables.append(table.select(["unit", "token_ids", "continuation"]).append_column("head", head))
+    return pa.concat_tables(tables).replace_schema_metadata()
 
 
 def toxicity_table(scorer: Scorer, units: Sequence[int], texts: Sequence[str]) -> pa.Table:

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .bias import effective_share
 from .decisions import bias_cut, perplexity_cut, protected_heads
 from .planner import Ranking, Step, best_step
-from .results import knockout_counts
+from .results import axis_samples, knockout_counts
 from .shards import TEXT, ShardWriter
 
 # Seconds per unit until a run has seen its own: a sample with its gradient, and one head on one sample or window.
+LOWEST_EFFECTIVE_SHARE = 0.2  # below it a few samples carry the estimate, and its error cannot be told
 FIRST_COSTS = {"sample": 0.15, "knockout": 0.03}
 
 
@@ -34,6 +36,8 @@ class Budget:
     windows: int
     knockout_windows: int
     knockout_samples: int = 0  # exact knock-out of all heads; for small models and benchmarks
+    regenerate_samples: int = 0  # sampled again without each unprotected head whose weights cannot be trusted
+    regenerate_all: bool = False  # not only those: every head, as the published recipe does
     refine_minutes: float = 0.0
     reliability: float | None = None
     gamma: float = 0.3
@@ -57,6 +61,19 @@ def refine(writer: ShardWriter, axes: Sequence[str], budget: Budget) -> None:
         if best.gain_per_second <= 0:  # all sides are settled, the order is not: more samples where it is least known
             best = Step(axes[int(np.argmin(reliabilities))], (), 0.0)
         _take(writer, best)
+
+
+def regenerate(writer: ShardWriter, axis: str, budget: Budget) -> None:
+    """The published recipe: for all heads if asked, else for unprotected ones of too low an effective sample size."""
+    if not budget.regenerate_samples:
+        return
+    if budget.regenerate_all:
+        writer.regenerate(axis, budget.regenerate_samples, writer.all_heads)
+        return
+    protected = protected_heads(perplexity_cut(writer.study, gamma=budget.gamma))
+    share = effective_share(axis_samples(writer.study, axis, scorer=writer.scorer.name))
+    untrusted = np.flatnonzero((share < LOWEST_EFFECTIVE_SHARE) & ~protected)
+    writer.regenerate(axis, min(budget.regenerate_samples, budget.samples), untrusted.tolist())
 
 
 def _steps(writer: ShardWriter, axes: Sequence[str], budget: Budget) -> tuple[list[Step], list[float]]:

@@ -74,6 +74,7 @@ def window_samples(study: Study) -> WindowSamples:
 
 def axis_samples(study: Study, axis: str, *, scorer: str | None = None) -> AxisSamples:
     """One axis's toxicities, groups and log-ratios, one row per sample that has a gradient and a toxicity."""
+    scorer = _scorer(study, scorer)
     frame = sample_frame(study, axis, scorer=scorer)
     gradient = _gradient(study, axis)
     n = min(len(frame), len(gradient))
@@ -85,6 +86,7 @@ def axis_samples(study: Study, axis: str, *, scorer: str | None = None) -> AxisS
         group=pd.Categorical(frame["group"], categories=groups).codes.astype(int),
         prompt=np.unique(frame["prompt_id"], return_inverse=True)[1],
         shares=shares.to_numpy(), groups=groups, gradient=gradient, knockout=_knockout(study, axis, gradient.shape),
+        regenerated=_regenerated(study, axis, scorer, gradient.shape),
     )  # fmt: skip
 
 
@@ -166,4 +168,18 @@ def _knockout(study: Study, stream: str, shape: tuple[int, int]) -> np.ndarray |
         units = table["unit"].to_numpy()
         inside = units < shape[0]
         matrix[np.ix_(units[inside], heads)] = ratios[inside]
+    return matrix
+
+
+def _regenerated(study: Study, axis: str, scorer: str, shape: tuple[int, int]) -> np.ndarray | None:
+    """Toxicity of the text sampled without each head, in the place of each unit and head; NaN where there is none."""
+    names = study.shard_names(f"retoxicity.{scorer}", axis)
+    if not names:
+        return None
+    matrix = np.full(shape, np.nan)
+    for name in names:
+        table = study.read_shard(name)
+        units, heads = table["unit"].to_numpy(), table["head"].to_numpy()
+        inside = units < shape[0]
+        matrix[units[inside], heads[inside]] = table["toxicity"].to_numpy()[inside]
     return matrix

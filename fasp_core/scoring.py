@@ -25,7 +25,7 @@ from .models import LanguageModel
 from .perplexity import token_windows
 from .progress import ProgressCallback, Stop
 from .prompts import PromptSet, load_prompts
-from .refine import Budget, refine
+from .refine import Budget, refine, regenerate
 from .shards import ShardWriter, StudySettings
 from .study import Manifest, Study, create_study, open_study, study_folder
 from .text import TextSet, load_text
@@ -34,7 +34,7 @@ from .toxicity import Scorer, open_scorer
 # quick: one axis of the default model within 10 minutes on 2 cores.
 BUDGETS = {
     "quick": Budget(samples=2048, windows=64, knockout_windows=4),
-    "standard": Budget(samples=8192, windows=128, knockout_windows=12, refine_minutes=30),
+    "standard": Budget(samples=8192, windows=128, knockout_windows=12, regenerate_samples=512, refine_minutes=30),
 }
 
 
@@ -57,13 +57,15 @@ def score_heads(
     Raises InputError for unknown axes, a budget that does not exist, or a study of that name made otherwise;
     Cancelled when `stop()` turns true, with all finished shards kept.
     """
-    budget = _budget(budget)
     prompts, text, scorer = prompts or load_prompts(), text or load_text(), scorer or open_scorer()
+    if budget == "paper":
+        settings = settings or paper_settings(lm)
     for axis in axes:
         if axis not in prompts.axes:
             raise InputError(f"unknown axis '{axis}'; {nearest(axis, prompts.axes)}")
     if not axes:
         raise InputError(f"no axis to score; choose one or more of: {', '.join(prompts.axes)}")
+    budget = _budget(budget, prompts, axes)
     study = _open_or_create(lm, prompts, text, name or lm.name, root, settings)
     with study.writing():
         writer = ShardWriter(lm, study, scorer, progress, stop)
@@ -72,20 +74,36 @@ def score_heads(
             scorers={**study.manifest.scorers, scorer.name: scorer.fingerprint},
         )
         writer.gradient_windows(budget.windows)
-        writer.knockout_windows(range(budget.knockout_windows), writer.all_heads)
+        writer.knockout_windows(range(min(budget.knockout_windows, len(writer.windows))), writer.all_heads)
         for axis in axes:
             writer.samples(axis, budget.samples)
             exact = min(budget.knockout_samples, budget.samples) // writer.settings.knockout_samples_per_shard
             writer.knockout_samples(axis, range(exact), writer.all_heads)
+            regenerate(writer, axis, budget)
         refine(writer, axes, budget)
     return study
 
 
-def _budget(budget: str | Budget) -> Budget:
+def paper_settings(lm: LanguageModel) -> StudySettings:
+    """The published recipe's settings: 40 tokens from the top 50, lower-cased texts, and perplexity on windows of a
+    quarter of the context that begin every half context (its code halves the context twice, see docs/estimators.md).
+    """
+    context = min(lm.max_length or 1024, 1024)
+    return StudySettings(
+        max_new_tokens=40, top_k=50, lowercase=True, window_tokens=max(2, context // 4), window_stride=context // 2
+    )
+
+
+def _budget(budget: str | Budget, prompts: PromptSet, axes: Sequence[str]) -> Budget:
     if isinstance(budget, Budget):
         return budget
+    if budget == "paper":  # every prompt three times, all heads sampled again, perplexity exact on all windows
+        valid = prompts.select(axes=list(axes), split="valid").frame
+        samples = 3 * int(valid["axis"].value_counts().max())
+        every = 10**6
+        return Budget(samples, every, every, regenerate_samples=samples, regenerate_all=True)
     if budget not in BUDGETS:
-        raise InputError(f"unknown budget '{budget}'; {nearest(budget, BUDGETS)}")
+        raise InputError(f"unknown budget '{budget}'; {nearest(budget, [*BUDGETS, 'paper'])}")
     return BUDGETS[budget]
 
 
@@ -99,7 +117,7 @@ def _open_or_create(
         _check_same(study, lm, prompts, text, settings)
         return study
     settings = settings or StudySettings()
-    windows = token_windows(lm.tokenizer, text.frame, length=settings.window_tokens)
+    windows = token_windows(lm.tokenizer, text.frame, length=settings.window_tokens, stride=settings.window_stride)
     manifest = Manifest(
         name=name, created=datetime.now(UTC).isoformat(timespec="seconds"),
         model={
@@ -133,7 +151,7 @@ def _check_same(
         "text": (made.text["fingerprint"], text.fingerprint),
     }
     if settings is not None:
-        pairs["settings"] = (made.settings, asdict(settings))
+        pairs["settings"] = (StudySettings(**made.settings), settings)
     for what, (theirs, ours) in pairs.items():
         if theirs != ours:
             raise InputError(

@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 
 import pandas as pd
 import pyarrow as pa
 
 from .errors import Cancelled
-from .measure import Sequences, gradient_table, knockout_table, samples_table, toxicity_table
+from .measure import Sequences, gradient_table, knockout_table, regenerated_table, samples_table, toxicity_table
 from .models import LanguageModel
 from .plan import sample_order, shuffled
 from .progress import ProgressCallback, StageClock, Stop
@@ -34,9 +35,12 @@ class StudySettings:
     seed: int = 0
     max_new_tokens: int = 20  # the published recipe samples 40; the first 20 carry most of the signal at half the cost
     window_tokens: int = 128
+    window_stride: int | None = None  # None: windows follow each other within an article
     samples_per_shard: int = 128  # some 15 s of work for the default model on 2 cores
     windows_per_shard: int = 16
     knockout_samples_per_shard: int = 8
+    top_k: int | None = None  # the model's own distribution, which re-weighting needs
+    lowercase: bool = False  # before toxicity is scored; the published recipe does
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,24 @@ class ShardWriter:
             Shard(knockout_name(axis, i, heads), size * len(heads), lambda i=i: work(i)) for i in shards
         ])  # fmt: skip
 
+    def regenerate(self, axis: str, n: int, heads: Sequence[int]) -> None:
+        """Sample the first `n` units again with each of `heads` knocked out; a shard holds heads of one layer."""
+        per_layer = self.lm.layout.heads_per_layer
+        layers = [list(group) for _, group in groupby(sorted(heads), key=lambda h: h // per_layer)]
+        shards = [
+            (i, units, some) for i, units in enumerate(_ranges(n, self.settings.samples_per_shard)) for some in layers
+        ]
+        self._fill("regenerate", axis, "texts", [
+            Shard(regenerated_name(axis, i, some), len(units) * len(some),
+                  lambda units=units, some=some: self._regenerate(axis, units, some))
+            for i, units, some in shards
+        ])  # fmt: skip
+        self._fill("retoxicity", axis, "texts", [
+            Shard(retoxicity_name(self.scorer.name, axis, i, some), len(units) * len(some),
+                  lambda i=i, some=some: self._retoxicity(axis, i, some))
+            for i, units, some in shards
+        ])  # fmt: skip
+
     def _fill(self, kind: str, stream: str, unit: str, shards: list[Shard]) -> None:
         """Compute and store the shards that are not on disk yet."""
         if not shards:
@@ -150,16 +172,43 @@ class ShardWriter:
         return {axis: prompts.select(axes=[axis]) for axis in prompts.axes}
 
     def _sample(self, axis: str, units: range) -> pa.Table:
-        prompts, seed = self._prompts(axis), self.settings.seed
-        order = sample_order(prompts, seed=seed, axis=axis, start=units.start, stop=units.stop)
-        settings = SamplingSettings(max_new_tokens=self.settings.max_new_tokens)
-        return samples_table(self.lm, prompts, order, units.start, seed=seed, settings=settings, stop=self.stop)
+        return samples_table(
+            self.lm, self._prompts(axis), self._order(axis, units), units.start, seed=self.settings.seed,
+            settings=self._sampling, stop=self.stop,
+        )  # fmt: skip
+
+    def _regenerate(self, axis: str, units: range, heads: list[int]) -> pa.Table:
+        return regenerated_table(
+            self.lm, self._prompts(axis), self._order(axis, units), units.start, heads, seed=self.settings.seed,
+            settings=self._sampling, stop=self.stop,
+        )  # fmt: skip
+
+    def _order(self, axis: str, units: range) -> pd.DataFrame:
+        prompts = self._prompts(axis)
+        return sample_order(prompts, seed=self.settings.seed, axis=axis, start=units.start, stop=units.stop)
+
+    @property
+    def _sampling(self) -> SamplingSettings:
+        return SamplingSettings(max_new_tokens=self.settings.max_new_tokens, top_k=self.settings.top_k)
 
     def _toxicity(self, axis: str, shard: int) -> pa.Table:
         table = self.study.read_shard(samples_name(axis, shard))
-        starts = self._prompts(axis).set_index("prompt_id")["prompt"].loc[table["prompt_id"].to_pylist()]
+        return self._scored(axis, table["unit"], table["prompt_id"].to_pylist(), table)
+
+    def _retoxicity(self, axis: str, shard: int, heads: list[int]) -> pa.Table:
+        table = self.study.read_shard(regenerated_name(axis, shard, heads))
+        samples = self.study.read_shard(samples_name(axis, shard))
+        prompt_of = dict(zip(samples["unit"].to_pylist(), samples["prompt_id"].to_pylist(), strict=True))
+        scored = self._scored(axis, table["unit"], [prompt_of[u] for u in table["unit"].to_pylist()], table)
+        return scored.append_column("head", table["head"])
+
+    def _scored(self, axis: str, units: pa.ChunkedArray, prompt_ids: list[int], table: pa.Table) -> pa.Table:
+        """The toxicity of prompt + continuation, of each row of `table`."""
+        starts = self._prompts(axis).set_index("prompt_id")["prompt"].loc[prompt_ids]
         texts = [start + end for start, end in zip(starts, table["continuation"].to_pylist(), strict=True)]
-        return toxicity_table(self.scorer, table["unit"].to_pylist(), texts)
+        if self.settings.lowercase:
+            texts = [text.lower() for text in texts]
+        return toxicity_table(self.scorer, units.to_pylist(), texts)
 
     def _texts(self, axis: str, units: range) -> Sequences:
         size = self.settings.samples_per_shard
@@ -183,6 +232,16 @@ def toxicity_name(scorer: str, axis: str, shard: int) -> str:
     return f"toxicity.{scorer}.{axis}.{shard:05d}.parquet"
 
 
+def regenerated_name(axis: str, shard: int, heads: Sequence[int]) -> str:
+    """File name of a shard of texts sampled with heads knocked out, one after the other."""
+    return f"regenerated.{axis}.{shard:05d}.{_digest(heads)}.parquet"
+
+
+def retoxicity_name(scorer: str, axis: str, shard: int, heads: Sequence[int]) -> str:
+    """File name of the toxicities of such a shard."""
+    return f"retoxicity.{scorer}.{axis}.{shard:05d}.{_digest(heads)}.parquet"
+
+
 def gradient_name(stream: str, shard: int) -> str:
     """File name of a shard of first-order log-ratios."""
     return f"gradient.{stream}.{shard:05d}.parquet"
@@ -190,8 +249,11 @@ def gradient_name(stream: str, shard: int) -> str:
 
 def knockout_name(stream: str, shard: int, heads: Sequence[int]) -> str:
     """File name of a knock-out shard; which heads (flat ids) it holds is part of the name, as a digest."""
-    digest = hashlib.sha256(json.dumps([int(h) for h in heads]).encode()).hexdigest()[:8]
-    return f"knockout.{stream}.{shard:05d}.{digest}.parquet"
+    return f"knockout.{stream}.{shard:05d}.{_digest(heads)}.parquet"
+
+
+def _digest(heads: Sequence[int]) -> str:
+    return hashlib.sha256(json.dumps([int(h) for h in heads]).encode()).hexdigest()[:8]
 
 
 def _ranges(n: int, size: int) -> Iterable[range]:

@@ -176,6 +176,64 @@ def test_empty_continuations_are_scored_like_others(tiny_llama, tmp_path):
     assert np.isfinite(study.scores().frame.to_numpy(float)).all()
 
 
+def test_regenerating_equals_sampling_from_a_model_whose_slice_is_zeroed(tiny_llama, tmp_path):
+    """The regenerate tier's z_bias against one worked out from texts sampled after weight surgery by hand."""
+    import copy
+    from dataclasses import replace
+
+    import pandas as pd
+
+    from fasp_core.bias import axis_bias
+    from fasp_core.sampling import SamplingSettings, decode, encode_prompts, noise_key, sample_continuations
+    from fasp_core.toxicity import open_scorer
+
+    n = 60
+    study = score(tiny_llama, tmp_path, Budget(n, 8, 0, regenerate_samples=n, regenerate_all=True))
+    model = copy.deepcopy(tiny_llama.model)
+    size = tiny_llama.layout.head_dim
+    model.model.layers[1].self_attn.o_proj.weight.data[:, 2 * size : 3 * size] = 0
+    surgery = replace(tiny_llama, model=model)
+    rows = study.samples(AXIS)
+    prompts, _ = encode_prompts(surgery, rows["prompt"].tolist(), 4)
+    keys = [noise_key(0, "score", prompt, draw) for prompt, draw in zip(rows["prompt"], rows["draw"], strict=True)]
+    ends = [
+        decode(surgery, c) for c in sample_continuations(surgery, prompts, keys, SamplingSettings(max_new_tokens=4))
+    ]
+    rows["without"] = open_scorer().score((rows["prompt"] + pd.Series(ends)).tolist())
+    shares = study.prompts.select(axes=[AXIS], split="valid").group_shares(AXIS).sort_index()
+    means = rows.groupby("group")[["toxicity", "without"]].mean().loc[shares.index]
+    expected = axis_bias(means["toxicity"].to_numpy(), shares.to_numpy()) - axis_bias(
+        means["without"].to_numpy(), shares.to_numpy()
+    )
+    assert study.scores().z_bias(AXIS)[tiny_llama.layout.flat_id(1, 2)] == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_paper_preset_runs_the_published_recipe(make_language_model, tmp_path):
+    import tiny
+    from transformers import LlamaConfig
+
+    from fasp_core.prompts import PromptSet, load_prompts
+    from fasp_core.text import load_text
+
+    config = LlamaConfig(**{**tiny.LLAMA.to_dict(), "num_hidden_layers": 1, "max_position_embeddings": 128})
+    frame = load_prompts().select(axes=[AXIS]).frame
+    few = frame[frame.groupby("descriptor").cumcount() < 2].reset_index(drop=True)
+    study = score_heads(
+        make_language_model(config), axes=[AXIS], budget="paper", prompts=PromptSet("few", few), name="p", root=tmp_path,
+    )  # fmt: skip
+    settings = study.manifest.settings
+    assert (settings["max_new_tokens"], settings["top_k"], settings["lowercase"]) == (40, 50, True)
+    assert (settings["window_tokens"], settings["window_stride"]) == (32, 64)
+    samples = study.samples(AXIS)
+    assert samples.groupby(["prompt_id"]).size().ge(3).all()  # whole shards, so some come more often
+    assert len(samples) >= 3 * (few["split"] == "valid").sum()
+    whole = "\n\n".join(load_text().select("valid").frame["text"])
+    assert study.windows["token_ids"].iloc[1].tolist() == [
+        *make_language_model(config).tokenizer(whole)["input_ids"][64:96]
+    ]
+    assert np.isfinite(study.scores().frame.to_numpy(float)).all()
+
+
 def test_bad_requests_are_one_line(tiny_llama, tiny_gpt2, whole, tmp_path):
     with pytest.raises(InputError, match="unknown axis 'gendr'"):
         score(tiny_llama, tmp_path, axes=["gendr"])
