@@ -1,4 +1,4 @@
-"""The command line: `python -m fasp_core score | scores | select | evaluate | export | studies`.
+"""The command line: `python -m fasp_core score | scores | select | evaluate | export | verify | studies`.
 
 A thin shell over the library: it reads options, calls, prints. Results go to stdout (`--json` for machines), progress
 and errors to stderr; `terminal` has the exit statuses. What needs torch is imported inside the commands that use it.
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from .cli_export import read_configuration, verify, write_export
 from .cli_output import print_base, print_heads, print_json, print_metrics, print_table
 from .errors import InputError
 from .numbers import format_estimate
@@ -56,9 +57,16 @@ def score(
         metavar="MODEL", help='"default", a hub id such as gpt2, a folder with safetensors, or a .gguf file.',
     )],
     axes: Annotated[str, typer.Option(help="The biases to measure, with commas: gender_and_sex,religion.")],
-    budget: Annotated[Literal["quick", "standard"], typer.Option(
-        help="How much to measure: quick takes the default model about 10 minutes per axis on 2 cores.",
+    budget: Annotated[Literal["quick", "standard", "paper"], typer.Option(
+        help="How much to measure: quick takes the default model about 10 minutes per axis on 2 cores; "
+        "paper runs the published recipe as published.",
     )] = "quick",
+    minutes: Annotated[float | None, typer.Option(
+        help="Instead of a budget: measure for so long, where it settles most about which heads to prune.",
+    )] = None,
+    reliability: Annotated[float | None, typer.Option(
+        help="Instead of a budget: measure until the ranking is this reliable on every axis, such as 0.9.",
+    )] = None,
     name: Annotated[str | None, typer.Option(help="Name of the study [default: that of the model].")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
@@ -79,7 +87,9 @@ def score(
 
     lm = open_model(model, device=device, dtype=dtype)
     with ProgressReport() as progress:
-        study = score_heads(lm, axes=wanted, budget=budget, name=name, progress=progress)
+        study = score_heads(
+            lm, axes=wanted, budget=budget, minutes=minutes, reliability=reliability, name=name, progress=progress
+        )
     table = study.scores()
     if as_json:
         print_json({"study": study.name, "folder": str(study.folder), **table.meta})
@@ -198,30 +208,50 @@ def evaluate(
 
 @app.command()
 def export(
-    source: Source, axis: Axis = None, gamma: Gamma = 0.3, alpha: Alpha = 0.1, method: Method = "fasp",
-    seed: Seed = 0,
-    to: Annotated[Path | None, typer.Option(help="The file to write [default: standard output].")] = None,
+    source: Annotated[str, typer.Argument(
+        metavar="SOURCE", help="A study, a file of head scores (.csv, .json, .parquet) or a configuration (.json).",
+    )],
+    axis: Axis = None, gamma: Gamma = 0.3, alpha: Alpha = 0.1, method: Method = "fasp", seed: Seed = 0,
+    form: Annotated[Literal["config", "masked", "compact"], typer.Option(
+        "--format", help="The choice as JSON, or the pruned model: masked loads anywhere, compact is smaller.",
+    )] = "config",
+    to: Annotated[Path | None, typer.Option(help="File or, for a model, folder [default: standard output].")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
     evaluated: Annotated[bool, typer.Option("--evaluate", help="Measure it first, on valid and test.")] = False,
     model: FileModel = None, n_layers: Layers = None, as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    """Write the choice of heads as a JSON file."""
+    """Write the choice of heads as a JSON file, or the model without them as a checkpoint.
+
+    A configuration, already written, has its heads chosen: the options that choose or measure are for other sources.
+    """
     from .config import PruningConfig
 
-    study, table = _open(source, model, n_layers)
-    selection = _select(table, axis, gamma, alpha, method, seed)
-    results = []
-    if evaluated:
-        if study is None:
-            raise InputError(f"{source} holds scores only, and --evaluate needs the model; give a study")
-        lm, axes = _open_model(study), [selection.axis] if selection.axis else study.axes
-        results = [_measure(study, lm, selection.pruned, axes, split) for split in ("valid", "test")]
-    made = PruningConfig.from_selection(selection, study or table, results)
-    if to is not None:
-        made.save(to)
-    if to is None or as_json:
+    made = read_configuration(source)
+    if made is None:
+        study, table = _open(source, model, n_layers)
+        selection = _select(table, axis, gamma, alpha, method, seed)
+        results = []
+        if evaluated:
+            if study is None:
+                raise InputError(f"{source} holds scores only, and --evaluate needs the model; give a study")
+            lm, axes = _open_model(study), [selection.axis] if selection.axis else study.axes
+            results = [_measure(study, lm, selection.pruned, axes, split) for split in ("valid", "test")]
+        made = PruningConfig.from_selection(selection, study or table, results)
+    elif axis or evaluated or model or n_layers:
+        raise InputError(f"{source} is a configuration, whose heads are chosen; give the study to choose others")
+    write_export(made, to, form=form, force=force)
+    if to is None:
+        return
+    if as_json:
         print(made.model_dump_json(indent=2))
         return
-    print(f"{to}: {len(made.pruned)} of {table.n_heads} heads pruned, {len(made.protected)} protected")
+    total = made.model.n_layers * made.model.heads_per_layer
+    print(f"{to}: {len(made.pruned)} of {total} heads pruned, {len(made.protected)} protected")
+    if form != "config":
+        print(f"Next: python -m fasp_core verify {to}")
+
+
+app.command()(verify)
 
 
 @app.command()
