@@ -44,14 +44,17 @@ class Budget:
     alpha: float = 0.1
 
 
-def refine(writer: ShardWriter, axes: Sequence[str], budget: Budget) -> None:
+def refine(writer: ShardWriter, axes: Sequence[str], budget: Budget, *, spent_minutes: float = 0.0) -> None:
     """Take the most telling steps until the time is up, the reliability is reached, or nothing is left to settle.
 
-    Without a time limit (`refine_minutes` 0) but with a reliability to reach, only the latter ends it.
+    `spent_minutes` of `refine_minutes` are gone already. A step that would not fit into the time left is still taken:
+    it is one shard, and kept. Without a time limit (`refine_minutes` 0) but with a reliability to reach, only
+    the latter ends it.
     """
     if not budget.refine_minutes and budget.reliability is None:
         return
-    deadline = time.monotonic() + 60 * budget.refine_minutes if budget.refine_minutes else np.inf
+    minutes = budget.refine_minutes - spent_minutes if budget.refine_minutes else np.inf
+    deadline = time.monotonic() + 60 * minutes
     while time.monotonic() < deadline:
         steps, reliabilities = _steps(writer, axes, budget)
         reached = budget.reliability is not None and min(reliabilities) >= budget.reliability

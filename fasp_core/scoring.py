@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 
@@ -31,6 +32,8 @@ from .study import Manifest, Study, create_study, open_study, study_folder
 from .text import TextSet, load_text
 from .toxicity import Scorer, open_scorer
 
+# What --minutes and --reliability start from.
+FIRST_PASS = Budget(samples=512, windows=64, knockout_windows=4)
 # quick: one axis of the default model within 10 minutes on 2 cores.
 BUDGETS = {
     "quick": Budget(samples=2048, windows=64, knockout_windows=4),
@@ -43,6 +46,8 @@ def score_heads(
     *,
     axes: Sequence[str],
     budget: str | Budget = "quick",
+    minutes: float | None = None,
+    reliability: float | None = None,
     prompts: PromptSet | None = None,
     text: TextSet | None = None,
     scorer: Scorer | None = None,
@@ -54,9 +59,12 @@ def score_heads(
 ) -> Study:
     """Measure every head's effect on perplexity and on the bias of `axes`; returns the study, resumed or new.
 
+    `minutes` and `reliability` take the place of `budget`: a short first pass, then refinement until that many minutes
+    have gone by in all, or until the order of the unprotected heads is that reliable on every axis.
     Raises InputError for unknown axes, a budget that does not exist, or a study of that name made otherwise;
     Cancelled when `stop()` turns true, with all finished shards kept.
     """
+    started = time.monotonic()
     prompts, text, scorer = prompts or load_prompts(), text or load_text(), scorer or open_scorer()
     if budget == "paper":
         settings = settings or paper_settings(lm)
@@ -66,6 +74,8 @@ def score_heads(
     if not axes:
         raise InputError(f"no axis to score; choose one or more of: {', '.join(prompts.axes)}")
     budget = _budget(budget, prompts, axes)
+    if minutes is not None or reliability is not None:
+        budget = _until(minutes, reliability)
     study = _open_or_create(lm, prompts, text, name or lm.name, root, settings)
     with study.writing():
         writer = ShardWriter(lm, study, scorer, progress, stop)
@@ -80,7 +90,7 @@ def score_heads(
             exact = min(budget.knockout_samples, budget.samples) // writer.settings.knockout_samples_per_shard
             writer.knockout_samples(axis, range(exact), writer.all_heads)
             regenerate(writer, axis, budget)
-        refine(writer, axes, budget)
+        refine(writer, axes, budget, spent_minutes=0.0 if minutes is None else (time.monotonic() - started) / 60)
     return study
 
 
@@ -92,6 +102,14 @@ def paper_settings(lm: LanguageModel) -> StudySettings:
     return StudySettings(
         max_new_tokens=40, top_k=50, lowercase=True, window_tokens=max(2, context // 4), window_stride=context // 2
     )
+
+
+def _until(minutes: float | None, reliability: float | None) -> Budget:
+    if minutes is not None and not 0 < minutes < float("inf"):
+        raise InputError(f"minutes is {minutes}; give a number above 0, such as 30")
+    if reliability is not None and not 0 < reliability < 1:
+        raise InputError(f"reliability is {reliability}; give a number between 0 and 1, such as 0.9")
+    return replace(FIRST_PASS, refine_minutes=minutes or 0.0, reliability=reliability)
 
 
 def _budget(budget: str | Budget, prompts: PromptSet, axes: Sequence[str]) -> Budget:

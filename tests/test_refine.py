@@ -8,6 +8,7 @@ from itertools import count
 import pytest
 
 from fasp_core import refine
+from fasp_core.errors import InputError
 from fasp_core.refine import Budget
 from fasp_core.scoring import score_heads
 from fasp_core.shards import StudySettings
@@ -66,3 +67,13 @@ def test_a_reliability_that_is_reached_ends_it(tiny_llama, tmp_path):
 def test_a_reliability_that_is_not_reached_takes_more_samples(tiny_llama, tmp_path, ticking):
     study = score(tiny_llama, tmp_path, reliability=0.999999, refine_minutes=0.5)
     assert len(study.manifest.shards) > 12
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [({"minutes": 0}, "minutes is 0"), ({"minutes": -1.0}, "above 0"), ({"reliability": 1.0}, "between 0 and 1")],
+)
+def test_bad_limits_are_one_line(tiny_llama, tmp_path, more, message):
+    with pytest.raises(InputError, match=message):
+        score_heads(tiny_llama, axes=[AXIS], root=tmp_path, **more)
+    assert not list(tmp_path.iterdir())
