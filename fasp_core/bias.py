@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
+from scipy.stats import norm, rankdata
 
 HEADS_PER_CHUNK = 256  # bounds memory: a few (prompts × 256) arrays at a time
 MIN_KNOCKOUT_PROMPTS = 8  # per group; with fewer, the correction's error cannot be told
@@ -92,13 +92,13 @@ def head_effects(
     resampled = bootstrap_counts(strata, replicates, rng)
     halves = half_counts(strata, splits, rng)
     counts = np.concatenate([once, resampled, halves, 1 - halves])
-    means, first_order, z, corrected = _effects(samples, counts)
+    means, first_order, z, corrected, moves = _effects(samples, counts)
     boot = slice(1, replicates + 1)
     first, second = z[replicates + 1 : replicates + 1 + splits], z[replicates + 1 + splits :]
     bias = axis_bias(means, samples.shares)
     kept = np.ones(z.shape[1], bool) if protected is None else ~protected
     return HeadEffects(
-        z=z[0], z_se=np.nanstd(z[boot], axis=0, ddof=1),
+        z=z[0], z_se=_standard_errors(z, means, moves, boot, strata // 2, samples.shares),
         gradient_se=first_order[boot].std(axis=0, ddof=1),
         correction_se=np.where(corrected, np.nanstd((z - first_order)[boot], axis=0, ddof=1), np.nan),
         corrected=corrected, effective_share=effective_share(samples),
@@ -106,6 +106,25 @@ def head_effects(
         bias=float(bias[0]), bias_se=float(bias[boot].std(ddof=1)),
         group_means=means[0], group_means_se=means[boot].std(axis=0, ddof=1),
     )  # fmt: skip
+
+
+def _standard_errors(
+    z: np.ndarray, means: np.ndarray, moves: np.ndarray, boot: slice, group: np.ndarray, shares: np.ndarray
+) -> np.ndarray:
+    """Standard errors of z, (N), from its bootstrap replicates z[boot] around the estimate z[0].
+
+    The bias has a kink where a group's mean is the overall mean: whether a head moves the group towards it or away is
+    then a toss. So deviations are taken from the estimate, not from the replicates' mean, and 2 p δ² is added for each
+    group, with p the chance that it lies on the other side and δ what the head moves it by. The factor is the one with
+    which 95 % intervals cover 94–97 % of synthetic studies (tests/test_coverage.py; without it, 85–95 %).
+    """
+    prompts = np.bincount(group).min()  # resampling P units understates the spread by √((P − 1) / P)
+    spread = np.nanmean((z[boot] - z[0]) ** 2, axis=0) * prompts / max(1, prompts - 1)
+    distance = means - (means * shares).sum(-1, keepdims=True)  # (R, G)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        other_side = np.nan_to_num(norm.sf(np.abs(distance[0]) / distance[boot].std(axis=0, ddof=1)))  # (G)
+    relative = moves - (moves * shares).sum(-1, keepdims=True)  # (N, G)
+    return np.sqrt(spread + 2 * (relative**2 * other_side).sum(-1))
 
 
 def effective_share(samples: AxisSamples) -> np.ndarray:
@@ -178,9 +197,9 @@ def spearman(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.corrcoef(ra, rb)[0, 1])
 
 
-def _effects(samples: AxisSamples, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _effects(samples: AxisSamples, counts: np.ndarray) -> tuple[np.ndarray, ...]:
     """For each row of prompt counts (R, P): group means (R, G), z_bias by gradient alone and with the corrections,
-    (R, N) each; and which heads are corrected, (N)."""
+    (R, N) each; which heads are corrected, (N); and by what the first row moves each group's mean, (N, G)."""
     sizes = _by_prompt(samples, np.ones((samples.toxicity.size, 1)))
     totals = _by_prompt(samples, samples.toxicity[:, None])
     group_of_prompt = _prompt_strata(samples) // 2
@@ -189,7 +208,7 @@ def _effects(samples: AxisSamples, counts: np.ndarray) -> tuple[np.ndarray, np.n
     means = np.stack([_ratio(counts[:, r] @ totals[r], counts[:, r] @ sizes[r])[:, 0] for r in rows], axis=1)
     base = axis_bias(means, samples.shares)[:, None]
     first_order, z = np.empty((2, counts.shape[0], n_heads))
-    corrected = np.zeros(n_heads, bool)
+    corrected, moves = np.zeros(n_heads, bool), np.empty((n_heads, n_groups))
     for columns in _chunks(n_heads):
         changes = [_group_change(_sums(samples, columns, g, rows[g]), counts[:, rows[g]]) for g in range(n_groups)]
         if samples.regenerated is not None:
@@ -200,7 +219,8 @@ def _effects(samples: AxisSamples, counts: np.ndarray) -> tuple[np.ndarray, np.n
         first_order[:, columns] = base - axis_bias(shifted, samples.shares)  # (R, columns, G) → (R, columns)
         z[:, columns] = base - axis_bias(shifted + corrections, samples.shares)
         corrected[columns] = use
-    return means, first_order, z, corrected
+        moves[columns] = (shifted + corrections)[0] - means[0]
+    return means, first_order, z, corrected, moves
 
 
 @dataclass(frozen=True)
