@@ -16,16 +16,18 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
+from transformers import AutoModelForCausalLM, LlamaConfig
 
 from fasp_core.batching import TokenBatch, pad_batch
 from fasp_core.bias import AxisSamples, head_effects
 from fasp_core.decisions import perplexity_cut, protected_heads
-from fasp_core.heads import gate_heads
+from fasp_core.heads import HeadLayout, gate_heads
 from fasp_core.knockout import base_log_probs, gradient_log_ratios, knockout_log_ratios
 from fasp_core.models import LanguageModel, open_model
 from fasp_core.results import axis_samples
@@ -65,6 +67,22 @@ def gradient_cost(lm: LanguageModel, batch: TokenBatch) -> dict[str, float]:
     """Gradient of all heads in forward passes over the same samples."""
     times = seconds({"forward": lambda: base_log_probs(lm, batch), "gradient": lambda: gradient_log_ratios(lm, batch)})
     return {**times, "ratio": times["gradient"] / times["forward"]}
+
+
+def head_count_cost(layers: int = 8, width: int = 512) -> dict[int, float]:
+    """The gradient's cost in forward passes on random models alike but for their number of heads."""
+    ratios = {}
+    for heads in (4, 64):
+        config = LlamaConfig(
+            vocab_size=8192, hidden_size=width, intermediate_size=2 * width, num_hidden_layers=layers,
+            num_attention_heads=heads, num_key_value_heads=heads, head_dim=width // heads,
+        )  # fmt: skip
+        model = AutoModelForCausalLM.from_config(config).eval().requires_grad_(False)
+        lm = SimpleNamespace(model=model, layout=HeadLayout.of(model), device=torch.device("cpu"), dtype=torch.float32)
+        tokens = torch.randint(5, 8000, (32, 30)).tolist()
+        batch = pad_batch(tokens, [20] * 32, pad_id=0, device=lm.device)
+        ratios[layers * heads] = gradient_cost(lm, batch)["ratio"]
+    return ratios
 
 
 def knockout_cost(lm: LanguageModel, batch: TokenBatch) -> dict[str, float]:
@@ -198,6 +216,7 @@ def main() -> None:
     tokens, scored = study_texts(lm, study, 32)
     batch = as_batch(lm, tokens, scored)
     gradient = gradient_cost(lm, batch)
+    by_heads = head_count_cost()
     knockout = knockout_cost(lm, as_batch(lm, tokens[:8], scored[:8]))
     cost = sampling_cost(lm, study)
     var = variances(lm, study, options.heads, options.samples)
@@ -205,6 +224,7 @@ def main() -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     rows = [
         ("gradient tier, all heads, in forward passes", gradient["ratio"], "≤ 2.5"),
+        *[(f"the same on a random model of {n} heads", ratio, "alike") for n, ratio in by_heads.items()],
         ("knock-out: speed-up over masked forwards", knockout["speedup"], f"limit {knockout['limit']:.2f}"),
         ("knock-out: share of the limit", knockout["of_limit"], "≥ 0.9"),
         ("knock-out: largest difference, nats per sequence", knockout["largest_difference_nats"], "≤ 1e-4"),

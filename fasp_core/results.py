@@ -47,6 +47,12 @@ def head_scores(study: Study, *, scorer: str | None = None) -> HeadScores:
         "reliability": {"ppl": ppl.reliability}, "n_samples": {},
         "effective_share": {}, "corrected": {}, "notes": list(study.manifest.notes),
     }  # fmt: skip
+    if precision := study.manifest.precision:
+        meta["precision"] = precision
+        meta["notes"].append(
+            f"computed in {precision['dtype']}: rounding adds about {precision['standard_errors']:.2g} standard errors "
+            "of noise to a score"
+        )
     critical = np.argsort(-ppl.z, kind="stable")[: int(PROTECTED_SHARE * ppl.z.size)]
     protected = np.zeros(ppl.z.size, bool)
     protected[critical] = True

@@ -56,27 +56,46 @@ def sample_continuations(
     Raises Cancelled within one step once `stop()` is true.
     """
     end_ids = _end_ids(lm)
+    continuations: list[list[int]] = [[] for _ in prompts]
+
+    def draw(rows: list[int]) -> None:
+        try:
+            drawn = _draw(lm, [prompts[i] for i in rows], [keys[i] for i in rows], settings, end_ids, stop)
+        except torch.OutOfMemoryError:
+            if len(rows) == 1:
+                raise
+            torch.cuda.empty_cache()
+            draw(rows[: len(rows) // 2])
+            draw(rows[len(rows) // 2 :])
+            return
+        for i, ids in zip(rows, drawn, strict=True):
+            continuations[i] = _until_end(ids, end_ids)
+
+    lengths = [len(p) + settings.max_new_tokens for p in prompts]
+    for rows in batches_by_length(lengths, tokens_per_batch(lm.model, gradient=False)):
+        draw(rows)
+    return continuations
+
+
+def _draw(
+    lm: LanguageModel, prompts: Sequence[Sequence[int]], keys: Sequence[str], settings: SamplingSettings,
+    end_ids: list[int], stop: Stop | None,
+) -> list[list[int]]:  # fmt: skip
+    """What one batch of prompts is continued with, padded behind the end token."""
+    batch = pad_batch(prompts, [1] * len(prompts), pad_id=lm.tokenizer.pad_token_id, device=lm.device)
     config = GenerationConfig(
         max_new_tokens=settings.max_new_tokens, do_sample=False, eos_token_id=end_ids or None,
         pad_token_id=lm.tokenizer.pad_token_id,
     )  # fmt: skip
-    continuations: list[list[int]] = [[] for _ in prompts]
-    lengths = [len(p) + settings.max_new_tokens for p in prompts]
-    for rows in batches_by_length(lengths, tokens_per_batch(lm.model, gradient=False)):
-        batch = pad_batch(
-            [prompts[i] for i in rows], [1] * len(rows), pad_id=lm.tokenizer.pad_token_id, device=lm.device
-        )
-        noise = GumbelNoise([keys[i] for i in rows], settings.top_k)
-        with torch.no_grad():
-            out = lm.model.generate(
-                input_ids=batch.ids, attention_mask=batch.mask, generation_config=config,
-                logits_processor=LogitsProcessorList([noise]), stopping_criteria=StoppingCriteriaList([_Stopped(stop)]),
-            )  # fmt: skip
-        if stop is not None and stop():
-            raise Cancelled("sampling was stopped")
-        for i, ids in zip(rows, out[:, batch.ids.shape[1] :].tolist(), strict=True):
-            continuations[i] = _until_end(ids, end_ids)
-    return continuations
+    with torch.no_grad():
+        out = lm.model.generate(
+            input_ids=batch.ids, attention_mask=batch.mask, generation_config=config,
+            logits_processor=LogitsProcessorList([GumbelNoise(keys, settings.top_k)]),
+            stopping_criteria=StoppingCriteriaList([_Stopped(stop)]),
+        )  # fmt: skip
+    if stop is not None and stop():
+        raise Cancelled("sampling was stopped")
+    return out[:, batch.ids.shape[1] :].tolist()
 
 
 def decode(lm: LanguageModel, continuation: Sequence[int]) -> str:

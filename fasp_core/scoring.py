@@ -83,6 +83,7 @@ def score_heads(
             axes=[a for a in prompts.axes if a in {*axes, *study.axes}],
             scorers={**study.manifest.scorers, scorer.name: scorer.fingerprint},
         )
+        writer.precision()
         writer.gradient_windows(budget.windows)
         writer.knockout_windows(range(min(budget.knockout_windows, len(writer.windows))), writer.all_heads)
         for axis in axes:

@@ -9,17 +9,19 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import groupby
 
 import pandas as pd
 import pyarrow as pa
+import torch
 
 from .errors import Cancelled
 from .measure import Sequences, gradient_table, knockout_table, regenerated_table, samples_table, toxicity_table
 from .models import LanguageModel
 from .plan import sample_order, shuffled
+from .precision import precision_error
 from .progress import ProgressCallback, StageClock, Stop
 from .sampling import SamplingSettings, encode_prompts
 from .study import Study
@@ -70,6 +72,12 @@ class ShardWriter:
         frame = self.study.windows
         valid = frame.loc[frame["split"] == "valid", "token_ids"].tolist()
         return [valid[i].tolist() for i in shuffled(len(valid), seed=self.settings.seed, stream=TEXT)]
+
+    def precision(self) -> None:
+        """Measure, once, what a reduced precision does to log-ratios, and keep it in the manifest."""
+        if self.lm.dtype != torch.float32 and not self.study.manifest.precision:
+            error = precision_error(self.lm, self._windows(range(len(self.windows))))
+            self.study.update(precision={"dtype": str(self.lm.dtype).removeprefix("torch."), **asdict(error)})
 
     def gradient_windows(self, n: int) -> None:
         """First-order log-ratios of all heads on the first `n` windows."""

@@ -63,6 +63,7 @@ class Manifest(BaseModel):
     scorers: dict[str, str] = {}
     axes: list[str] = []
     versions: dict[str, str] = {}
+    precision: dict[str, Any] = {}
     notes: list[str] = []
     shards: dict[str, ShardRecord] = {}
 

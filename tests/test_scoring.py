@@ -208,6 +208,18 @@ def test_regenerating_equals_sampling_from_a_model_whose_slice_is_zeroed(tiny_ll
     assert study.scores().z_bias(AXIS)[tiny_llama.layout.flat_id(1, 2)] == pytest.approx(expected, abs=1e-9)
 
 
+def test_knockout_agrees_with_a_large_regenerate_run(tiny_llama, tmp_path):
+    """Re-weighted samples of the intact model against texts sampled anew without each head, three times as many."""
+    n = 240
+    weighted = score(tiny_llama, tmp_path / "w", Budget(n, 8, 0, knockout_samples=n)).scores()
+    anew = score(
+        tiny_llama, tmp_path / "r", Budget(3 * n, 8, 0, regenerate_samples=3 * n, regenerate_all=True)
+    ).scores()
+    off = (weighted.z_bias(AXIS) - anew.z_bias(AXIS)) / np.hypot(weighted.z_bias_se(AXIS), anew.z_bias_se(AXIS))
+    assert np.abs(off).max() < 3.5
+    assert (np.abs(off) < 1.96).mean() > 0.8
+
+
 def test_the_paper_preset_runs_the_published_recipe(make_language_model, tmp_path):
     import tiny
     from transformers import LlamaConfig
