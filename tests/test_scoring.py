@@ -231,7 +231,8 @@ def test_the_paper_preset_runs_the_published_recipe(make_language_model, tmp_pat
     frame = load_prompts().select(axes=[AXIS]).frame
     few = frame[frame.groupby("descriptor").cumcount() < 2].reset_index(drop=True)
     study = score_heads(
-        make_language_model(config), axes=[AXIS], budget="paper", prompts=PromptSet("few", few), name="p", root=tmp_path,
+    again = Budget(3 * n, 8, 0, regenerate_samples=3 * n, regenerate_all=True)
+    anew = score(tiny_llama, tmp_path / "r", again).scores()
     )  # fmt: skip
     settings = study.manifest.settings
     assert (settings["max_new_tokens"], settings["top_k"], settings["lowercase"]) == (40, 50, True)
