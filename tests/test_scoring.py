@@ -230,10 +230,8 @@ def test_the_paper_preset_runs_the_published_recipe(make_language_model, tmp_pat
     config = LlamaConfig(**{**tiny.LLAMA.to_dict(), "num_hidden_layers": 1, "max_position_embeddings": 128})
     frame = load_prompts().select(axes=[AXIS]).frame
     few = frame[frame.groupby("descriptor").cumcount() < 2].reset_index(drop=True)
-    study = score_heads(
-    again = Budget(3 * n, 8, 0, regenerate_samples=3 * n, regenerate_all=True)
-    anew = score(tiny_llama, tmp_path / "r", again).scores()
-    )  # fmt: skip
+    prompts, lm = PromptSet("few", few), make_language_model(config)
+    study = score_heads(lm, axes=[AXIS], budget="paper", prompts=prompts, name="p", root=tmp_path)
     settings = study.manifest.settings
     assert (settings["max_new_tokens"], settings["top_k"], settings["lowercase"]) == (40, 50, True)
     assert (settings["window_tokens"], settings["window_stride"]) == (32, 64)
