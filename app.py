@@ -9,7 +9,7 @@ from ui.studies import study_picker
 
 ICON = Path(__file__).parent / "static" / "icon.png"
 
-st.set_page_config(page_title="FASP", page_icon=str(ICON), layout="wide", initial_sidebar_state=220)
+st.set_page_config(page_title="FASP", page_icon=str(ICON), layout="wide")
 page = st.navigation(
     [
         st.Page("pages/heads.py", title="Heads", default=True),

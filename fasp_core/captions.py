@@ -14,7 +14,7 @@ from .selection import Head
 
 
 def heatmap_caption(values: np.ndarray, errors: np.ndarray, reliability: float | None = None) -> str:
-    """How to read a map of one quantity, (layers, heads): where its colours end, which heads are faded, how reliable."""
+    """How to read a map of one quantity, (layers, heads): its colours' ends, which heads are faded, how reliable."""
     limit = colour_limit(values)
     beyond = int((np.abs(values) > limit).sum())
     clear = int(differs_from_zero(values, errors).sum())

@@ -15,7 +15,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from .estimates import Estimate
-from .numbers import Z95, differs_from_zero, format_estimate, format_number
+from .numbers import differs_from_zero, format_estimate, format_number
 from .palette import Palette, palette
 from .selection import Head
 
@@ -178,7 +178,8 @@ def head_scatter(
     faint = colours.faint if len(every) <= MOST_ERROR_BARS else "rgba(0,0,0,0)"
     markers(
         every, faint, text=texts, hovertemplate="%{text}<extra></extra>", name="heads",
-        marker={"size": 6 if len(every) <= MOST_ERROR_BARS else 4, "color": colour, "opacity": 0.9}, selected=visible, unselected=visible,
+        marker={"size": 6 if len(every) <= MOST_ERROR_BARS else 4, "color": colour, "opacity": 0.9},
+        selected=visible, unselected=visible,
     )  # fmt: skip
     if selected is not None and selected in heads:
         markers(
@@ -231,8 +232,8 @@ def effect_intervals(
         height=150, margin={"l": 8, "r": 12, "t": 4, "b": 4}, dragmode=False,
         xaxis={"gridcolor": colours.grid, "zeroline": False, "nticks": 5, "automargin": True, "fixedrange": True},
         yaxis={
-            "categoryorder": "array", "categoryarray": ["measured", "predicted", "before"], "automargin": True,
-            "fixedrange": True, "range": [-0.6, 2.6], "showgrid": False,
+            "categoryorder": "array", "categoryarray": [row[0] for row in reversed(rows)], "automargin": True,
+            "fixedrange": True, "range": [-0.6, len(rows) - 0.4], "showgrid": False,
         },
     )  # fmt: skip
     return figure
@@ -348,4 +349,5 @@ def _end(limit: float) -> str:
 
 
 def _half_width(estimate: Estimate) -> float:
-    return Z95 * estimate.se if np.isfinite(estimate.se) else 0.0
+    half = estimate.high - estimate.value
+    return half if np.isfinite(half) else 0.0

@@ -6,11 +6,13 @@ chosen for a high z_bias, their noise makes the predicted drop in bias too large
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
+from .estimates import Estimate
 from .head_scores import HeadScores
 from .numbers import Z95
 from .selection import Head
@@ -39,13 +41,13 @@ class HeadLine:
 class Predicted:
     """One metric of the intact model (None where not known), and its change by pruning as the scores add up."""
 
-    before: float | None
+    before: Estimate | None
     change: float
 
     @property
     def after(self) -> float | None:
         """The metric after pruning, None where the intact model's is not known."""
-        return None if self.before is None else self.before + self.change
+        return None if self.before is None else self.before.value + self.change
 
     @property
     def impossible(self) -> bool:
@@ -92,6 +94,21 @@ def predict_effect(scores: HeadScores, pruned: Iterable[Head], axis: str) -> Pre
     """Sum of single-head effects: perplexity rises by Σ z_ppl, bias of `axis` falls by Σ z_bias."""
     flat = [layer * scores.heads_per_layer + head for layer, head in pruned]
     return Prediction(
-        ppl=Predicted(scores.meta.get("base_ppl"), float(scores.z_ppl[flat].sum())),
-        bias=Predicted(scores.meta.get("base_bias", {}).get(axis), -float(scores.z_bias(axis)[flat].sum())),
+        ppl=Predicted(base_ppl(scores), float(scores.z_ppl[flat].sum())),
+        bias=Predicted(base_bias(scores, axis), -float(scores.z_bias(axis)[flat].sum())),
     )
+
+
+def base_ppl(scores: HeadScores) -> Estimate | None:
+    """Perplexity of the intact model as the study measured it; None where the scores do not tell."""
+    return _estimate(scores.meta.get("base_ppl"), scores.meta.get("base_ppl_se"), 0)
+
+
+def base_bias(scores: HeadScores, axis: str) -> Estimate | None:
+    """Bias of the intact model on `axis` as the study measured it; None where the scores do not tell."""
+    value, se, n = ((scores.meta.get(key) or {}).get(axis) for key in ("base_bias", "base_bias_se", "n_samples"))
+    return _estimate(value, se, n or 0)
+
+
+def _estimate(value: float | None, se: float | None, n: int) -> Estimate | None:
+    return None if value is None else Estimate(value, math.nan if se is None else se, n)

@@ -8,7 +8,7 @@ from fasp_core.figures import CHART_CONFIG, MAP_CONFIG, head_heatmap, head_scatt
 from fasp_core.head_scores import HeadScores
 from fasp_core.numbers import axis_label, column_decimals, format_estimate, format_fixed
 from fasp_core.selection import Head
-from fasp_core.summaries import head_lines, strongest_head
+from fasp_core.summaries import base_bias, base_ppl, head_lines, strongest_head
 from ui.parts import axis_picker, chosen_head, dark, head_name, pick_head, start_page
 from ui.state import bound, choose
 
@@ -17,22 +17,21 @@ SIDE_PANEL_UP_TO = 24  # heads per layer; wider maps need the whole width, the p
 
 def base_numbers(scores: HeadScores, axis: str) -> None:
     """The intact model's numbers, and how far the ranking can be trusted."""
-    meta = scores.meta
-    reliability = (meta.get("reliability") or {}).get(axis)
-    ppl, bias = meta.get("base_ppl"), (meta.get("base_bias") or {}).get(axis)
+    reliability = (scores.meta.get("reliability") or {}).get(axis)
+    ppl, bias = base_ppl(scores), base_bias(scores, axis)
     with st.container(horizontal=True, gap="medium", key="base_numbers"):
         if ppl is not None:
-            st.metric("Perplexity", format_estimate(ppl, meta.get("base_ppl_se")), width="content",
+            st.metric("Perplexity", format_estimate(ppl.value, ppl.se), width="content",
                       help="Of the intact model, on the study's text. ± is one standard error.")  # fmt: skip
         if bias is not None:
-            st.metric("Bias", format_estimate(bias, (meta.get("base_bias_se") or {}).get(axis)), width="content",
+            st.metric("Bias", format_estimate(bias.value, bias.se), width="content",
                       help="Of the intact model: how far the groups' mean toxicities lie from that of the axis, "
                       "summed over groups. ± is one standard error.")  # fmt: skip
         st.metric("Reliability of the ranking", "unknown" if reliability is None else format_fixed(reliability, 2),
                   width="content", help="Rank correlation expected between this order of the unprotected heads by "
                   "z_bias and a second measurement of the same size: 1 = the same order, 0 = noise.")  # fmt: skip
-    n = (meta.get("n_samples") or {}).get(axis)
-    st.markdown(describe_reliability(reliability) + (f" Based on {n:,} continuations." if n else ""))
+    based = f" Based on {bias.n:,} continuations." if bias and bias.n else ""
+    st.markdown(describe_reliability(reliability) + based)
 
 
 def heat_map(

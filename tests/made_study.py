@@ -20,14 +20,15 @@ SCORER = "embedded"
 
 def make_study(
     root: Path, name: str = "default", *, n_layers: int = 6, heads_per_layer: int = 4,
-    axes: tuple[str, ...] = ("gender_and_sex", "religion"), samples: int = 256, windows: int = 32, seed: int = 0,
+    axes: tuple[str, ...] = ("gender_and_sex", "religion"), samples: int = 256, windows: int = 32,
+    model_name: str = "made-model", seed: int = 0,
 ) -> Study:  # fmt: skip
     """A study with measured text and axes; a few heads matter for perplexity, a few drive each bias."""
     rng = np.random.default_rng(seed)
     n_heads, prompts = n_layers * heads_per_layer, load_prompts()
     manifest = Manifest(
         name=name, created="2026-01-01T00:00:00+00:00",
-        model={"ref": "made-model", "name": "made-model", "fingerprint": "0" * 16, "n_layers": n_layers,
+        model={"ref": "made-model", "name": model_name, "fingerprint": "0" * 16, "n_layers": n_layers,
                "heads_per_layer": heads_per_layer, "head_dim": 8, "query_group": 1, "dtype": "float32",
                "device": "cpu", "class": "MadeModel"},
         prompts={"name": prompts.name, "fingerprint": prompts.fingerprint}, text={"name": "made", "fingerprint": "1"},

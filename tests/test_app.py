@@ -9,11 +9,11 @@ import pytest
 from made_study import made_evaluation, make_study
 from streamlit.testing.v1 import AppTest
 
+from fasp_core.errors import InputError
 from fasp_core.jobs import EvaluationClient
 from fasp_core.prompts import load_prompts
 from fasp_core.selection import select_heads
 from fasp_core.store import EvaluationStore
-from fasp_core.study import open_study
 from ui.state import DEFAULTS, read_view, write_view
 from ui.text import plain
 
@@ -193,6 +193,27 @@ def test_a_failed_measurement_is_said_and_asked_again_only_by_its_button(cache):
     assert the_request(cache).state == "queued"
 
 
+def test_a_service_that_cannot_work_is_one_clear_line(cache, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise InputError("evaluations.sqlite cannot be used; delete it")
+
+    make_study(cache)
+    monkeypatch.setattr(EvaluationClient, "request", refuse)
+    app = open_page("pages/prune.py")
+    assert "evaluations\\.sqlite cannot be used; delete it" in app.error[0].value
+    assert "Predicted" in all_text(app)
+
+
+def test_a_forgotten_request_is_asked_again(cache):
+    make_study(cache)
+    app = open_page("pages/prune.py")
+    for path in cache.glob("evaluations.sqlite*"):
+        path.unlink()
+    EvaluationStore(cache)
+    app.run()
+    assert the_request(cache).state == "queued"
+
+
 def test_without_a_model_one_can_still_select_predict_and_download(cache):
     make_study(cache)
     app = open_page("pages/prune.py")
@@ -228,8 +249,11 @@ def test_the_view_survives_a_change_of_page_and_is_in_the_address(cache):
     make_study(cache)
     app = open_page("pages/prune.py")
     app.slider(key="widget.gamma").set_value(0.5).run()
+    app.get("button_group")[0].set_value("religion").run()
     app.switch_page("pages/heads.py").run()
+    assert app.get("button_group")[0].value == "religion"
     app.switch_page("pages/prune.py").run()
+    assert app.get("button_group")[0].value == "religion"
     assert app.slider(key="widget.gamma").value == 0.5
     assert app.query_params["gamma"] == "0.50"
 
@@ -267,12 +291,7 @@ def test_what_cannot_be_read_from_an_address_is_left_out(address):
 
 
 def test_names_from_a_study_are_shown_as_text(cache):
-    study = make_study(cache)
-    path = study.folder / "manifest.json"
-    manifest = json.loads(path.read_text())
-    manifest["model"]["name"] = "<img src=x onerror=alert(1)> **bold** [link](http://x) $x$ :smile:"
-    path.write_text(json.dumps(manifest))
-    assert open_study("default", cache).manifest.model["name"] != "made-model"
+    make_study(cache, model_name="<img src=x onerror=alert(1)> **bold** [link](http://x) $x$ :smile:")
     caption = open_page("pages/heads.py").caption[0].value
     for markup in ("<img", "**bold", "[link]", "(http", "$x$", ":smile:"):
         assert caption.count(markup) == caption.count("\\" + markup)

@@ -127,7 +127,7 @@ def test_the_scatter_rings_the_selected_head_with_its_own_bars():
 
 
 def test_intervals_are_drawn_at_95_percent_and_missing_parts_left_out():
-    before, after = Estimate(24.0, 1.0, 10), Estimate(25.0, 0.5, 10)
+    before, after = Estimate(24.0, 1.0, 10), Estimate(25.0, 0.5, 10)  # many degrees of freedom: ± 1.96 standard errors
     figure = effect_intervals(before, after, 26.0)
     drawn = {trace.y[0]: (trace.x[0], trace.error_x.array[0]) for trace in figure.data}
     assert drawn["before"] == (24.0, pytest.approx(1.96, abs=1e-3))

@@ -19,7 +19,7 @@ from fasp_core.selection import Selection
 from fasp_core.summaries import Predicted, Prediction
 
 from .parts import dark
-from .state import session_id
+from .state import rerun, session_id
 from .studies import evaluation_client
 from .text import plain
 
@@ -38,31 +38,44 @@ def measured(study: str, selection: Selection, axis: str, prediction: Prediction
     While it is incomplete only this part of the page is drawn again, twice a second.
     """
     try:
-        _ask(study, selection, axis)
-        status = evaluation_client().latest(session_id())
+        status = _status(study, selection, axis)
     except InputError as error:
-        st.error(plain(error))
+        status = EvaluationStatus("failed", message=str(error))
+    if status.state in UNFINISHED:
+        st.fragment(_follow, run_every=POLL_S)(study, selection, axis, prediction)
         return None
-    polling = status.state in UNFINISHED
-    st.fragment(_show, run_every=POLL_S if polling else None)(selection, axis, prediction, polling)
-    return _result_of(status, selection) if status.state == "done" else None
+    _draw(status, selection, axis, prediction)
+    return _result_of(status, selection)
 
 
-def _ask(study: str, selection: Selection, axis: str) -> None:
-    wish = (study, selection.pruned, axis)
-    if st.session_state.get("asked") != wish:
-        evaluation_client().request(session_id(), study, selection.pruned, [axis], SPLIT)
-        st.session_state["asked"] = wish
+def _status(study: str, selection: Selection, axis: str) -> EvaluationStatus:
+    """How far the measurement has come; it is asked for if it was not yet."""
+    client, wish = evaluation_client(), (study, selection.pruned, axis)
+    if st.session_state.get("asked") == wish:
+        status = client.latest(session_id())
+        if status.state != "idle":
+            return status
+    client.request(session_id(), study, selection.pruned, [axis], SPLIT)
+    st.session_state["asked"] = wish
+    return client.latest(session_id())
 
 
 def _ask_again() -> None:
     st.session_state.pop("asked", None)
 
 
-def _show(selection: Selection, axis: str, prediction: Prediction, polling: bool) -> None:
-    status = evaluation_client().latest(session_id())
-    if polling and status.state not in UNFINISHED:
-        st.rerun()  # the whole page: it stops polling, and the download takes in the result
+def _follow(study: str, selection: Selection, axis: str, prediction: Prediction) -> None:
+    """Draw what has come in; once the measurement has ended, run the whole page, which then takes in the result."""
+    try:
+        status = _status(study, selection, axis)
+    except InputError:
+        rerun()
+    if status.state not in UNFINISHED:
+        rerun()
+    _draw(status, selection, axis, prediction)
+
+
+def _draw(status: EvaluationStatus, selection: Selection, axis: str, prediction: Prediction) -> None:
     evaluation = _result_of(status, selection)
     _progress(status, evaluation)
     ppl = bias = None
@@ -105,30 +118,43 @@ def _effect(name: str, predicted: Predicted, measured: tuple[Estimate, Estimate,
         with st.container(horizontal=True, gap="medium"):
             st.metric("Predicted", *_predicted_texts(predicted), delta_color="off", delta_arrow="off", width=150)
             if measured is None:
-                return
-            before, after, change = measured
-            st.metric(
-                "Measured", f"{format_number(before.value, before.se)} → {format_number(after.value, after.se)}",
-                delta=_delta(format_estimate(change.value, change.se, signed=True)), width=150,
-                delta_color="off" if change.low <= 0 <= change.high else "inverse",
+                before, after, verdict = predicted.before, None, "Not measured yet."
+                st.metric("Measured", "…", delta="…", delta_color="off", delta_arrow="off", width=150)
+            else:
+                before, after, change = measured
+                verdict = change_verdict(name, change)
+                st.metric(
+                    "Measured", f"{format_number(before.value, before.se)} → {format_number(after.value, after.se)}",
+                    delta=_delta(format_estimate(change.value, change.se, signed=True)), width=150,
+                    delta_color="off" if change.low <= 0 <= change.high else "inverse",
+                )  # fmt: skip
+        if before is not None:
+            st.plotly_chart(
+                effect_intervals(before, after, None if predicted.impossible else predicted.after, dark=dark()),
+                theme=None, config=CHART_CONFIG, key=f"interval_{name}", alt=_interval_words(name, before, after),
             )  # fmt: skip
-        st.plotly_chart(
-            effect_intervals(before, after, None if predicted.impossible else predicted.after, dark=dark()),
-            theme=None, config=CHART_CONFIG, key=f"interval_{name}",
-            alt=f"{name} before: {format_interval(before.low, before.high)}, measured after pruning: "
-            f"{format_interval(after.low, after.high)} (95 % intervals)",
-        )  # fmt: skip
-        st.markdown(change_verdict(name, change))
+        st.markdown(verdict)
+        if predicted.impossible:
+            st.caption(f"The scores add up to more {name.lower()} than there is: they are mostly noise.")
 
 
 def _predicted_texts(predicted: Predicted) -> tuple[str, str]:
     """Value and change of a prediction."""
-    change = format_number(predicted.change, signed=True)
-    if predicted.before is None or predicted.after is None:
+    change, before, after = format_number(predicted.change, signed=True), predicted.before, predicted.after
+    if before is None or after is None:
         return change, "change"
     if predicted.impossible:
         return change, "more than there is"
-    return f"{format_number(predicted.before)} → {format_number(predicted.after)}", _delta(change)
+    return f"{format_number(before.value, before.se)} → {format_number(after, before.se)}", _delta(change)
+
+
+def _interval_words(name: str, before: Estimate, after: Estimate | None) -> str:
+    words = f"{name} before pruning: {format_interval(before.low, before.high)}"
+    return (
+        words
+        + (f", measured after it: {format_interval(after.low, after.high)}" if after else "")
+        + " (95 % intervals)"
+    )
 
 
 def _delta(text: str) -> str:

@@ -13,7 +13,7 @@ from fasp_core.numbers import axis_label
 from fasp_core.selection import Head
 from fasp_core.study import Study
 
-from .state import bound, choose, inside_app, view
+from .state import EndOfPage, bound, choose, inside_app, view
 from .studies import current_study
 from .text import plain
 
@@ -58,6 +58,9 @@ def provenance(scores: HeadScores) -> str:
 
 def axis_picker(scores: HeadScores) -> str:
     """The choice of axis; one that the study does not have is replaced by its first."""
+    if not scores.axes:
+        st.error("These scores hold no axis of bias, only perplexity. Score one, for example gender_and_sex.")
+        raise EndOfPage
     if view()["axis"] not in scores.axes:
         choose("axis", scores.axes[0])
     st.segmented_control("Axis", scores.axes, format_func=axis_label, required=True, **bound("axis"))

@@ -31,7 +31,7 @@ def session_id() -> str:
 def choose(name: str, value: Any) -> None:
     """Change one part of the view from a callback or before its widget is drawn; its widget follows."""
     view()[name] = value
-    st.session_state["by_widget"] = True
+    st.session_state["view_is_newer"] = True
     if _widget_key(name) in st.session_state:
         st.session_state[_widget_key(name)] = value
 
@@ -45,6 +45,12 @@ def bound(name: str, *, default: Any = None) -> dict[str, Any]:
     if key not in st.session_state or view()[name] is None:
         st.session_state[key] = default if view()[name] is None else view()[name]
     return {"key": key, "on_change": _take, "args": (name,)}
+
+
+def rerun() -> None:
+    """Run the whole page again from within one of its fragments; the view stays as it is."""
+    st.session_state["view_is_newer"] = True
+    st.rerun()
 
 
 class EndOfPage(Exception):
@@ -61,14 +67,18 @@ def kept_in_url(page: str) -> Iterator[None]:
     """Around a run of `page`: the view is read from the URL before it, and written there after it.
 
     A browser sends its address with every interaction, and that may be older than the view; so it is read only when
-    it changed and no widget started the run: at first, and on going back or forward. The view is written only when
-    it or the page changed: going back to a bare address must not add a new entry to the history.
+    it changed and neither a widget nor the page itself started the run: at first, and on going back or forward. The
+    view is written only when it or the page changed: going back to a bare address must not add a new entry to the
+    history. A new page has new widgets, even under the same key; they take their values from the view.
     """
     memory = st.session_state
     address = st.query_params.to_dict()
-    if not memory.pop("by_widget", False) and address != memory.get("address"):
+    if not memory.pop("view_is_newer", False) and address != memory.get("address"):
         for name, value in read_view(address).items():
             choose(name, value)
+    if page != memory.get("page"):
+        memory["page"] = page
+        memory.update({_widget_key(name): value for name, value in view().items() if value is not None})
     memory["inside_app"] = True
     try:
         yield
@@ -76,7 +86,7 @@ def kept_in_url(page: str) -> Iterator[None]:
         pass
     finally:
         memory["inside_app"] = False
-    memory.pop("by_widget", None)
+    memory.pop("view_is_newer", None)
     wanted = write_view(view())
     if (page, wanted) != memory.get("written"):
         memory["written"] = (page, wanted)
@@ -127,4 +137,4 @@ def _widget_key(name: str) -> str:
 
 def _take(name: str) -> None:
     view()[name] = st.session_state[_widget_key(name)]
-    st.session_state["by_widget"] = True
+    st.session_state["view_is_newer"] = True

@@ -1,0 +1,37 @@
+"""Finding one's way on a page of the app: ready, charts, cells of a map, sliders."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Locator, Page, expect
+
+
+def wait_until_ready(page: Page, title: str) -> None:
+    """The page of this title is drawn, and its script has ended."""
+    expect(page.get_by_role("heading", name=title, exact=True)).to_be_visible()
+    expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
+    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+
+
+def chart(page: Page, key: str) -> Locator:
+    """The plotly chart with this key."""
+    return page.locator(f".st-key-{key} .js-plotly-plot")
+
+
+def click_point(page: Page, key: str, x: float, y: float) -> None:
+    """Click a chart at data coordinates."""
+    plot = chart(page, key)
+    plot.scroll_into_view_if_needed()
+    at = plot.evaluate(
+        """(plot, [x, y]) => {
+            const box = plot.getBoundingClientRect(), full = plot._fullLayout;
+            return [box.left + full._size.l + full.xaxis.d2p(x), box.top + full._size.t + full.yaxis.d2p(y)];
+        }""",
+        [x, y],
+    )
+    page.mouse.move(*at)
+    page.mouse.click(*at)
+
+
+def slider(page: Page, key: str) -> Locator:
+    """The slider of γ (`gamma`) or α (`alpha`), to be focused and moved with the arrow keys."""
+    return page.locator(f".st-key-widget-{key} input[type=range]")

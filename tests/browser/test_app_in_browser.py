@@ -1,0 +1,182 @@
+"""What a person does: look, click a head, move a slider, share a link, go back, download. In a real Chromium."""
+
+from __future__ import annotations
+
+import random
+import re
+from pathlib import Path
+from urllib.parse import parse_qs, urlparse
+
+import pandas as pd
+import pytest
+from on_page import chart, click_point, slider, wait_until_ready
+from playwright.sync_api import Locator, Page, expect
+
+from fasp_core.config import PruningConfig
+from fasp_core.palette import DARK, LIGHT
+
+PROJECT = Path(__file__).resolve().parent.parent.parent
+NARROW = {"width": 390, "height": 844}
+
+
+def view_of(page: Page) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs(urlparse(page.url).query).items()}
+
+
+def head_box(page: Page) -> Locator:
+    return page.get_by_role("combobox", name="Head", exact=True)
+
+
+# -- heads ---------------------------------------------------------------------------------------------------------
+
+
+def test_clicking_a_cell_opens_that_head(made_app, new_page):
+    page = new_page(made_app)
+    wait_until_ready(page, "Heads")
+    rng = random.Random(0)
+    for key in ("map_z_ppl", "map_z_bias"):
+        for _ in range(4):
+            layer, head = rng.randrange(12), rng.randrange(12)
+            click_point(page, key, head, layer)
+            expect(head_box(page)).to_have_value(f"layer {layer}, head {head}")
+            expect(page).to_have_url(re.compile(rf"head={layer}\.{head}(&|$)"))
+
+
+def test_a_point_of_the_scatter_opens_its_head(made_app, new_page):
+    page = new_page(made_app)
+    wait_until_ready(page, "Heads")
+    # the head with the highest z_ppl stands alone on the right
+    points = chart(page, "scatter").evaluate("plot => [plot.data[0].x, plot.data[0].y, plot.data[0].text]")
+    x, y, text = max(zip(*points, strict=True))
+    click_point(page, "scatter", x, y)
+    expect(head_box(page)).to_have_value(text.split("<br>")[0])
+
+
+def test_hover_tells_the_value_with_its_error(made_app, new_page):
+    page = new_page(made_app)
+    wait_until_ready(page, "Heads")
+    click_point(page, "map_z_bias", 3, 5)
+    label = chart(page, "map_z_bias").locator(".hoverlayer")
+    expect(label).to_contain_text("layer 5, head 3")
+    expect(label).to_contain_text(re.compile(r"z_bias .?\d\.\d+ ± \d\.\d+"))
+
+
+def test_the_table_that_is_downloaded_is_the_one_shown(made_app, new_page, tmp_path):
+    page = new_page(made_app)
+    wait_until_ready(page, "Heads")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download all scores").click()
+    download.value.save_as(tmp_path / "scores.csv")
+    frame = pd.read_csv(tmp_path / "scores.csv")
+    assert len(frame) == 144
+    drawn = chart(page, "scatter").evaluate("plot => plot.data[0].y")
+    assert frame["z_bias.gender_and_sex"].to_list() == pytest.approx(drawn)
+
+
+# -- the view in the address ------------------------------------------------------------------------------------------
+
+
+def test_a_copied_link_opens_the_same_view_in_another_browser(made_app, new_page):
+    page = new_page(made_app)
+    wait_until_ready(page, "Heads")
+    click_point(page, "map_z_bias", 7, 2)
+    page.get_by_text("Religion", exact=True).click()
+    page.get_by_role("link", name="Prune").click()
+    wait_until_ready(page, "Prune")
+    slider(page, "alpha").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page).to_have_url(re.compile(r"alpha=0\.11"))
+
+    other = new_page(page.url)
+    wait_until_ready(other, "Prune")
+    assert view_of(other) == view_of(page) == {
+        "study": "default", "axis": "religion", "gamma": "0.30", "alpha": "0.11", "head": "2.7",
+    }  # fmt: skip
+    expect(slider(other, "alpha")).to_have_value("0.11")
+    expect(other.get_by_role("radio", name="Religion")).to_be_checked()
+    other.get_by_role("link", name="Heads").click()
+    wait_until_ready(other, "Heads")
+    expect(head_box(other)).to_have_value("layer 2, head 7")
+
+
+def test_going_back_undoes_a_step_and_leaves_the_app_in_the_end(made_app, new_page):
+    page = new_page("about:blank")
+    page.goto(f"{made_app}/")
+    wait_until_ready(page, "Heads")
+    page.get_by_role("link", name="Prune").click()
+    wait_until_ready(page, "Prune")
+    slider(page, "gamma").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_text("44 protected")).to_be_visible()  # 0.31 × 144
+    expect(page).to_have_url(re.compile(r"gamma=0\.31"))
+    page.go_back()
+    expect(slider(page, "gamma")).to_have_value("0.3")
+    expect(page.get_by_text("43 protected")).to_be_visible()
+    for _ in range(6):
+        page.go_back()
+        if page.url == "about:blank":
+            break
+    assert page.url == "about:blank"
+
+
+def test_a_link_to_a_page_works_as_the_first_thing_after_a_start(served_afresh, new_page):
+    page = new_page(f"{served_afresh}/prune?alpha=0.25")
+    wait_until_ready(page, "Prune")
+    expect(page.get_by_role("link", name="Heads")).to_be_visible()
+    expect(slider(page, "alpha")).to_have_value("0.25")
+
+
+# -- prune ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_slider_selects_anew_and_a_measured_result_arrives(shipped_app, new_page, tmp_path):
+    page = new_page(f"{shipped_app}/prune")
+    wait_until_ready(page, "Prune")
+    expect(page.get_by_text("27 of 270 heads pruned, 81 protected, 162 kept")).to_be_visible()
+    slider(page, "alpha").focus()
+    page.keyboard.press("ArrowLeft")
+    expect(page.get_by_text("24 of 270 heads pruned, 81 protected, 165 kept")).to_be_visible()  # ⌊0.09 × 270⌋
+    measured = page.locator(".st-key-card_perplexity").get_by_test_id("stMetricValue").nth(1)
+    expect(measured).to_have_text(re.compile(r"^\d+\.?\d* → \d+\.?\d*$"), timeout=120_000)
+    expect(page.get_by_text(re.compile(r"\d+ texts, \d+ text windows"))).to_be_visible()
+    expect(chart(page, "groups")).to_be_visible()
+
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download configuration").click()
+    download.value.save_as(tmp_path / "config.json")
+    config = PruningConfig.load(tmp_path / "config.json")
+    crosses = chart(page, "selection").evaluate(
+        "plot => { const c = plot.data.find(t => t.marker && t.marker.symbol === 'x-thin'); return [c.y, c.x]; }"
+    )
+    assert list(config.pruned) == [*zip(*crosses, strict=True)]
+
+
+def test_a_study_without_its_model_still_selects_and_says_what_is_missing(made_app, new_page):
+    page = new_page(f"{made_app}/prune")
+    wait_until_ready(page, "Prune")
+    expect(page.get_by_text("The measurement failed")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("made-model")).not_to_have_count(0)
+    expect(page.get_by_text("Predicted").first).to_be_visible()
+
+
+# -- looks ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("path", "title"), [("/", "Heads"), ("/prune", "Prune")])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_needs_no_sideways_scrolling_and_charts_follow_the_theme(path, title, scheme, made_app, new_page):
+    page = new_page(made_app + path, viewport=NARROW, scheme=scheme)
+    wait_until_ready(page, title)
+    assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
+    main = page.get_by_test_id("stMain")
+    assert main.evaluate("main => main.scrollWidth - main.clientWidth") <= 0
+    colour = page.locator(".js-plotly-plot").first.evaluate("plot => plot._fullLayout.font.color")
+    assert colour == (DARK if scheme == "dark" else LIGHT).text
+
+
+def test_names_full_of_markup_are_shown_as_they_are(made_app, new_page):
+    page = new_page(f"{made_app}/?study=hostile")
+    wait_until_ready(page, "Heads")
+    name = "<img src=x onerror=alert(1)> **bold** [a](http://x.y) :smile: $x$"
+    expect(page.get_by_text(name)).to_be_visible()
+    expect(page.get_by_test_id("stMain").locator("img")).to_have_count(0)
