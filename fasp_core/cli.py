@@ -190,7 +190,9 @@ def evaluate(
         selection = _select(opened.scores(), axis, gamma, alpha, method, seed)
         pruned, about = selection.pruned, selection.axis or axis
     measured = _names(axes) if axes else [about] if about else opened.axes
-    result = _measure(opened, _open_model(opened), pruned, measured, split)
+    from .models import open_study_model
+
+    result = _measure(opened, open_study_model(opened), pruned, measured, split)
     if as_json:
         from .config import SplitMetrics
 
@@ -234,7 +236,9 @@ def export(
         if evaluated:
             if study is None:
                 raise InputError(f"{source} holds scores only, and --evaluate needs the model; give a study")
-            lm, axes = _open_model(study), [selection.axis] if selection.axis else study.axes
+            from .models import open_study_model
+
+            lm, axes = open_study_model(study), [selection.axis] if selection.axis else study.axes
             results = [_measure(study, lm, selection.pruned, axes, split) for split in ("valid", "test")]
         made = PruningConfig.from_selection(selection, study or table, results)
     elif axis or evaluated or model or n_layers:
@@ -326,20 +330,6 @@ def _write_table(table: HeadScores, to: Path) -> None:
     if to.suffix not in (".csv", ".parquet"):
         raise InputError(f"{to}: head scores are written to .csv or .parquet files")
     table.to_csv(to) if to.suffix == ".csv" else table.to_parquet(to)
-
-
-def _open_model(study: Study) -> LanguageModel:
-    """The model a study was made with; raises InputError if what opens now is another one."""
-    from .models import open_model
-
-    made_with = study.manifest.model
-    lm = open_model(made_with["ref"])
-    if lm.fingerprint != made_with["fingerprint"]:
-        raise InputError(
-            f"'{made_with['ref']}' is not the model that study '{study.name}' was made with; score it again under "
-            "another --name"
-        )
-    return lm
 
 
 def _configured(study: Study, path: Path) -> tuple[tuple[Head, ...], str | None]:

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from huggingface_hub import constants
@@ -34,6 +35,9 @@ from .fingerprint import model_fingerprint
 from .gguf_files import read_gguf
 from .heads import HeadLayout
 from .loading import check_complete, quiet_loading, unreadable
+
+if TYPE_CHECKING:
+    from .study import Study
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # From this size on, half the memory is worth more than the last digits; CPUs are slow at bfloat16.
@@ -112,6 +116,18 @@ def open_model(ref: str = "default", *, device: str = "auto", dtype: str = "auto
             raise InputError(
                 f"{ref} does not fit into the memory of {where}; choose a smaller dtype or the cpu"
             ) from error
+
+
+def open_study_model(study: Study) -> LanguageModel:
+    """The model a study was made with; raises InputError if what its reference opens now is another one."""
+    made_with = study.manifest.model
+    lm = open_model(made_with["ref"])
+    if lm.fingerprint != made_with["fingerprint"]:
+        raise InputError(
+            f"'{made_with['ref']}' is not the model that study '{study.name}' was made with; score it again under "
+            "another name"
+        )
+    return lm
 
 
 def _read(ref: str, device: torch.device, dtype: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

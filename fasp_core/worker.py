@@ -15,11 +15,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from .errors import Cancelled, FaspError, InputError
+from .errors import Cancelled, FaspError
 from .estimates import Evaluation
 from .evaluation import evaluate
 from .jobs import ready_file, worker_lock
-from .models import LanguageModel, open_model
+from .models import LanguageModel, open_study_model
 from .prompts import PromptSet
 from .store import EvaluationStore, Request
 from .study import open_study
@@ -77,13 +77,7 @@ class Worker:
         if name not in self._models:
             self._models.clear()  # one model in memory at a time
             study = open_study(name, self.root)
-            made_with = study.manifest.model
-            lm = open_model(made_with["ref"])
-            if lm.fingerprint != made_with["fingerprint"]:
-                raise InputError(
-                    f"'{made_with['ref']}' is not the model that study '{name}' was made with; score it again under "
-                    "another name"
-                )
+            lm = open_study_model(study)
             self._models[name] = (lm, study.prompts, next(iter(study.manifest.scorers)))
             ready_file(self.root).write_text(name)
         return self._models[name]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fasp_core import jobs, worker
+from fasp_core import jobs, models, worker
 from fasp_core.errors import InputError
 from fasp_core.evaluation import EvaluationSettings
 from fasp_core.refine import Budget
@@ -29,7 +29,7 @@ def service(root, tiny_llama, monkeypatch):
     """A client, and a worker in this process that serves one turn at a time."""
     small = EvaluationSettings(max_new_tokens=3, blocks=3, texts_per_block=6, windows_per_block=1, window_tokens=24)
     monkeypatch.setattr("fasp_core.evaluation.EvaluationSettings", lambda: small)
-    monkeypatch.setattr(worker, "open_model", lambda ref: tiny_llama)
+    monkeypatch.setattr(models, "open_model", lambda ref: tiny_llama)
     monkeypatch.setattr(jobs.EvaluationClient, "_ensure_worker", lambda self: False)
     return jobs.EvaluationClient(root), worker.Worker(root)
 
@@ -88,7 +88,7 @@ def test_failures_are_told_in_one_line(service):
 
 def test_another_model_than_the_studys_is_refused(service, tiny_gpt2, monkeypatch):
     client, served = service
-    monkeypatch.setattr(worker, "open_model", lambda ref: tiny_gpt2)
+    monkeypatch.setattr(models, "open_model", lambda ref: tiny_gpt2)
     client.request("me", "s", [(0, 0)], [AXIS])
     served.turn()
     assert "not the model that study 's' was made with" in client.latest("me").message
