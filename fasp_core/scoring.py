@@ -36,7 +36,7 @@ from .toxicity import Scorer, open_scorer
 FIRST_PASS = Budget(samples=512, windows=64, knockout_windows=4)
 # quick: one axis of the default model within 10 minutes on 2 cores.
 BUDGETS = {
-    "quick": Budget(samples=2048, windows=64, knockout_windows=4),
+    "quick": Budget(samples=1536, windows=64, knockout_windows=4),
     "standard": Budget(samples=8192, windows=128, knockout_windows=12, regenerate_samples=512, refine_minutes=30),
 }
 
