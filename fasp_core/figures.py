@@ -163,27 +163,27 @@ def head_scatter(
         for (layer, head), px, ex, py, ey in zip(heads, z_ppl, z_ppl_se, y, z_bias_se, strict=True)
     ]
 
-    def markers(chosen: Sequence[int], bar_colour: str, **options: Any) -> None:
-        bars = {"color": bar_colour, "thickness": 1, "width": 0}
-        figure.add_scatter(
-            x=x[chosen].tolist(), y=y[chosen].tolist(), mode="markers",
-            error_x={"array": (high - x)[chosen].tolist(), "arrayminus": (x - low)[chosen].tolist(), **bars},
-            error_y={"array": np.nan_to_num(z_bias_se)[chosen].tolist(), **bars}, **options,
-        )  # fmt: skip
+    def bars(chosen: slice | list[int], colour: str) -> dict[str, Any]:
+        look = {"color": colour, "thickness": 1, "width": 0}
+        x_bars = {"array": (high - x)[chosen].tolist(), "arrayminus": (x - low)[chosen].tolist(), **look}
+        return {"error_x": x_bars, "error_y": {"array": np.nan_to_num(z_bias_se)[chosen].tolist(), **look}}
 
-    figure = go.Figure()
+    few = len(heads) <= MOST_ERROR_BARS
     visible: dict[str, Any] = {"marker": {"opacity": 0.9}}
-    every = list(range(len(heads)))
-    colour = [colours.pruned if value > 0 else colours.before for value in y]
-    faint = colours.faint if len(every) <= MOST_ERROR_BARS else "rgba(0,0,0,0)"
-    markers(
-        every, faint, text=texts, hovertemplate="%{text}<extra></extra>", name="heads",
-        marker={"size": 6 if len(every) <= MOST_ERROR_BARS else 4, "color": colour, "opacity": 0.9},
-        selected=visible, unselected=visible,
+    figure = go.Figure(
+        go.Scatter(
+            x=x.tolist(), y=y.tolist(), mode="markers", text=texts, hovertemplate="%{text}<extra></extra>",
+            marker={
+                "size": 6 if few else 4, "opacity": 0.9, "color": (y > 0).astype(float).tolist(), "cmin": 0, "cmax": 1,
+                "colorscale": [[0, colours.before], [1, colours.pruned]],
+            },
+            name="heads", selected=visible, unselected=visible, **(bars(slice(None), colours.faint) if few else {}),
+        )
     )  # fmt: skip
     if selected is not None and selected in heads:
-        markers(
-            [list(heads).index(selected)], colours.selected, hoverinfo="skip",
+        i = list(heads).index(selected)
+        figure.add_scatter(
+            x=[x[i]], y=[y[i]], mode="markers", hoverinfo="skip", **bars([i], colours.selected),
             marker={"size": 14, "symbol": "circle-open", "color": colours.selected, "line": {"width": 2}},
         )  # fmt: skip
     _lay_out(figure, colours)

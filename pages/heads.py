@@ -12,6 +12,12 @@ from fasp_core.summaries import base_bias, base_ppl, head_lines, strongest_head
 from ui.parts import axis_picker, chosen_head, dark, head_name, pick_head, start_page
 from ui.state import bound, choose
 
+MAPS = {
+    "z_ppl": ("**z_ppl** · what the model needs",
+              "Perplexity without the head − with it. Above 0 (teal): the model needs the head."),
+    "z_bias": ("**z_bias** · what drives the bias",
+               "Bias with the head − without it. Above 0 (orange): the head drives the bias."),
+}  # fmt: skip
 SIDE_PANEL_UP_TO = 24  # heads per layer; wider maps need the whole width, the panel then goes below
 
 
@@ -34,12 +40,10 @@ def base_numbers(scores: HeadScores, axis: str) -> None:
     st.markdown(describe_reliability(reliability) + based)
 
 
-def heat_map(
-    quantity: str, heading: str, values: np.ndarray, errors: np.ndarray, reliability: float | None, head: Head
-) -> None:
+def heat_map(quantity: str, values: np.ndarray, errors: np.ndarray, reliability: float | None, head: Head) -> None:
     """One map with its heading, text alternative and caption; a click chooses a head."""
-    key = f"map_{quantity}"
-    st.markdown(heading)
+    key, (heading, meaning) = f"map_{quantity}", MAPS[quantity]
+    st.markdown(heading, help=meaning)
     st.plotly_chart(
         head_heatmap(values, errors, quantity=quantity, selected=head, dark=dark()), key=key, theme=None,
         config=MAP_CONFIG, on_select=lambda: pick_head(key), selection_mode="points",
@@ -114,9 +118,9 @@ beside = scores.heads_per_layer <= SIDE_PANEL_UP_TO
 columns = st.columns([4, 4, 3] if beside else 2, gap="medium")
 with columns[0]:
     z_ppl, z_ppl_se = scores.z_ppl.reshape(shape), scores.z_ppl_se.reshape(shape)
-    heat_map("z_ppl", "**z_ppl** · what the model needs", z_ppl, z_ppl_se, reliability.get("ppl"), head)
+    heat_map("z_ppl", z_ppl, z_ppl_se, reliability.get("ppl"), head)
 with columns[1]:
-    heat_map("z_bias", "**z_bias** · what drives bias", z_bias, z_bias_se, reliability.get(axis), head)
+    heat_map("z_bias", z_bias, z_bias_se, reliability.get(axis), head)
 with columns[2] if beside else st.container(), st.container(border=True):
     head_panel(scores, head, upright=beside)
 

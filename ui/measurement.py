@@ -87,7 +87,7 @@ def _draw(status: EvaluationStatus, selection: Selection, axis: str, prediction:
     _effect("Bias", prediction.bias, bias)
     st.caption(
         "The prediction adds up the scores of the pruned heads, each measured alone; the measurement prunes them "
-        "together. Before and after share prompts and random numbers, so their change is surer than either of them."
+        "together. Before and after share prompts and random numbers, so the change has an error of its own, from pairs."
     )
     if evaluation is not None and axis in evaluation.after.groups:
         _groups(*(part.groups[axis] for part in parts))
@@ -135,7 +135,7 @@ def _effect(name: str, predicted: Predicted, measured: tuple[Estimate, Estimate,
             )  # fmt: skip
         st.markdown(verdict)
         if predicted.impossible:
-            st.caption(f"The scores add up to more {name.lower()} than there is: they are mostly noise.")
+            st.caption(f"The scores add up to more {name.lower()} than there is: much of them is noise.")
 
 
 def _predicted_texts(predicted: Predicted) -> tuple[str, str]:
