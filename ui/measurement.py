@@ -87,7 +87,7 @@ def _draw(status: EvaluationStatus, selection: Selection, axis: str, prediction:
     _effect("Bias", prediction.bias, bias)
     st.caption(
         "The prediction adds up the scores of the pruned heads, each measured alone; the measurement prunes them "
-        "together. Before and after share prompts and random numbers, so the change has an error of its own, from pairs."
+        "together. Before and after share prompts and random numbers, so the error of the change is that of pairs."
     )
     if evaluation is not None and axis in evaluation.after.groups:
         _groups(*(part.groups[axis] for part in parts))
