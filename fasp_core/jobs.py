@@ -102,4 +102,8 @@ def ready_file(root: Path) -> Path:
 
 
 def _evaluation(request: Request) -> Evaluation | None:
-    return None if request.result is None else Evaluation.from_dict(request.result)
+    """The request's newest result; None also for one that another version of the program wrote, which is asked anew."""
+    try:
+        return None if request.result is None else Evaluation.from_dict(request.result)
+    except (KeyError, TypeError, ValueError):
+        return None
