@@ -1,6 +1,6 @@
 """What scoring costs, against a plain implementation of the published recipe on the same model and prompts.
 
-    python -m benchmarks.scoring [--study default] [--json FILE] [--heads 40] [--samples 96]
+    python -m benchmarks.scoring [--study default] [--json FILE] [--heads 30] [--samples 120]
 
 Times are medians of interleaved repetitions on a quiet machine. Variances come from the study's own samples and from
 exact knock-outs made here; "cost at equal standard error" is seconds × variance, summed over what each way needs for
@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 from transformers import AutoModelForCausalLM, LlamaConfig
 
-from fasp_core.batching import TokenBatch, pad_batch
+from fasp_core.batching import TokenBatch, pad_batch, tokens_per_batch
 from fasp_core.bias import AxisSamples, head_effects
 from fasp_core.decisions import perplexity_cut, protected_heads
 from fasp_core.heads import HeadLayout, gate_heads
@@ -168,7 +168,7 @@ def variances(lm: LanguageModel, study: Study, n_heads: int, n_samples: int) -> 
     gradient_same = head_effects(some(first, gradient[first], None))
     exact = head_effects(some(first, gradient[first], knockout[first]))
     half = knockout[first].copy()
-    half[1::2] = np.nan
+    half[len(tokens) // 2 :] = np.nan  # the first half of the order: samples go round the groups
     combined_half = head_effects(some(first, gradient[first], half))
     n, m = samples.toxicity.size, len(tokens)
     off = np.abs(gradient_same.z - exact.z) / exact.z_se
@@ -208,21 +208,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--study", default="default")
     parser.add_argument("--json")
-    parser.add_argument("--heads", type=int, default=40)
-    parser.add_argument("--samples", type=int, default=96)
+    parser.add_argument("--heads", type=int, default=30)
+    parser.add_argument("--samples", type=int, default=120)
     options = parser.parse_args()
     study, lm = open_study(options.study), open_model("default")
     weights = sum(p.numel() * p.element_size() for p in lm.model.parameters())
     tokens, scored = study_texts(lm, study, 32)
-    batch = as_batch(lm, tokens, scored)
-    gradient = gradient_cost(lm, batch)
+    rows = max(1, tokens_per_batch(lm.model, gradient=True) // max(map(len, tokens)))  # as a run has them
+    gradient = gradient_cost(lm, as_batch(lm, tokens[:rows], scored[:rows]))
     by_heads = head_count_cost()
     knockout = knockout_cost(lm, as_batch(lm, tokens[:8], scored[:8]))
     cost = sampling_cost(lm, study)
     var = variances(lm, study, options.heads, options.samples)
-    ratios = cost_ratios(var, cost, gradient["gradient"] / 32, knockout["seconds_per_head_and_text"], lm.layout.n_heads)
+    ratios = cost_ratios(
+        var, cost, gradient["gradient"] / rows, knockout["seconds_per_head_and_text"], lm.layout.n_heads
+    )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    rows = [
+    lines = [
         ("gradient tier, all heads, in forward passes", gradient["ratio"], "≤ 2.5"),
         *[(f"the same on a random model of {n} heads", ratio, "alike") for n, ratio in by_heads.items()],
         ("knock-out: speed-up over masked forwards", knockout["speedup"], f"limit {knockout['limit']:.2f}"),
@@ -238,14 +240,14 @@ def main() -> None:
         ("peak memory beyond the weights, GiB", (peak - weights) / 2**30, "≤ 2"),
     ]
     table = Table("what", "measured", "target", title=f"{lm.name}, study {study.name}")
-    for what, value, target in rows:
+    for what, value, target in lines:
         table.add_row(what, f"{value:.3g}", target)
     Console().print(table)
     for case in var["gradient_misleads"]:
         print(f"gradient misleads most at head {case['head']}: {case['gradient']:+.4f}, exact {case['knockout']:+.4f}")
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:
-            json.dump({what: value for what, value, _ in rows}, file, indent=1)
+            json.dump({what: value for what, value, _ in lines}, file, indent=1)
 
 
 if __name__ == "__main__":
