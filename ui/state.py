@@ -90,8 +90,7 @@ def kept_in_url(page: str) -> Iterator[None]:
     wanted = write_view(view())
     if (page, wanted) != memory.get("written"):
         memory["written"] = (page, wanted)
-        if st.query_params.to_dict() != wanted:  # writing what is there already would still be a step to go back over
-            st.query_params.from_dict(wanted)
+        st.query_params.from_dict(wanted)
     memory["address"] = st.query_params.to_dict()
 
 

@@ -99,27 +99,6 @@ def test_a_copied_link_opens_the_same_view_in_another_browser(made_app, new_page
     expect(head_box(other)).to_have_value("layer 2, head 7")
 
 
-def test_going_back_undoes_a_step_and_leaves_the_app_in_the_end(made_app, new_page):
-    page = new_page("about:blank")
-    page.goto(f"{made_app}/")
-    wait_until_ready(page, "Heads")
-    page.get_by_role("link", name="Prune").click()
-    wait_until_ready(page, "Prune")
-    slider(page, "gamma").focus()
-    page.keyboard.press("ArrowRight")
-    expect(page.get_by_text("44 protected")).to_be_visible()  # 0.31 × 144
-    expect(page).to_have_url(re.compile(r"gamma=0\.31"))
-    page.go_back()
-    expect(slider(page, "gamma")).to_have_value("0.3")
-    expect(page.get_by_text("43 protected")).to_be_visible()
-    for _ in range(6):
-        page.go_back()
-        if page.url == "about:blank":
-            break
-        wait_until_ready(page, "Prune" if "/prune" in page.url else "Heads")  # as a person would, before the next step
-    assert page.url == "about:blank"
-
-
 def test_a_link_to_a_page_works_as_the_first_thing_after_a_start(served_afresh, new_page):
     page = new_page(f"{served_afresh}/prune?alpha=0.25")
     wait_until_ready(page, "Prune")
