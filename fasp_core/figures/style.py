@@ -1,0 +1,105 @@
+"""What all charts share: the layout of a map and of a chart, the ends of its colours, its ticks. Pure functions.
+
+Backgrounds are transparent, so charts sit on any page. A map of heads has layers downwards and heads to the right,
+layer 0 on top. plotly reports no clicks on a heatmap, so each map carries an invisible marker per head: a click or
+selection on it gives `x` = head, `y` = layer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from ..estimates import Estimate
+from ..palette import Palette
+from ..selection import Head
+
+# Without these, clicks that follow each other within 300 ms get lost, and dragging zooms.
+MAP_CONFIG = {"displayModeBar": False, "doubleClick": False, "doubleClickDelay": 1, "scrollZoom": False}
+CHART_CONFIG = {"displayModeBar": False, "doubleClick": False, "scrollZoom": False}
+
+
+def colour_limit(values: np.ndarray, share: float = 0.98) -> float:
+    """Where the colours of a map end, so that one extreme head does not flatten the rest.
+
+    The `share` quantile of |values|, rounded up to two digits; NaNs are left out. Never 0, so that a map without any
+    effect still has a scale.
+    """
+    sizes = np.abs(np.asarray(values, dtype=float))
+    sizes = sizes[np.isfinite(sizes)]
+    limit = float(np.quantile(sizes, share)) if sizes.size else 0.0
+    limit = limit or float(sizes.max(initial=0.0)) or 1.0
+    unit = 10.0 ** (math.floor(math.log10(limit)) - 1)
+    return float(f"{math.ceil(limit / unit - 1e-9) * unit:.1e}")
+
+
+def add_targets(figure: go.Figure, shape: tuple[int, int], texts: Sequence[str]) -> None:
+    """One invisible marker per head on top of a map: the thing that hovers, clicks and selections hit."""
+    layers, heads = np.divmod(np.arange(shape[0] * shape[1]), shape[1])
+    invisible: dict[str, Any] = {"marker": {"opacity": 0}}
+    figure.add_scatter(
+        x=heads.tolist(), y=layers.tolist(), mode="markers", text=list(texts), name="heads", showlegend=False,
+        marker={"symbol": "square", "size": 6, "opacity": 0}, selected=invisible, unselected=invisible,
+        hovertemplate="layer %{y}, head %{x}<br>%{text}<extra></extra>",
+    )  # fmt: skip
+
+
+def lay_out_map(figure: go.Figure, shape: tuple[int, int], colours: Palette, selected: Head | None) -> None:
+    """The axes of a map of (layers, heads), layer 0 on top; `selected` is outlined."""
+    n_layers, n_heads = shape
+    lay_out(figure, colours)
+    axis = {"showgrid": False, "zeroline": False, "fixedrange": True, "ticks": "", "tick0": 0}
+    figure.update_layout(
+        margin={"l": 46, "r": 4, "t": 4, "autoexpand": False},
+        clickmode="event+select", dragmode=False, hoverdistance=100,
+        xaxis={**axis, "title": {"text": "head", "standoff": 6}, "dtick": tick_step(n_heads, 16),
+               "range": [-0.5, n_heads - 0.5]},
+        yaxis={**axis, "title": {"text": "layer", "standoff": 6}, "dtick": tick_step(n_layers, 16),
+               "range": [n_layers - 0.5, -0.5]},
+    )  # fmt: skip
+    if selected is not None:
+        layer, head = selected
+        figure.add_shape(
+            type="rect", x0=head - 0.5, x1=head + 0.5, y0=layer - 0.5, y1=layer + 0.5,
+            line={"color": colours.selected, "width": 2},
+        )  # fmt: skip
+
+
+def lay_out(figure: go.Figure, colours: Palette) -> None:
+    """Background, fonts and hover labels of every chart; call it after the traces are there."""
+    figure.update_layout(
+        template="none", paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", showlegend=False,
+        font={"color": colours.text, "size": 13, "family": '"Source Sans", "Source Sans 3", sans-serif'},
+        hoverlabel={
+            "bgcolor": colours.surface, "bordercolor": colours.grid, "font": {"color": colours.text, "size": 13},
+        },
+        hovermode="closest",
+    )  # fmt: skip
+    for update in (figure.update_xaxes, figure.update_yaxes):
+        update(tickfont={"color": colours.muted, "size": 12}, title_font={"color": colours.muted, "size": 13})
+
+
+def row_height(n_layers: int) -> float:
+    """Pixels of one layer of a map: fewer the more there are, within bounds."""
+    return min(26.0, max(400 / n_layers, 9.0))
+
+
+def map_height(n_layers: int) -> int:
+    """Pixels of all layers of a map."""
+    return round(n_layers * row_height(n_layers))
+
+
+def tick_step(n: int, most: int) -> int:
+    """The smallest of 1, 2, 5, 10, 20, … that needs at most `most` ticks for `n` rows."""
+    step = next(s * 10**p for p in range(9) for s in (1, 2, 5) if n / (s * 10**p) <= most)
+    return step
+
+
+def half_width(estimate: Estimate) -> float:
+    """Half a 95 % interval; 0 where the error is unknown."""
+    half = estimate.high - estimate.value
+    return half if np.isfinite(half) else 0.0
