@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 from .errors import Cancelled, FaspError, InputError
 from .files import REASONS
+from .job_report import current_job
 from .progress import Progress
 
 if TYPE_CHECKING:
@@ -39,8 +40,16 @@ class Commands(TyperGroup):
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="replace")  # a terminal without "±" shows "?" instead
-        run = super().main
-        status = exit_status(lambda: run(args, prog_name, standalone_mode=False, **extra))
+        run, job = super().main, current_job()
+
+        def work() -> int | None:
+            if job is not None:
+                job.begin()
+            return run(args, prog_name, standalone_mode=False, **extra)
+
+        status = exit_status(work)
+        if job is not None:
+            job.end(status)
         if standalone_mode:
             sys.exit(status)
         return status
@@ -109,7 +118,9 @@ class ProgressReport:
             self._bars.stop()
 
     def __call__(self, event: Progress) -> None:
-        """Show one event."""
+        """Show one event; where this process is a job, its folder is told too."""
+        if (job := current_job()) is not None:
+            job.progress(event)
         count, left = f"{event.done}/{event.total} {event.unit}", _time_left(event)
         if self._on_terminal:
             if event.stage not in self._tasks:
