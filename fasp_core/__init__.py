@@ -17,6 +17,7 @@ _MODULE_OF = {
     "load_prompts": "prompts", "load_text": "text", "open_scorer": "toxicity",
     "Budget": "scoring", "score_heads": "scoring",
     "Study": "study", "list_studies": "study", "open_study": "study",
+    "import_scores": "importing",
     "HeadScores": "head_scores", "read_head_scores": "head_scores",
     "Selection": "selection", "head_count": "selection", "select_heads": "selection",
     "Estimate": "estimates", "Evaluation": "estimates",

@@ -13,7 +13,6 @@ from __future__ import annotations
 import copy
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,8 +26,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, Pre
 
 from .config import PruningConfig
 from .errors import InputError, nearest
-from .files import write_errors
-from .folders import new_folder
+from .folders import new_folder, replaced_folder
 from .heads import HeadLayout
 from .loading import check_complete, quiet_loading, unreadable
 from .model_card import model_card
@@ -216,21 +214,8 @@ def _export_folder(folder: str | os.PathLike, *, force: bool) -> Iterator[Path]:
         raise InputError(f"{folder} is there already; choose another folder, or replace it with --force (force=True)")
     if folder.is_symlink() or not (folder / PRUNING).is_file():
         raise InputError(f"{folder} is not replaced: it holds no export (no {PRUNING}); remove it or choose another")
-    made, old = (folder.with_name(f".{folder.name}.{what}") for what in ("replacement", "replaced"))
-    with write_errors(folder):
-        for leftover in (made, old):
-            if leftover.exists():
-                shutil.rmtree(leftover)
-        with new_folder(made) as partial:
-            yield partial
-        folder.rename(old)
-        try:
-            made.rename(folder)
-        except BaseException:
-            old.rename(folder)
-            shutil.rmtree(made, ignore_errors=True)
-            raise
-        shutil.rmtree(old)
+    with replaced_folder(folder) as partial:
+        yield partial
 
 
 def _inside(folder: Path, name: str) -> Path:

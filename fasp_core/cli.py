@@ -1,4 +1,4 @@
-"""The command line: `python -m fasp_core score | scores | select | evaluate | export | verify | studies`.
+"""The command line: `python -m fasp_core score | scores | select | evaluate | export | verify | import | studies`.
 
 A thin shell over the library: it reads options, calls, prints. Results go to stdout (`--json` for machines), progress
 and errors to stderr; `terminal` has the exit statuses. What needs torch is imported inside the commands that use it.
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from .cli_export import read_configuration, verify, write_export
+from .cli_import import import_file
 from .cli_output import print_base, print_heads, print_json, print_metrics, print_table
 from .errors import InputError
 from .numbers import format_estimate
@@ -256,6 +257,7 @@ def export(
 
 
 app.command()(verify)
+app.command("import")(import_file)
 
 
 @app.command()
@@ -373,6 +375,6 @@ def _describe(name: str) -> dict[str, Any]:
         return {"name": name, "model": None, "shape": None, "axes": [], "created": None, "problem": str(error)}
     shape = f"{made.model['n_layers']} × {made.model['heads_per_layer']}"
     return {
-        "name": name, "model": made.model["name"], "shape": shape, "axes": list(made.axes), "created": made.created,
+        "name": name, "model": made.model.get("name"), "shape": shape, "axes": list(made.axes), "created": made.created,
         "problem": None,
     }  # fmt: skip

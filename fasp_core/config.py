@@ -253,8 +253,11 @@ def _meta(source: Study | HeadScores | LanguageModel) -> dict[str, Any]:
     """What made the scores: plain values under model, prompts, text, scorer, settings, versions and notes."""
     if isinstance(source, HeadScores):
         shape = {"n_layers": source.n_layers, "heads_per_layer": source.heads_per_layer}
-        return {**source.meta, "model": {"name": "unknown", **_named(source.meta.get("model")), **shape}}
+        model = {"name": "unknown", **_named(source.meta.get("model")), **shape}
+        return {**source.meta, "model": model, "notes": [*(source.meta.get("notes") or []), *_read_from(source.meta)]}
     if hasattr(source, "manifest"):
+        if not source.has_model:
+            return _meta(source.scores())
         made = source.manifest
         scorer = next(iter(made.scorers), None)
         used = {"scorer": {"name": scorer, "fingerprint": made.scorers[scorer]}} if scorer else {}
@@ -263,6 +266,17 @@ def _meta(source: Study | HeadScores | LanguageModel) -> dict[str, Any]:
     fields = {name: getattr(source, name) for name in ("ref", "name", "fingerprint")}
     shape = {name: getattr(source.layout, name) for name in ("n_layers", "heads_per_layer", "head_dim")}
     return {"model": {**fields, **shape}}
+
+
+def _read_from(meta: dict[str, Any]) -> list[str]:
+    """The note that scores come from a file, if they do."""
+    if meta.get("source", "study") == "study":
+        return []
+    digest = (meta.get("settings") or {}).get("sha256")
+    return [
+        f"The heads were chosen by scores read from {meta['source']}{f' (SHA-256 {digest})' if digest else ''}; the "
+        "model was not measured here."
+    ]
 
 
 def _records(meta: dict[str, Any]) -> dict[str, Any]:

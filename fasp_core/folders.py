@@ -45,6 +45,26 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def replaced_folder(folder: Path) -> Iterator[Path]:
+    """Like `new_folder`, for one that is there already: it stays as it is until the new one takes its place."""
+    made, old = (folder.with_name(f".{folder.name}.{what}") for what in ("replacement", "replaced"))
+    with write_errors(folder):
+        for leftover in (made, old):
+            if leftover.exists():
+                shutil.rmtree(leftover)
+        with new_folder(made) as partial:
+            yield partial
+        folder.rename(old)
+        try:
+            made.rename(folder)
+        except BaseException:
+            old.rename(folder)
+            shutil.rmtree(made, ignore_errors=True)
+            raise
+        shutil.rmtree(old)
+
+
+@contextmanager
 def _safetensors_as_os_errors() -> Iterator[None]:
     """What the disk says reaches safetensors' callers as text, "… (os error 28)"; make it an OSError again."""
     try:

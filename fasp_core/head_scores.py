@@ -12,14 +12,18 @@ import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from pydantic import BaseModel, ConfigDict, PositiveInt
 
 from .errors import InputError, nearest
 from .files import write_atomic
 from .tables import read_csv_columns, read_parquet, read_text, to_integers, to_numbers
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 META_KEY = b"fasp_head_scores"
 REQUIRED = ("layer", "head", "z_ppl", "z_ppl_se")
@@ -108,12 +112,17 @@ class HeadScores:
 
     def to_parquet(self, path: str | os.PathLike) -> None:
         """Write the table and `meta`, whole or not at all."""
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        table = pa.Table.from_pandas(self.frame, preserve_index=False)
-        table = table.replace_schema_metadata({META_KEY: json.dumps(_plain(self.meta)).encode()})
+        table = self.to_table()
         write_atomic(Path(path), lambda temporary: pq.write_table(table, temporary))
+
+    def to_table(self) -> pa.Table:
+        """The frame as an Arrow table that carries `meta`."""
+        import pyarrow as pa
+
+        table = pa.Table.from_pandas(self.frame, preserve_index=False)
+        return table.replace_schema_metadata({META_KEY: json.dumps(_plain(self.meta)).encode()})
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> HeadScores:
@@ -126,7 +135,7 @@ class HeadScores:
         path = Path(path)
         if path.suffix == ".parquet":
             frame, metadata = read_parquet(path, REQUIRED)
-            meta = _read_meta(path, metadata)
+            meta = read_meta(metadata, str(path))
         else:
             frame = read_csv_columns(read_text(path), path, REQUIRED, optional=None)
             meta = {"notes": ["Read from a CSV file, which holds no reliability and no values of the intact model."]}
@@ -221,12 +230,45 @@ def _from_rows(frame: pd.DataFrame, path: Path, meta: dict[str, Any]) -> HeadSco
         raise InputError(f"{path}: {error}") from error
 
 
-def _read_meta(path: Path, metadata: dict[bytes, bytes]) -> dict[str, Any]:
+class _Named(BaseModel):
+    """What a model, prompt set or text is called in `meta`."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+    name: str | None = None
+    ref: str | None = None
+    revision: str | None = None
+    fingerprint: str | None = None
+    head_dim: PositiveInt | None = None
+
+
+class _Meta(BaseModel):
+    """The parts of `meta` that this program uses, and what they must be; there may be more."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+    source: str | None = None
+    model: _Named | str | None = None
+    base_ppl: float | None = None
+    base_ppl_se: float | None = None
+    base_bias: dict[str, float | None] = {}
+    base_bias_se: dict[str, float | None] = {}
+    reliability: dict[str, float | None] = {}
+    n_samples: dict[str, int] = {}
+    scorer: str | None = None
+    scorer_fingerprint: str | None = None
+    prompts: _Named | None = None
+    text: _Named | None = None
+    settings: dict[str, Any] = {}
+    versions: dict[str, str] = {}
+    notes: list[str] = []
+
+
+def read_meta(metadata: dict[bytes, bytes] | None, where: str) -> dict[str, Any]:
+    """The `meta` that `to_table` wrote; raises InputError, beginning with `where`, if it is not what that writes."""
     try:
-        meta = json.loads(metadata.get(META_KEY, b"{}"))
+        data = _Meta.model_validate(json.loads((metadata or {}).get(META_KEY, b"{}")))
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: its description is damaged; export the scores again") from error
-    return meta if isinstance(meta, dict) else {}
+        raise InputError(f"{where}: its description is damaged; export the scores again") from error
+    return data.model_dump(exclude_unset=True)
 
 
 def _plain(value: Any) -> Any:

@@ -119,7 +119,11 @@ def open_model(ref: str = "default", *, device: str = "auto", dtype: str = "auto
 
 
 def open_study_model(study: Study) -> LanguageModel:
-    """The model a study was made with; raises InputError if what its reference opens now is another one."""
+    """The model a study was made with.
+
+    Raises InputError if what its reference opens now is another one, and for imported scores, which have none.
+    """
+    study.require_model()
     made_with = study.manifest.model
     lm = open_model(made_with["ref"])
     if lm.fingerprint != made_with["fingerprint"]:

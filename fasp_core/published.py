@@ -111,6 +111,8 @@ def read_contributions(text: str, path: Path, *, model: str | None, n_layers: in
         raise InputError(f"{path}{place}: not JSON; get the file again") from error
     if not (isinstance(data, dict) and data and all(isinstance(entry, dict) for entry in data.values())):
         raise InputError(f"{path}: not a table of head contributions, which is {{model: {{score: [numbers]}}}}")
+    if model is None and len(data) == 1:
+        model = next(iter(data))
     if model is None:
         raise InputError(
             f"{path}: name the model whose scores to read (option model); it holds: {', '.join(sorted(data))}"

@@ -162,6 +162,7 @@ def _check_same(
     study: Study, lm: LanguageModel, prompts: PromptSet, text: TextSet, settings: StudySettings | None
 ) -> None:
     """Raise InputError unless the study was made with the same model, data and settings."""
+    study.require_model()
     made = study.manifest
     pairs = {
         "model": (made.model["fingerprint"], lm.fingerprint),

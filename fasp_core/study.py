@@ -8,6 +8,8 @@
                  gradient.<axis|text>.00000.parquet      log-ratios of all heads, first order
                  knockout.<axis|text>.00000.<heads>.parquet  exact log-ratios of some heads
 
+A study of imported scores has a manifest of kind "imported" and one file, scores.parquet (see `importing`).
+
 A shard appears under its name only when it is whole, is never written twice and never changed: killing a run at any
 moment loses at most the shard in the making. One process writes a study at a time. No torch here.
 """
@@ -21,7 +23,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import pyarrow as pa
@@ -54,6 +56,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     schema_version: int = SCHEMA_VERSION
+    kind: Literal["measured", "imported"] = "measured"
     name: str
     created: str
     model: dict[str, Any]
@@ -66,6 +69,14 @@ class Manifest(BaseModel):
     precision: dict[str, Any] = {}
     notes: list[str] = []
     shards: dict[str, ShardRecord] = {}
+
+    @field_validator("model")
+    @classmethod
+    def _has_a_layout(cls, model: dict[str, Any]) -> dict[str, Any]:
+        for name in ("n_layers", "heads_per_layer"):
+            if type(model.get(name)) is not int or model[name] < 1:
+                raise ValueError(f"{name} is not a whole number of at least 1")
+        return model
 
     @field_validator("shards")
     @classmethod
@@ -103,24 +114,44 @@ class Study:
         return list(self.manifest.axes)
 
     @property
+    def has_model(self) -> bool:
+        """Whether a model was measured here; False for imported scores, which can be neither sampled nor evaluated."""
+        return self.manifest.kind == "measured"
+
+    def require_model(self) -> None:
+        """Raise InputError for imported scores: what is asked needs the model they are of."""
+        if not self.has_model:
+            raise InputError(
+                f"study '{self.name}' holds imported scores only, without model, prompts and texts, and this needs "
+                "them; measure a model under another name: python -m fasp_core score MODEL --axes AXIS --name NAME"
+            )
+
+    @property
     def prompts(self) -> PromptSet:
         """The study's own copy of its prompt set."""
+        self.require_model()
         frame = self._read("prompts.parquet").to_pandas()
         return PromptSet(name=self.manifest.prompts["name"], frame=frame)
 
     @property
     def windows(self) -> pd.DataFrame:
         """The text windows: window_id, article, split, token_ids."""
+        self.require_model()
         return self._read("windows.parquet").to_pandas()
 
     def scores(self, scorer: str | None = None):
-        """The `HeadScores` of everything measured so far (see `results.head_scores`)."""
+        """The `HeadScores` of everything measured so far (see `results.head_scores`), or those that were imported."""
+        if not self.has_model:
+            from .importing import imported_scores
+
+            return imported_scores(self, scorer=scorer)
         from .results import head_scores
 
         return head_scores(self, scorer=scorer)
 
     def samples(self, axis: str, scorer: str | None = None) -> pd.DataFrame:
         """The continuations of one axis: prompt_id, draw, axis, group, prompt, continuation, toxicity."""
+        self.require_model()
         from .results import sample_frame
 
         return sample_frame(self, axis, scorer=scorer)
@@ -153,8 +184,11 @@ class Study:
     def _read(self, name: str) -> pa.Table:
         path, record = self.folder / name, self.manifest.shards.get(name)
         mend = f"delete {name} from the study's folder and score again to measure just that part anew"
+        missing = "score again to measure it anew"
+        if not self.has_model:
+            mend = missing = "import the file it came from again, with --force"
         if record is None or not path.is_file():
-            raise InputError(f"study '{self.name}': {name} is missing; score again to measure it anew")
+            raise InputError(f"study '{self.name}': {name} is missing; {missing}")
         data = path.read_bytes()
         if hashlib.sha256(data).hexdigest() != record.sha256:
             raise InputError(f"study '{self.name}': {name} is damaged (its checksum differs); {mend}")
@@ -237,7 +271,8 @@ def list_studies(root: str | os.PathLike | None = None) -> list[str]:
     folder = cache_root(root)
     if not folder.is_dir():
         return []
-    return sorted(p.parent.name for p in folder.glob("*/manifest.json") if p.parent.name not in NOT_STUDIES)
+    names = (path.parent.name for path in folder.glob("*/manifest.json"))
+    return sorted(name for name in names if NAME_PATTERN.fullmatch(name) and name not in NOT_STUDIES)
 
 
 def study_folder(name: str, root: str | os.PathLike | None = None) -> Path:

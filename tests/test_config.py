@@ -123,7 +123,7 @@ def test_from_a_study_and_from_a_model():
         model={**META["model"], "heads_per_layer": 4}, prompts=META["prompts"], text=META["text"], settings={"seed": 3},
         scorers={"embedded": "v1"}, versions={"torch": "2"}, notes=[],
     )  # fmt: skip
-    made = PruningConfig.from_selection(SELECTION, SimpleNamespace(manifest=manifest))
+    made = PruningConfig.from_selection(SELECTION, SimpleNamespace(manifest=manifest, has_model=True))
     assert (made.scorer.fingerprint, made.versions, made.seeds) == ("v1", {"torch": "2"}, {"study": 3})
     layout = SimpleNamespace(n_layers=3, heads_per_layer=4, head_dim=16)
     made = PruningConfig.from_selection(SELECTION, SimpleNamespace(ref="r", name="n", fingerprint="f", layout=layout))

@@ -43,11 +43,13 @@ def start_page(title: str) -> tuple[Study, HeadScores]:
 
 
 def provenance(scores: HeadScores) -> str:
-    """Model, shape, scorer and number of samples, as one line of markdown; unknown parts are left out."""
+    """Model, shape, file of imported scores, scorer and number of samples, as one line of markdown, as far as known."""
     model = scores.meta.get("model")
     name = model.get("name") or model.get("ref") if isinstance(model, dict) else model
     parts = [f"**{plain(name)}**"] if name else []
     parts.append(f"{scores.n_layers} layers × {scores.heads_per_layer} heads")
+    if scores.meta.get("source", "study") != "study":
+        parts.append(f"imported from {plain(scores.meta['source'])}")
     if scores.meta.get("scorer"):
         parts.append(f"toxicity by the {plain(scores.meta['scorer'])} scorer")
     counts = scores.meta.get("n_samples") or {}
