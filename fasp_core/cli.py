@@ -44,9 +44,9 @@ Layers = Annotated[int | None, typer.Option(
 )]  # fmt: skip
 Axis = Annotated[str | None, typer.Option(help="The bias to prune for. Needed where several were scored.")]
 Method = Annotated[str, typer.Option(
-    help="fasp, bias_only, ppl_only, magnitude_l2, mask_gradient_l2 or random.",
+    help="fasp, fasp_robust, fasp_multi, fasp_iterative, bias_only, ppl_only, magnitude_l2, mask_gradient_l2, random.",
 )]  # fmt: skip
-Gamma = Annotated[float, typer.Option(help="Share of heads to protect: those perplexity needs most (method fasp).")]
+Gamma = Annotated[float, typer.Option(help="Share of heads to protect: those perplexity needs most (methods fasp…).")]
 Alpha = Annotated[float, typer.Option(help="Share of heads to prune.")]
 Seed = Annotated[int, typer.Option(help="Seed of method random.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -321,7 +321,8 @@ def _one_axis(table: HeadScores, axis: str | None) -> str:
 
 
 def _select(table: HeadScores, axis: str | None, gamma: float, alpha: float, method: str, seed: int) -> Selection:
-    from .selection import RULES, select_heads
+    from .rules import RULES
+    from .selection import select_heads
 
     if axis is None and method in RULES and RULES[method].uses_axis:
         axis = _one_axis(table, axis)

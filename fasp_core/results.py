@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -11,9 +13,12 @@ from .errors import InputError, nearest
 from .head_scores import HeadScores
 from .perplexity import WindowSamples, perplexity_effects
 from .ratios import table_ratios
+from .rules import ITERATIVE
 from .study import Study
 
 TEXT = "text"
+MAGNITUDE = "magnitude.00000.parquet"  # see `magnitude`
+ORDER = "order"  # of fasp_iterative, one shard per stage; see `iterative`
 # Heads left out of a ranking's reliability: the share that γ protects by default.
 PROTECTED_SHARE = 0.3
 
@@ -29,7 +34,8 @@ def head_scores(study: Study, *, scorer: str | None = None) -> HeadScores:
         raise InputError(
             f"study '{study.name}' holds no scores yet; go on with the same `python -m fasp_core score` that began it"
         )
-    ppl = perplexity_effects(window_samples(study))
+    windows = window_samples(study)
+    ppl = perplexity_effects(windows)
     n_layers, per_layer = study.n_layers, study.heads_per_layer
     frame = pd.DataFrame(
         {
@@ -37,8 +43,11 @@ def head_scores(study: Study, *, scorer: str | None = None) -> HeadScores:
             "head": np.tile(np.arange(per_layer), n_layers),
             "z_ppl": ppl.z,
             "z_ppl_se": ppl.z_se,
+            "mask_gradient_l2": mask_gradients(windows, per_layer),
         }
     )
+    if study.has_shard(MAGNITUDE):
+        frame["magnitude_l2"] = study.read_shard(MAGNITUDE)["magnitude_l2"].to_numpy()
     meta = {
         "source": "study", "study": study.name, "model": study.manifest.model, "scorer": scorer,
         "scorer_fingerprint": study.manifest.scorers[scorer], "versions": study.manifest.versions,
@@ -46,6 +55,7 @@ def head_scores(study: Study, *, scorer: str | None = None) -> HeadScores:
         "base_ppl": ppl.ppl, "base_ppl_se": ppl.ppl_se, "base_bias": {}, "base_bias_se": {},
         "reliability": {"ppl": ppl.reliability}, "n_samples": {},
         "effective_share": {}, "corrected": {}, "notes": list(study.manifest.notes),
+        ITERATIVE: iterative_orders(study),
     }  # fmt: skip
     if precision := study.manifest.precision:
         meta["precision"] = precision
@@ -76,6 +86,28 @@ def window_samples(study: Study) -> WindowSamples:
         log_prob=table["log_prob"].to_numpy(), n_tokens=table["n_tokens"].to_numpy(), gradient=gradient,
         knockout=_knockout(study, TEXT, gradient.shape),
     )  # fmt: skip
+
+
+def mask_gradients(windows: WindowSamples, heads_per_layer: int) -> np.ndarray:
+    """The baseline `mask_gradient_l2`, (N): mean over windows of |∂ loss / ∂ gate|, each layer's values of L2 norm 1.
+
+    The loss is the mean NLL per token; its first-order log-ratios are −∂ log p / ∂ gate (Michel et al. 2019, section 4,
+    as in the authors' code).
+    """
+    size = np.abs(windows.gradient / windows.n_tokens[:, None]).mean(axis=0).astype(float).reshape(-1, heads_per_layer)
+    norm = np.linalg.norm(size, axis=1, keepdims=True)
+    return (size / np.where(norm > 0, norm, 1.0)).ravel()
+
+
+def iterative_orders(study: Study) -> dict[str, dict[str, list[int]]]:
+    """The stored orders of fasp_iterative: {axis: {γ: flat ids, the first to be pruned first}}."""
+    orders: dict[str, dict[str, list[int]]] = {}
+    for axis in study.axes:
+        for name in study.shard_names(ORDER, axis):
+            table = study.read_shard(name)
+            gamma = json.loads(table.schema.metadata[b"stage"])["gamma"]
+            orders.setdefault(axis, {}).setdefault(gamma, []).extend(table["head"].to_pylist())
+    return orders
 
 
 def axis_samples(study: Study, axis: str, *, scorer: str | None = None) -> AxisSamples:

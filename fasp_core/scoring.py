@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 
 from .errors import InputError, nearest
+from .magnitude import keep_magnitudes
 from .models import LanguageModel
 from .perplexity import token_windows
 from .progress import ProgressCallback, Stop
@@ -84,6 +85,7 @@ def score_heads(
             scorers={**study.manifest.scorers, scorer.name: scorer.fingerprint},
         )
         writer.precision()
+        keep_magnitudes(study, lm)
         writer.gradient_windows(budget.windows)
         writer.knockout_windows(range(min(budget.knockout_windows, len(writer.windows))), writer.all_heads)
         for axis in axes:

@@ -1,20 +1,22 @@
-"""select_heads(): which heads to prune, given the scores. FASP (paper, section 3.2) and its score-based baselines.
+"""select_heads(): which heads to prune, given the scores, by one of `rules.RULES`.
 
-FASP protects the top ⌊γN⌋ heads by z_ppl; of the others it prunes the ⌊αN⌋ with the highest z_bias. Every rule takes
-exactly the number of heads it was asked for; ties go to the lowest flat id. Pure functions of scores; no torch.
+FASP (paper, section 3.2) protects the top ⌊γN⌋ heads by z_ppl; of the others it prunes the ⌊αN⌋ with the highest
+z_bias. Every rule takes exactly the number of heads it was asked for; ties go to the lowest flat id. Pure functions of
+scores; no torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from math import floor
+from math import floor, isfinite
 
 import numpy as np
 
 from .errors import InputError, nearest
 from .head_scores import HeadScores
+from .rules import METHODS, RULES, Choice
 
 Head = tuple[int, int]
 
@@ -23,7 +25,8 @@ Head = tuple[int, int]
 class Selection:
     """Which heads are pruned and which are protected, both sorted, and the rule that chose them.
 
-    `gamma` is 0 for rules that protect nothing; `axis` is None, and `seed` too, where the rule uses none.
+    `gamma` is 0 for rules that protect nothing; `axis`, `weights` ((axis, weight) pairs) and `seed` are None where the
+    rule uses none.
     """
 
     pruned: tuple[Head, ...]
@@ -35,6 +38,7 @@ class Selection:
     n_layers: int
     heads_per_layer: int
     seed: int | None = None
+    weights: tuple[tuple[str, float], ...] | None = None
 
     @property
     def kept(self) -> tuple[Head, ...]:
@@ -49,26 +53,6 @@ class Selection:
         return roles
 
 
-@dataclass(frozen=True)
-class Rule:
-    """A score-based rule: `order(scores, axis)` gives (N,) values, the lowest are pruned first."""
-
-    order: Callable[[HeadScores, str], np.ndarray]
-    what: str  # what it ranks by, for messages; {axis} is filled in
-    uses_axis: bool = False
-    protects: bool = False  # whether γ applies
-
-
-RULES = {
-    "fasp": Rule(lambda s, axis: -s.drive(axis), "z_bias of {axis}", uses_axis=True, protects=True),
-    "bias_only": Rule(lambda s, axis: -s.drive(axis), "z_bias of {axis}", uses_axis=True),
-    "ppl_only": Rule(lambda s, axis: s.importance(), "z_ppl"),
-    "magnitude_l2": Rule(lambda s, axis: s.column("magnitude_l2"), "magnitude_l2"),
-    "mask_gradient_l2": Rule(lambda s, axis: s.column("mask_gradient_l2"), "mask_gradient_l2"),
-}
-METHODS = (*RULES, "random")
-
-
 def head_count(share: float | Decimal, n: int) -> int:
     """⌊share × n⌋ of the *decimal* number: 0.29 × 100 is 29, though the nearest float product is below it.
 
@@ -79,45 +63,69 @@ def head_count(share: float | Decimal, n: int) -> int:
 
 def select_heads(
     scores: HeadScores, method: str = "fasp", *, axis: str | None = None, gamma: float = 0.3, alpha: float = 0.1,
-    seed: int = 0,
+    seed: int = 0, weights: Mapping[str, float] | None = None,
 ) -> Selection:  # fmt: skip
-    """The ⌊αN⌋ heads that `method` prunes and, for `fasp`, the ⌊γN⌋ it protects.
+    """The ⌊αN⌋ heads that `method` prunes and, for rules that protect, the ⌊γN⌋ highest by z_ppl.
 
-    `fasp` and `bias_only` need an `axis`; `random` alone uses `seed`; the baselines protect nothing, whatever γ is.
-    Raises InputError for an unknown method or axis, γ or α outside [0, 1], α > 1 − γ, and scores that lack a value.
+    What a method needs is in the table of `rules`: most of FASP's need an `axis`; `fasp_multi` takes `weights` by axis
+    instead (none: all scored axes alike); `random` alone uses `seed`; the baselines protect nothing, whatever γ is.
+    Raises InputError for an unknown method or axis, γ or α outside [0, 1], α > 1 − γ, and scores that lack what the
+    method needs.
     """
     if method not in METHODS:
         raise InputError(f"unknown method '{method}'; {nearest(str(method), METHODS)}")
     exact_gamma, exact_alpha = _decimal("gamma", gamma), _decimal("alpha", alpha)
-    rule = RULES.get(method)
+    rule = RULES[method]
     if axis is not None:
         scores.known_axis(axis)
-    if rule is None:
-        if not isinstance(seed, int | np.integer) or seed < 0:
-            raise InputError(f"seed must be a whole number of at least 0, not {seed!r}")
-        order = np.random.default_rng(seed).permutation(scores.n_heads)
-    else:
-        if rule.uses_axis and axis is None:
-            raise InputError(f"method '{method}' needs an axis; scored: {', '.join(scores.axes)}")
-        order = _measured(rule.order(scores, axis), rule.what.format(axis=axis), scores.heads_per_layer)
-    protects = rule is not None and rule.protects
-    if protects and exact_gamma + exact_alpha > 1:
+    if rule.uses_axis and axis is None:
+        raise InputError(f"method '{method}' needs an axis; scored: {', '.join(scores.axes)}")
+    if rule.uses_seed and (not isinstance(seed, int | np.integer) or seed < 0):
+        raise InputError(f"seed must be a whole number of at least 0, not {seed!r}")
+    weights = axis_weights(scores, weights) if rule.uses_weights else {}
+    if rule.protects and exact_gamma + exact_alpha > 1:
         raise InputError(
             f"alpha {alpha} is more than 1 − gamma = {1 - exact_gamma}: gamma {gamma} protects too many heads to prune "
             "that share; lower one of them"
         )
-    protected = np.empty(0, int)
-    if protects:
-        importance = _measured(scores.importance(), "z_ppl", scores.heads_per_layer)
-        protected = np.argsort(-importance, kind="stable")[: head_count(gamma, scores.n_heads)]
-    free = np.setdiff1d(np.arange(scores.n_heads), protected)  # sorted, so that ties go to the lowest flat id
-    pruned = free[np.argsort(order[free], kind="stable")][: head_count(alpha, scores.n_heads)]
+    protected = protected_heads(scores, gamma) if rule.protects else np.empty(0, int)
+    free = np.ones(scores.n_heads, bool)
+    free[protected] = False
+    count = head_count(alpha, scores.n_heads)
+    choice = Choice(axis=axis, weights=weights, gamma=float(gamma), count=count, free=free, seed=int(seed))
+    order = _measured(rule.order(scores, choice), rule.what.format(axis=axis), scores.heads_per_layer)
+    candidates = np.flatnonzero(free)  # sorted, so that ties go to the lowest flat id
+    pruned = candidates[np.argsort(order[candidates], kind="stable")][:count]
     return Selection(
         pruned=_heads(pruned, scores.heads_per_layer), protected=_heads(protected, scores.heads_per_layer),
-        method=method, axis=axis if rule is not None and rule.uses_axis else None,
-        gamma=float(gamma) if protects else 0.0, alpha=float(alpha),
-        n_layers=scores.n_layers, heads_per_layer=scores.heads_per_layer, seed=seed if rule is None else None,
+        method=method, axis=axis if rule.uses_axis else None,
+        gamma=float(gamma) if rule.protects else 0.0, alpha=float(alpha),
+        n_layers=scores.n_layers, heads_per_layer=scores.heads_per_layer, seed=seed if rule.uses_seed else None,
+        weights=tuple(weights.items()) if rule.uses_weights else None,
     )  # fmt: skip
+
+
+def protected_heads(scores: HeadScores, gamma: float) -> np.ndarray:
+    """Flat ids of the ⌊γN⌋ heads with the highest z_ppl, most important first; raises InputError where one has none."""
+    importance = _measured(scores.importance(), "z_ppl", scores.heads_per_layer)
+    return np.argsort(-importance, kind="stable")[: head_count(gamma, scores.n_heads)]
+
+
+def axis_weights(scores: HeadScores, weights: Mapping[str, float] | None = None) -> dict[str, float]:
+    """The weights of `fasp_multi`, in the order of the scored axes; without any, all axes weigh 1.
+
+    Raises InputError for an axis that was not scored, a weight below 0, and where all are 0.
+    """
+    if weights is None:
+        weights = dict.fromkeys(scores.axes, 1.0)
+    for axis, weight in weights.items():
+        scores.known_axis(axis)
+        number = isinstance(weight, int | float | np.floating | np.integer) and not isinstance(weight, bool)
+        if not number or not (isfinite(weight) and weight >= 0):
+            raise InputError(f"the weight of {axis} must be a number of at least 0, not {weight!r}")
+    if not any(weights.values()):
+        raise InputError(f"fasp_multi needs an axis with a weight above 0; scored: {', '.join(scores.axes)}")
+    return {axis: float(weights[axis]) for axis in scores.axes if weights.get(axis)}
 
 
 def _heads(flat: np.ndarray, heads_per_layer: int) -> tuple[Head, ...]:

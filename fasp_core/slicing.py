@@ -120,20 +120,38 @@ class AttentionWeights:
 
     def slice(self, kept: KeptHeads) -> None:
         """Cut the weights down, in place, to those of the kept heads."""
+        for module, rows in zip(self.inputs, self.rows(kept), strict=True):
+            _keep_outputs(module, rows)
+        _keep_inputs(self.projection, _wide(kept.queries, self.layout.head_dim))
+        for part, _, norm in self.norms:
+            _keep_norms(norm, kept.queries if part == "q" else kept.keys)
+
+    def rows(self, kept: KeptHeads) -> tuple[Tensor, ...]:
+        """Which outputs of each of `inputs` belong to the kept heads, in the order they stay in."""
         heads, size = self.layout.heads_per_layer, self.layout.head_dim
         queries, keys = _wide(kept.queries, size), _wide(kept.keys, size)
         if self.fused == "by head":
-            _keep_outputs(self.inputs[0], _wide(kept.queries, 3 * size))
-        elif self.fused == "blocks":
+            return (_wide(kept.queries, 3 * size),)
+        if self.fused == "blocks":
             width = heads * size
             narrow = width // self.layout.query_group
-            _keep_outputs(self.inputs[0], torch.cat([queries, width + keys, width + narrow + keys]))
-        else:
-            for module, rows in zip(self.inputs, (queries, keys, keys), strict=True):
-                _keep_outputs(module, rows)
-        _keep_inputs(self.projection, queries)
-        for part, _, norm in self.norms:
-            _keep_norms(norm, kept.queries if part == "q" else kept.keys)
+            return (torch.cat([queries, width + keys, width + narrow + keys]),)
+        return queries, keys, keys
+
+    def magnitude(self, head: int) -> float:
+        """L2 norm of one head's weights: its rows of `inputs` with their biases, its slice of the projection."""
+        parts = [projection_magnitude(self.layout, self.projection, head)]
+        kept = KeptHeads.of([head], self.layout.query_group)
+        for module, rows in zip(self.inputs, self.rows(kept), strict=True):
+            parts.append(_select(module.weight, 1 - _input_dim(module), rows).float().norm().item())
+            if module.bias is not None:
+                parts.append(_select(module.bias, 0, rows).float().norm().item())
+        return math.hypot(*parts)
+
+
+def projection_magnitude(layout: HeadLayout, projection: nn.Module, head: int) -> float:
+    """L2 norm of one head's slice of an output projection; its bias belongs to no head."""
+    return _select(projection.weight, _input_dim(projection), _wide([head], layout.head_dim)).float().norm().item()
 
 
 def zero_heads(layout: HeadLayout, index: int, heads: Sequence[int]) -> None:

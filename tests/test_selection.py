@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from decimal import Decimal
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -16,19 +16,21 @@ from published_files import published_json, published_scores, published_values
 
 from fasp_core.errors import InputError
 from fasp_core.head_scores import HeadScores
-from fasp_core.selection import METHODS, RULES, head_count, select_heads
+from fasp_core.rules import METHODS
+from fasp_core.selection import head_count, select_heads
+from fasp_core.shrinkage import posterior_mean
 
-AXIS = "gender_and_sex"
+AXIS, OTHER = "gender_and_sex", "religion"
 
 
-def make_scores(ppl, bias, heads_per_layer: int = 1, **extra) -> HeadScores:
+def make_scores(ppl, bias, heads_per_layer: int = 1, *, se=np.nan, meta=None, **extra) -> HeadScores:
     n = len(ppl)
     frame = {
         "layer": np.arange(n) // heads_per_layer, "head": np.arange(n) % heads_per_layer,
         "z_ppl": np.asarray(ppl, float), "z_ppl_se": np.full(n, np.nan),
-        f"z_bias.{AXIS}": np.asarray(bias, float), f"z_bias_se.{AXIS}": np.full(n, np.nan), **extra,
+        f"z_bias.{AXIS}": np.asarray(bias, float), f"z_bias_se.{AXIS}": np.broadcast_to(se, n).astype(float), **extra,
     }  # fmt: skip
-    return HeadScores(pd.DataFrame(frame), n_layers=n // heads_per_layer, heads_per_layer=heads_per_layer)
+    return HeadScores(pd.DataFrame(frame), n // heads_per_layer, heads_per_layer, meta or {})
 
 
 def flat(heads, heads_per_layer: int = 1) -> list[int]:
@@ -153,7 +155,11 @@ shares = st.tuples(st.integers(0, 100), st.integers(0, 100)).filter(lambda s: su
 def tables(draw, values=few_values):
     per_layer, layers = draw(st.integers(1, 6)), draw(st.integers(1, 6))
     column = st.lists(values, min_size=per_layer * layers, max_size=per_layer * layers)
-    return make_scores(draw(column), draw(column), per_layer, magnitude_l2=draw(column), mask_gradient_l2=draw(column))
+    return make_scores(
+        draw(column), draw(column), per_layer,
+        se=draw(st.lists(st.sampled_from([0.0, 0.5, 2.0]), min_size=per_layer * layers, max_size=per_layer * layers)),
+        meta={"base_bias": {AXIS: 1.0}}, magnitude_l2=draw(column), mask_gradient_l2=draw(column),
+    )  # fmt: skip
 
 
 def ranked(values, ids) -> list[int]:
@@ -173,7 +179,7 @@ def test_fasp_equals_the_rule_written_out(scores, share):
     assert flat(selection.pruned, scores.heads_per_layer) == sorted(pruned)
 
 
-@given(scores=tables(), share=shares, method=st.sampled_from(METHODS))
+@given(scores=tables(), share=shares, method=st.sampled_from([m for m in METHODS if m != "fasp_iterative"]))
 def test_exact_counts_and_a_partition(scores, share, method):
     selection = select_heads(scores, method, axis=AXIS, gamma=share[0] / 100, alpha=share[1] / 100)
     assert len(selection.pruned) == share[1] * scores.n_heads // 100
@@ -218,22 +224,119 @@ def test_a_larger_alpha_only_adds_heads(scores, gamma, low, high):
     assert set(small) <= set(large)
 
 
-def test_a_thousand_heads_take_less_than_20_ms():
-    rng = np.random.default_rng(0)
-    scores = make_scores(
-        rng.normal(size=1024),
-        rng.normal(size=1024),
-        32,
-        magnitude_l2=rng.random(1024),
-        mask_gradient_l2=rng.random(1024),
-    )
-    for method in RULES:
-        times = []
-        for _ in range(20):
-            start = time.thread_time()  # this thread's own work, whatever else the machine does
-            select_heads(scores, method, axis=AXIS)
-            times.append(time.thread_time() - start)
-        assert min(times) < 0.02
+# -- three methods of our own ---------------------------------------------------------------------------------------
+
+
+def test_robust_prefers_a_smaller_score_that_is_sure():
+    """Twelve heads of pure noise, one large score with a huge error, one smaller with a small error."""
+    z = [0.1, -0.1, 0.2, -0.2, 0.1, -0.1, 0.05, -0.05, 0.1, -0.1, 0.0, 0.1, 3.0, 1.0]
+    scores = make_scores([0.0] * 14, z, se=[0.1] * 12 + [3.0, 0.1])
+    assert flat(select_heads(scores, "fasp", axis=AXIS, gamma=0, alpha=0.08).pruned) == [12]
+    assert flat(select_heads(scores, "fasp_robust", axis=AXIS, gamma=0, alpha=0.08).pruned) == [13]
+
+
+def test_equal_errors_keep_the_order_of_the_scores():
+    z = np.random.default_rng(0).normal(size=40)
+    scores = make_scores(np.zeros(40), z, se=0.5)
+    plain, robust = (select_heads(scores, m, axis=AXIS, gamma=0, alpha=0.25).pruned for m in ("fasp", "fasp_robust"))
+    assert plain == robust
+
+
+def test_posterior_mean_of_a_normal_prior_by_its_formula():
+    """Many scores from N(0, 2²) with error 1: E[true | z] = z · 4 / 5; the fitted mixture comes close to it."""
+    rng = np.random.default_rng(1)
+    z = rng.normal(0, 2, 4000) + rng.normal(0, 1, 4000)
+    inside = np.abs(z) < 4
+    assert posterior_mean(z, np.ones(4000))[inside] == pytest.approx(0.8 * z[inside], abs=0.25)
+
+
+@given(st.lists(st.tuples(st.floats(-50, 50), st.sampled_from([0.0, 1e-9, 0.3, 7.0])), min_size=1, max_size=20))
+def test_a_posterior_mean_lies_between_0_and_the_score(pairs):
+    z, se = np.array(pairs).T
+    shrunken = posterior_mean(z, se)
+    assert np.isfinite(shrunken).all()
+    assert ((shrunken * z >= 0) & (np.abs(shrunken) <= np.abs(z) * (1 + 1e-12))).all()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_robust_beats_fasp_out_of_sample_when_scores_are_noisy(seed):
+    """True scores are known here: what fasp_robust prunes drives more bias, on average of 40 measurements."""
+    rng = np.random.default_rng(seed)
+    true = rng.normal(size=200)
+    yields = {"fasp": [], "fasp_robust": []}
+    for _ in range(40):
+        se = np.exp(rng.normal(0.5, 0.6, 200))
+        scores = make_scores(np.zeros(200), true + se * rng.normal(size=200), se=se)
+        for method, found in yields.items():
+            found.append(true[flat(select_heads(scores, method, axis=AXIS, gamma=0, alpha=0.1).pruned)].sum())
+    gain = np.subtract(yields["fasp_robust"], yields["fasp"])
+    assert gain.mean() > 4 * gain.std(ddof=1) / np.sqrt(40)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_fasp_finds_the_best_set_when_effects_add_up(seed):
+    """A model of bias in which every head takes away its own share: no other set of that size removes more."""
+    rng = np.random.default_rng(seed)
+    effect, needed = rng.normal(size=12), rng.normal(size=12)
+    selection = select_heads(make_scores(needed, effect), axis=AXIS, gamma=0.25, alpha=0.25)
+    protected = set(np.argsort(-needed)[:3])
+    sets = [s for s in combinations(range(12), 3) if not protected & set(s)]
+    assert tuple(flat(selection.pruned)) == max(sets, key=lambda s: effect[list(s)].sum())
+
+
+def two_axes(first, second, base=(1.0, 1.0), se=1e-3):
+    n = len(first)
+    return make_scores(
+        np.zeros(n), first, se=se, meta={"base_bias": {AXIS: base[0], OTHER: base[1]}},
+        **{f"z_bias.{OTHER}": np.asarray(second, float), f"z_bias_se.{OTHER}": np.full(n, se)},
+    )  # fmt: skip
+
+
+def test_multi_adds_up_shares_of_each_bias():
+    # Shares removed: head 0: 0.3/1 + 0; head 1: 0.1/1 + 3/10 = 0.4; head 2: 0 + 2/10.
+    scores = two_axes([0.3, 0.1, 0.0, -0.2], [0.0, 3.0, 2.0, -1.0], base=(1.0, 10.0))
+    chosen = {
+        weights: flat(select_heads(scores, "fasp_multi", gamma=0, alpha=0.25, weights=weights and dict(weights)).pruned)
+        for weights in (None, ((AXIS, 1.0),), ((AXIS, 1.0), (OTHER, 0.0)), ((OTHER, 2.0),), ((AXIS, 9), (OTHER, 1)))
+    }
+    assert list(chosen.values()) == [[1], [0], [0], [1], [0]]
+    assert select_heads(scores, "fasp_multi", gamma=0, alpha=0.25).weights == ((AXIS, 1.0), (OTHER, 1.0))
+
+
+@given(scale=st.floats(0.01, 100))
+def test_multi_does_not_depend_on_the_unit_of_an_axis(scale):
+    rng = np.random.default_rng(2)
+    first, second = rng.normal(size=20), rng.normal(size=20)
+    chosen = [
+        select_heads(two_axes(first, s * second, base=(1, 3 * s), se=1e-9), "fasp_multi", gamma=0, alpha=0.3).pruned
+        for s in (1.0, scale)
+    ]
+    assert chosen[0] == chosen[1]
+
+
+def test_iterative_takes_the_stored_order():
+    scores = make_scores([9.0, 0, 0, 0, 0], range(5), meta={"iterative": {AXIS: {"0.2": [2, 1, 4]}}, "study": "mine"})
+    chosen = [
+        flat(select_heads(scores, "fasp_iterative", axis=AXIS, gamma=0.2, alpha=a).pruned) for a in (0.2, 0.4, 0.6)
+    ]
+    assert chosen == [[2], [1, 2], [1, 2, 4]]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"method": "fasp_robust"}, "by its standard error, and these scores hold none"),
+        ({"method": "fasp_multi"}, "by its standard error, and these scores hold none"),
+        ({"method": "fasp_multi", "weights": {"age": 1}}, "no scores for axis 'age'"),
+        ({"method": "fasp_multi", "weights": {AXIS: -1}}, "must be a number of at least 0"),
+        ({"method": "fasp_multi", "weights": {AXIS: 0}}, "an axis with a weight above 0"),
+        ({"method": "fasp_iterative"}, r"gamma 0\.3 is not known; the model finds it: python -m fasp_core compare"),
+    ],
+)
+def test_what_a_method_lacks_is_one_clear_line(options, words):
+    with pytest.raises(InputError, match=words) as caught:
+        select_heads(make_scores(range(10), range(10)), **{"axis": AXIS, **options})
+    assert "\n" not in str(caught.value)
 
 
 def test_selecting_never_imports_torch():

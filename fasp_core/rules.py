@@ -1,0 +1,142 @@
+"""The rules that `select_heads` ranks heads by: FASP (paper, section 3.2), its baselines, and three of our own.
+
+| rule | prunes first | γ | needs |
+| --- | --- | --- | --- |
+| `fasp` | highest z_bias of the axis | yes | |
+| `bias_only` | the same | no | |
+| `ppl_only` | lowest z_ppl | no | |
+| `magnitude_l2` | smallest weights | no | weights, see `magnitude` |
+| `mask_gradient_l2` | smallest gradient of the loss with respect to the gate (Michel et al. 2019) | no | |
+| `random` | a seeded permutation | no | |
+| `fasp_robust` | highest *expected* z_bias, given z_bias and its error (see `shrinkage`) | yes | standard errors |
+| `fasp_multi` | highest expected weighted share of several biases | yes | standard errors |
+| `fasp_iterative` | the order found by pruning in stages and scoring again (see `iterative`) | yes | a stored order |
+
+A rule gives every head a value, the lowest are pruned first. Pure functions of scores; no torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from .errors import InputError
+from .head_scores import BIAS_WITHOUT, HeadScores
+from .shrinkage import posterior_mean
+
+ITERATIVE = "iterative"  # the key of `HeadScores.meta` that holds stored orders: {axis: {gamma: [flat ids]}}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a rule may look at besides the scores: `free` (N) bool are the heads that γ leaves unprotected."""
+
+    axis: str | None
+    weights: Mapping[str, float]
+    gamma: float
+    count: int  # how many heads are to be pruned
+    free: np.ndarray
+    seed: int
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`order(scores, choice)` gives (N,) values, the lowest are pruned first."""
+
+    order: Callable[[HeadScores, Choice], np.ndarray]
+    what: str  # what it ranks by, for messages; {axis} is filled in
+    uses_axis: bool = False
+    uses_weights: bool = False
+    uses_seed: bool = False
+    protects: bool = False  # whether γ applies
+
+
+def gamma_key(gamma: float) -> str:
+    """How stored orders name their γ: the shortest decimal, `0.3`."""
+    return f"{float(gamma):g}"
+
+
+def _fasp(scores: HeadScores, choice: Choice) -> np.ndarray:
+    return -scores.drive(choice.axis)
+
+
+def _robust(scores: HeadScores, choice: Choice) -> np.ndarray:
+    return -expected_bias(scores, choice.axis, choice.free, "fasp_robust")
+
+
+def _multi(scores: HeadScores, choice: Choice) -> np.ndarray:
+    """− Σ over axes of weight × expected z_bias ÷ bias of the intact model.
+
+    Dividing by the bias makes axes of different scale comparable: an axis with more groups has a larger sum of gaps,
+    and larger z_bias with it, though it is not worse. What is added up is the *share* of each bias that a head drives.
+    Expected values, not measured ones: an axis that was measured badly must not drown the others in its noise.
+    """
+    total = np.zeros(scores.n_heads)
+    for axis, weight in choice.weights.items():
+        total += weight * expected_bias(scores, axis, choice.free, "fasp_multi") / intact_bias(scores, axis)
+    return -total
+
+
+def _iterative(scores: HeadScores, choice: Choice) -> np.ndarray:
+    gamma = gamma_key(choice.gamma)
+    order = ((scores.meta.get(ITERATIVE) or {}).get(choice.axis) or {}).get(gamma) or []
+    if len(order) < choice.count:
+        known = f"only {len(order)} heads long" if order else "not known"
+        alpha = math.ceil(100 * choice.count / scores.n_heads) / 100
+        raise InputError(
+            f"the order of fasp_iterative for {choice.axis} at gamma {gamma} is {known}; the model finds it: python -m "
+            f"fasp_core compare {scores.meta.get('study') or 'STUDY'} --methods fasp_iterative --axis {choice.axis} "
+            f"--gammas {gamma} --alphas {alpha:g}"
+        )
+    values = np.full(scores.n_heads, float(scores.n_heads))
+    values[order] = np.arange(len(order))
+    return values
+
+
+def _random(scores: HeadScores, choice: Choice) -> np.ndarray:
+    return np.random.default_rng(choice.seed).permutation(scores.n_heads).astype(float)
+
+
+def expected_bias(scores: HeadScores, axis: str, free: np.ndarray, method: str) -> np.ndarray:
+    """E[true z_bias | measured], (N); the prior is fitted on the heads of `free`.
+
+    Raises InputError where no standard errors are known.
+    """
+    z, se = scores.z_bias(axis), scores.z_bias_se(axis)
+    if np.isnan(se).any():
+        raise InputError(
+            f"{method} weighs z_bias of {axis} by its standard error, and these scores hold none for "
+            f"{int(np.isnan(se).sum())} of {se.size} heads; score with this program, or choose method fasp"
+        )
+    known = free & ~np.isnan(z)
+    return posterior_mean(z, se, known) if known.any() else z
+
+
+def intact_bias(scores: HeadScores, axis: str) -> float:
+    """Bias of the intact model; where the scores do not tell, that without the median head, which hardly differs."""
+    bias = (scores.meta.get("base_bias") or {}).get(axis)
+    if bias is None and BIAS_WITHOUT + axis in scores.frame:
+        bias = float(np.nanmedian(scores.column(BIAS_WITHOUT + axis)))
+    if bias is None or not bias > 0:
+        raise InputError(
+            f"fasp_multi compares axes by their share of the intact model's bias, which these scores do not hold for "
+            f"{axis}; score with this program, or choose method fasp for one axis"
+        )
+    return bias
+
+
+RULES = {
+    "fasp": Rule(_fasp, "z_bias of {axis}", uses_axis=True, protects=True),
+    "bias_only": Rule(_fasp, "z_bias of {axis}", uses_axis=True),
+    "ppl_only": Rule(lambda s, _: s.importance(), "z_ppl"),
+    "magnitude_l2": Rule(lambda s, _: s.column("magnitude_l2"), "magnitude_l2"),
+    "mask_gradient_l2": Rule(lambda s, _: s.column("mask_gradient_l2"), "mask_gradient_l2"),
+    "random": Rule(_random, "random order", uses_seed=True),
+    "fasp_robust": Rule(_robust, "z_bias of {axis}", uses_axis=True, protects=True),
+    "fasp_multi": Rule(_multi, "z_bias of every axis", uses_weights=True, protects=True),
+    "fasp_iterative": Rule(_iterative, "place in the order", uses_axis=True, protects=True),
+}
+METHODS = tuple(RULES)
