@@ -28,15 +28,15 @@ from .config import PruningConfig
 from .errors import InputError, nearest
 from .folders import new_folder, replaced_folder
 from .heads import HeadLayout
-from .loading import check_complete, quiet_loading, unreadable
+from .loading import COMPACT, FORM_KEY, WEIGHTS, check_complete, is_compact, quiet_loading, unreadable
 from .model_card import model_card
 from .models import LanguageModel
 from .pruning import copy_sharing_weights, mask_heads, remove_heads
 
 Form = Literal["masked", "compact"]
 FORMS = ("masked", "compact")
-WEIGHTS, PRUNING, CARD = "model.safetensors", "pruning.json", "README.md"
-FORM_KEY, TIED_KEY = "fasp_form", "fasp_tied"  # in the header of a compact checkpoint's weights
+PRUNING, CARD = "pruning.json", "README.md"
+TIED_KEY = "fasp_tied"  # in the header of a compact checkpoint's weights
 
 
 def export_checkpoint(
@@ -83,7 +83,7 @@ def save_pruned(
     plain = copy.deepcopy(model.config)
     plain.architectures, plain.dtype = [type(model).__name__], model.dtype
     with _export_folder(folder, force=force) as partial, quiet_loading():
-        save_file(tensors, partial / WEIGHTS, {"format": "pt", FORM_KEY: "compact", TIED_KEY: json.dumps(tied)})
+        save_file(tensors, partial / WEIGHTS, {"format": "pt", FORM_KEY: COMPACT, TIED_KEY: json.dumps(tied)})
         plain.save_pretrained(partial)
         if model.generation_config is not None:
             model.generation_config.save_pretrained(partial)
@@ -155,8 +155,7 @@ def checkpoint_form(folder: Path) -> Form:
     if not path.is_file() and (folder / f"{WEIGHTS}.index.json").is_file():
         return "masked"  # transformers writes large models in parts
     try:
-        with safe_open(path, framework="pt") as file:
-            return "compact" if (file.metadata() or {}).get(FORM_KEY) == "compact" else "masked"
+        return "compact" if is_compact(folder) else "masked"
     except Exception as error:  # whatever a damaged header makes safetensors say
         raise unreadable(path, error) from error
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from safetensors import safe_open
 from transformers.utils import logging
 
 from .errors import InputError
 
 # The settings are those of the whole process, so one load at a time; it may nest.
 _LOADING = threading.RLock()
+
+WEIGHTS = "model.safetensors"
+FORM_KEY, COMPACT = "fasp_form", "compact"  # in the header of a compact checkpoint's weights
 
 
 @contextmanager
@@ -37,6 +42,15 @@ def check_complete(source: object, report: dict[str, Any]) -> None:
     """
     if missing := sorted(report["missing_keys"]):
         raise InputError(f"{source} lacks {len(missing)} of the model's weights, first {missing[0]}; fetch it again")
+
+
+def is_compact(folder: Path) -> bool:
+    """Whether a folder's weights say that they are those of a compact checkpoint, with heads removed.
+
+    Raises what the reader does (OSError, SafetensorError, …) where there is no such file or its header is damaged.
+    """
+    with safe_open(folder / WEIGHTS, framework="pt") as file:
+        return (file.metadata() or {}).get(FORM_KEY) == COMPACT
 
 
 def unreadable(source: object, error: Exception) -> InputError:

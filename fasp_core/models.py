@@ -34,7 +34,7 @@ from .errors import InputError, nearest
 from .fingerprint import model_fingerprint
 from .gguf_files import read_gguf
 from .heads import HeadLayout
-from .loading import check_complete, quiet_loading, unreadable
+from .loading import check_complete, is_compact, quiet_loading, unreadable
 
 if TYPE_CHECKING:
     from .study import Study
@@ -164,7 +164,20 @@ def _from_folder(folder: Path, device: torch.device, dtype: str) -> tuple[PreTra
         gguf = next(folder.glob("*.gguf"), None)
         hint = f"give the GGUF file itself: {gguf}" if gguf else "give the folder that save_pretrained wrote"
         raise InputError(f"{folder} holds no model (no config.json); {hint}")
+    if _has_compact_weights(folder):
+        raise InputError(
+            f"{folder} is a compact checkpoint, whose heads are no longer all there and cannot be scored; open it with "
+            "fasp_core.load_pruned, or give the model it was made from"
+        )
     return _load(str(folder), device, dtype, local_files_only=True)
+
+
+def _has_compact_weights(folder: Path) -> bool:
+    try:
+        return is_compact(folder)
+    # No such file, or a damaged one, in whatever way readers stumble over it: loading goes on and says so.
+    except Exception:
+        return False
 
 
 def _from_hub(ref: str, device: torch.device, dtype: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

@@ -159,6 +159,13 @@ def test_tied_weights_are_stored_once_and_tied_again(tmp_path):
     assert stored < 4 * model.num_parameters() + 20_000
 
 
+def test_opened_as_a_model_a_compact_checkpoint_names_what_opens_it(lm, config, tmp_path):
+    folder = export_checkpoint(lm, config, tmp_path / "c", form="compact")
+    with pytest.raises(InputError, match=r"^.*/c is a compact checkpoint, .*; open it with fasp_core\.load_pruned, or"):
+        open_model(str(folder))
+    assert open_model(str(export_checkpoint(lm, config, tmp_path / "m", form="masked"))).layout.n_heads == 8
+
+
 class TestNothingIsLost:
     def test_a_folder_is_not_overwritten_without_force(self, lm, config, tmp_path):
         folder = export_checkpoint(lm, config, tmp_path / "x", form="masked")

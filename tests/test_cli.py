@@ -425,6 +425,8 @@ def cli_markdown() -> str:
         f"python -m fasp_core evaluate default --axis {AXIS} --gamma 0.3 --alpha 0.1 --split test",
         "python -m fasp_core evaluate default --heads 0.3,5.1",
         f"python -m fasp_core export default --axis {AXIS} --evaluate --to gender.json",
+        "python -m fasp_core export gender.json --format compact --to no-gender-bias",
+        "python -m fasp_core verify no-gender-bias",
         f"python -m fasp_core select head_scores_gpt2.csv --axis {AXIS}",
         "```\n",
         "Environment: `FASP_CACHE` is the folder of studies and models; `FASP_TRACEBACK=1` shows where an unexpected\n"

@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 import tiny
 import torch
+from gguf_file import one_token_more, write_gguf
 from hypothesis import given
 from hypothesis import strategies as st
 from transformers import (
@@ -23,6 +24,7 @@ from transformers import (
 
 from fasp_core.errors import InputError
 from fasp_core.heads import HeadLayout, gate_heads
+from fasp_core.models import open_model
 from fasp_core.pruning import copy_sharing_weights, mask_heads, remove_heads
 from fasp_core.slicing import KeptHeads
 
@@ -175,6 +177,16 @@ def test_the_cache_holds_each_key_head_once_and_beams_reorder_it():
         expected = lm.model.generate(ids, attention_mask=torch.ones_like(ids), **options)
     assert torch.equal(model.generate(ids, attention_mask=torch.ones_like(ids), **options), expected)
     assert torch.equal(model.generate(ids, attention_mask=torch.ones_like(ids), use_cache=False, **options), expected)
+
+
+def test_a_model_straight_from_a_gguf_file_is_pruned_like_any(tmp_path):
+    lm = open_model(str(write_gguf(tmp_path / "tiny.gguf", one_token_more())), device="cpu")
+    heads = [(0, 0), (0, 1), (1, 3), (2, 0), (2, 1), (2, 2), (2, 3)]
+    with gate_heads(lm.model, heads):
+        gated = logits(lm.model)
+    removed = remove_heads(copy.deepcopy(lm.model), heads)
+    assert float((logits(removed) - gated).abs().max() / gated.abs().max()) <= 1e-5
+    assert removed.num_parameters() < lm.model.num_parameters()
 
 
 def test_a_pruned_model_can_be_trained_and_copied():
