@@ -4,18 +4,20 @@ from pathlib import Path
 
 import streamlit as st
 
-from ui.state import kept_in_url
+from ui.state import address_of_view, kept_in_url
 from ui.studies import study_picker
 
 ICON = Path(__file__).parent / "static" / "icon.png"
 
 st.set_page_config(page_title="FASP", page_icon=str(ICON), layout="wide")
-page = st.navigation(
-    [
-        st.Page("pages/heads.py", title="Heads", default=True),
-        st.Page("pages/prune.py", title="Prune"),
-    ]
-)
+pages = [
+    st.Page("pages/heads.py", title="Heads", default=True),
+    st.Page("pages/prune.py", title="Prune"),
+]
+page = st.navigation(pages, position="hidden")
 with kept_in_url(page.url_path):
+    # Links of our own: streamlit's go to the page without the view, a step that going back would stop at.
+    for other in pages:
+        st.sidebar.page_link(other, query_params=address_of_view(), width="stretch")
     study_picker()
     page.run()

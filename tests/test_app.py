@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from made_study import made_evaluation, make_study
 from streamlit.testing.v1 import AppTest
 
@@ -14,8 +16,8 @@ from fasp_core.jobs import EvaluationClient
 from fasp_core.prompts import load_prompts
 from fasp_core.selection import select_heads
 from fasp_core.store import EvaluationStore
-from ui.state import DEFAULTS, read_view, write_view
 from ui.text import plain
+from ui.view_parts import PARTS, read_view, write_view
 
 PROJECT = Path(__file__).resolve().parent.parent
 PAGES = sorted(path.relative_to(PROJECT).as_posix() for path in (PROJECT / "pages").glob("*.py"))
@@ -265,10 +267,18 @@ def test_a_link_opens_the_same_view(cache):
     assert the_request(cache).axes == ("religion",)
 
 
-def test_an_address_is_read_back_as_it_was_written():
-    parts = {"study": "s", "axis": "religion", "gamma": 0.29, "alpha": 0.07, "head": (3, 11)}
-    assert read_view(write_view(parts)) == parts
-    assert read_view(write_view(DEFAULTS)) == {"gamma": 0.3, "alpha": 0.1}
+DEFAULTS = read_view({})
+a_name = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1)
+a_head = st.tuples(st.integers(0, 99), st.integers(0, 99))
+a_share = st.integers(0, 100).map(lambda percent: percent / 100)
+VALUES = {"study": a_name, "axis": a_name, "gamma": a_share, "alpha": a_share, "head": a_head}
+
+
+@given(st.fixed_dictionaries({}, optional=VALUES))
+def test_an_address_is_read_back_as_it_was_written_and_holds_only_what_was_chosen(chosen):
+    view = {**DEFAULTS, **chosen}
+    assert read_view(write_view(view)) == view
+    assert set(write_view(view)) == {name for name, value in view.items() if value != DEFAULTS[name]}
 
 
 @pytest.mark.parametrize(
@@ -280,11 +290,17 @@ def test_an_address_is_read_back_as_it_was_written():
         {"head": "3"},
         {"head": "a.b"},
         {"head": "-1.2"},
+        {"metric": "fame"},
         {"other": "1"},
     ],
 )
-def test_what_cannot_be_read_from_an_address_is_left_out(address):
-    assert read_view(address) == {}
+def test_what_cannot_be_read_from_an_address_is_at_its_default(address):
+    assert read_view(address) == DEFAULTS
+
+
+def test_every_part_of_the_view_says_how_it_is_read_and_written():
+    for part in PARTS.values():
+        assert part.default is None or part.read(part.write(part.default)) == part.default
 
 
 # -- data is never markup ------------------------------------------------------------------------------------------

@@ -63,10 +63,12 @@ def axis_picker(scores: HeadScores) -> str:
     if not scores.axes:
         st.error("These scores hold no axis of bias, only perplexity. Score one, for example gender_and_sex.")
         raise EndOfPage
-    if view()["axis"] not in scores.axes:
-        choose("axis", scores.axes[0])
-    st.segmented_control("Axis", scores.axes, format_func=axis_label, required=True, **bound("axis"))
-    return view()["axis"]
+    if view()["axis"] not in (None, *scores.axes):
+        choose("axis", None)
+    st.segmented_control(
+        "Axis", scores.axes, format_func=axis_label, required=True, **bound("axis", default=scores.axes[0])
+    )
+    return view()["axis"] or scores.axes[0]
 
 
 def chosen_head(scores: HeadScores) -> Head | None:

@@ -25,17 +25,25 @@ def study_picker() -> None:
     """The sidebar's choice of study; nothing where there is none."""
     names = list_studies()
     asked = view()["study"]
-    if asked not in names:
-        if asked is not None:
-            st.warning(f"There is no study {plain(asked)} here; showing another one.")
-        choose("study", "default" if "default" in names else names[0] if names else None)
+    if asked is not None and asked not in names:
+        st.warning(f"There is no study {plain(asked)} here; showing another one.")
+        choose("study", None)
     if names:
-        st.sidebar.selectbox("Study", names, **bound("study"))
+        st.sidebar.selectbox("Study", names, **bound("study", default=_first(names)))
+
+
+def shown_study() -> str | None:
+    """The name of the study that the pages show, None where there is none."""
+    return view()["study"] or _first(list_studies())
+
+
+def _first(names: list[str]) -> str | None:
+    return "default" if "default" in names else next(iter(names), None)
 
 
 def current_study() -> tuple[Study, HeadScores]:
     """The chosen study and its scores; where there are none, says what to do and ends the page."""
-    name = view()["study"]
+    name = shown_study()
     if name is None:
         st.info("There is no study yet. Measure the default model first; this takes some ten minutes on two cores:")
         st.code(FIRST_STUDY, language="bash")
@@ -57,7 +65,7 @@ def evaluation_client() -> EvaluationClient:
     return _client(cache_root())
 
 
-@st.cache_data(show_spinner="Reading the study …", max_entries=8)
+@st.cache_resource(show_spinner="Reading the study …", max_entries=8)
 def _opened(root: Path, name: str, stamp: tuple[int, int]) -> tuple[Study, HeadScores]:
     study = open_study(name, root)
     return study, study.scores()

@@ -17,7 +17,7 @@ from urllib.request import urlopen
 
 import pytest
 from made_study import make_study
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 ARGUMENTS = [
@@ -86,6 +86,7 @@ def shipped_app(tmp_path_factory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def browser(chromium_path) -> Iterator[Browser]:
     with sync_playwright() as playwright:
+        expect.set_options(timeout=TIMEOUT_MS)
         browser = playwright.chromium.launch(executable_path=chromium_path, args=ARGUMENTS)
         yield browser
         browser.close()

@@ -20,6 +20,7 @@ def chart(page: Page, key: str) -> Locator:
 def click_point(page: Page, key: str, x: float, y: float) -> None:
     """Click a chart at data coordinates."""
     plot = chart(page, key)
+    expect(plot).to_have_count(1)  # a changed chart is drawn beside the old one, which then goes
     plot.scroll_into_view_if_needed()
     at = plot.evaluate(
         """(plot, [x, y]) => {

@@ -90,13 +90,40 @@ def test_a_copied_link_opens_the_same_view_in_another_browser(made_app, new_page
     other = new_page(page.url)
     wait_until_ready(other, "Prune")
     assert view_of(other) == view_of(page) == {
-        "study": "default", "axis": "religion", "gamma": "0.30", "alpha": "0.11", "head": "2.7",
+        "axis": "religion", "alpha": "0.11", "head": "2.7",
     }  # fmt: skip
     expect(slider(other, "alpha")).to_have_value("0.11")
     expect(other.get_by_role("radio", name="Religion")).to_be_checked()
     other.get_by_role("link", name="Heads").click()
     wait_until_ready(other, "Heads")
     expect(head_box(other)).to_have_value("layer 2, head 7")
+
+
+def test_going_back_undoes_a_step_and_leaves_the_app_in_the_end(made_app, new_page):
+    page = new_page("about:blank")
+    page.goto(f"{made_app}/")
+    wait_until_ready(page, "Heads")
+    page.get_by_role("link", name="Prune").click()
+    wait_until_ready(page, "Prune")
+    slider(page, "gamma").focus()
+    for percent, protected in ((31, 44), (32, 46), (33, 47)):  # ⌊γ × 144⌋
+        page.keyboard.press("ArrowRight")
+        expect(page.get_by_text(f"{protected} protected")).to_be_visible()
+        expect(page).to_have_url(re.compile(rf"/prune\?gamma=0\.{percent}$"))
+    page.go_back()
+    expect(slider(page, "gamma")).to_have_value("0.32")
+    expect(page.get_by_text("46 protected")).to_be_visible()
+    page.go_forward()
+    expect(page.get_by_text("47 protected")).to_be_visible()
+    for _ in range(3):  # as fast as can be, in the middle of what the page is drawing
+        page.go_back()
+    expect(slider(page, "gamma")).to_have_value("0.3")
+    expect(page.get_by_text("43 protected")).to_be_visible()
+    assert urlparse(page.url).path == "/prune"
+    page.go_back()
+    wait_until_ready(page, "Heads")
+    page.go_back()
+    assert page.url == "about:blank"
 
 
 def test_a_link_to_a_page_works_as_the_first_thing_after_a_start(served_afresh, new_page):

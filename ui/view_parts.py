@@ -1,0 +1,102 @@
+"""The parts of the view: what one looks at, as it stands in the address. A new part is a new row of `PARTS`.
+
+An address holds the parts that are not at their default, so a bare address is the default view and every view has
+one address. Reading is the inverse of writing; what cannot be read is at its default.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Head = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part: its value when nothing was chosen, and how it is read from an address and written there.
+
+    `read` raises ValueError for a text that means nothing.
+    """
+
+    default: Any
+    read: Callable[[str], Any]
+    write: Callable[[Any], str] = str
+
+
+def read_view(address: Mapping[str, str]) -> dict[str, Any]:
+    """The view that an address means: every part, at its default where the address does not say (or not legibly)."""
+    return {name: _read(part, address.get(name)) for name, part in PARTS.items()}
+
+
+def write_view(view: Mapping[str, Any]) -> dict[str, str]:
+    """The address of a view, the inverse of `read_view`."""
+    return {name: part.write(view[name]) for name, part in PARTS.items() if view[name] != part.default}
+
+
+def _read(part: Part, text: str | None) -> Any:
+    try:
+        return part.default if text is None else part.read(text)
+    except ValueError:
+        return part.default
+
+
+def read_share(text: str) -> float:
+    """A share in [0, 1] with two decimals, such as γ."""
+    value = float(text)
+    if not (math.isfinite(value) and 0 <= value <= 1):
+        raise ValueError(text)
+    return round(value, 2)
+
+
+def write_share(value: float) -> str:
+    """The inverse of `read_share`."""
+    return f"{value:.2f}"
+
+
+def read_head(text: str) -> Head:
+    """A head, `3.5` for layer 3, head 5."""
+    layer, head = text.split(".")
+    if not (layer.isdecimal() and head.isdecimal()):
+        raise ValueError(text)
+    return int(layer), int(head)
+
+
+def write_head(head: Head) -> str:
+    """The inverse of `read_head`."""
+    return "{}.{}".format(*head)
+
+
+def read_heads(text: str) -> tuple[Head, ...]:
+    """Heads, sorted, each once: `0.3-5.1`."""
+    return tuple(sorted({read_head(part) for part in text.split("-")}))
+
+
+def write_heads(heads: tuple[Head, ...]) -> str:
+    """The inverse of `read_heads`."""
+    return "-".join(map(write_head, heads))
+
+
+def one_of(*allowed: str) -> Callable[[str], str]:
+    """A reader of one of some words."""
+
+    def read(text: str) -> str:
+        if text not in allowed:
+            raise ValueError(text)
+        return text
+
+    return read
+
+
+# fmt: off
+PARTS: dict[str, Part] = {
+    "study": Part(None, str),             # None: the study named default, else the first
+    "axis": Part(None, str),              # None: the study's first
+    "metric": Part("toxicity", one_of("toxicity", "likelihood")),
+    "gamma": Part(0.3, read_share, write_share),
+    "alpha": Part(0.1, read_share, write_share),
+    "head": Part(None, read_head, write_head),  # None: the one with the highest z_bias
+}
+# fmt: on
