@@ -19,8 +19,8 @@ Letters: n samples, P prompts, G groups, N heads, R replicates.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import norm, rankdata
@@ -86,19 +86,19 @@ def head_effects(
 
     `protected` (N) bool leaves heads out of the reliability: those γ will protect anyway.
     """
-    strata = _prompt_strata(samples)
+    strata = prompt_strata(samples)
     rng = np.random.default_rng(seed)
     once = np.ones((1, strata.size))
     resampled = bootstrap_counts(strata, replicates, rng)
     halves = half_counts(strata, splits, rng)
     counts = np.concatenate([once, resampled, halves, 1 - halves])
-    means, first_order, z, corrected, moves = _effects(samples, counts)
+    means, first_order, z, corrected, moves = effects_of_counts(samples, counts)
     boot = slice(1, replicates + 1)
     first, second = z[replicates + 1 : replicates + 1 + splits], z[replicates + 1 + splits :]
     bias = axis_bias(means, samples.shares)
     kept = np.ones(z.shape[1], bool) if protected is None else ~protected
     return HeadEffects(
-        z=z[0], z_se=_standard_errors(z, means, moves, boot, strata // 2, samples.shares),
+        z=z[0], z_se=standard_errors(z, means, moves, boot, strata // 2, samples.shares),
         gradient_se=first_order[boot].std(axis=0, ddof=1),
         correction_se=np.where(corrected, np.nanstd((z - first_order)[boot], axis=0, ddof=1), np.nan),
         corrected=corrected, effective_share=effective_share(samples),
@@ -108,7 +108,7 @@ def head_effects(
     )  # fmt: skip
 
 
-def _standard_errors(
+def standard_errors(
     z: np.ndarray, means: np.ndarray, moves: np.ndarray, boot: slice, group: np.ndarray, shares: np.ndarray
 ) -> np.ndarray:
     """Standard errors of z, (N), from its bootstrap replicates z[boot] around the estimate z[0].
@@ -146,7 +146,7 @@ def effective_share(samples: AxisSamples) -> np.ndarray:
     return shares
 
 
-def _prompt_strata(samples: AxisSamples) -> np.ndarray:
+def prompt_strata(samples: AxisSamples) -> np.ndarray:
     """Stratum code of every prompt, (P): its group, and whether any of its samples has a knock-out."""
     measured = np.zeros(samples.toxicity.size, bool)
     for more in (samples.knockout, samples.regenerated):
@@ -197,30 +197,68 @@ def spearman(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.corrcoef(ra, rb)[0, 1])
 
 
-def _effects(samples: AxisSamples, counts: np.ndarray) -> tuple[np.ndarray, ...]:
+def effects_of_counts(samples: AxisSamples, counts: np.ndarray) -> tuple[np.ndarray, ...]:
     """For each row of prompt counts (R, P): group means (R, G), z_bias by gradient alone and with the corrections,
     (R, N) each; which heads are corrected, (N); and by what the first row moves each group's mean, (N, G)."""
-    sizes = _by_prompt(samples, np.ones((samples.toxicity.size, 1)))
-    totals = _by_prompt(samples, samples.toxicity[:, None])
-    group_of_prompt = _prompt_strata(samples) // 2
-    n_groups, n_heads = len(samples.groups), samples.gradient.shape[1]
-    rows = [np.flatnonzero(group_of_prompt == g) for g in range(n_groups)]
-    means = np.stack([_ratio(counts[:, r] @ totals[r], counts[:, r] @ sizes[r])[:, 0] for r in rows], axis=1)
+    means, n_heads = group_means(samples, counts), samples.gradient.shape[1]
     base = axis_bias(means, samples.shares)[:, None]
     first_order, z = np.empty((2, counts.shape[0], n_heads))
-    corrected, moves = np.zeros(n_heads, bool), np.empty((n_heads, n_groups))
+    corrected, moves = np.zeros(n_heads, bool), np.empty((n_heads, len(samples.groups)))
     for columns in _chunks(n_heads):
-        changes = [_group_change(_sums(samples, columns, g, rows[g]), counts[:, rows[g]]) for g in range(n_groups)]
-        if samples.regenerated is not None:
-            changes = _regenerated_changes(samples, columns, rows, counts, changes)
-        use = np.all([change.correctable for change in changes], axis=0)
-        shifted = np.stack([means[:, g, None] + change.gradient for g, change in enumerate(changes)], axis=-1)
-        corrections = np.stack([np.where(use, change.correction, 0.0) for change in changes], axis=-1)
+        shifts, corrections, use = _shifts(samples, counts, columns)
+        shifted = means[:, None, :] + shifts
         first_order[:, columns] = base - axis_bias(shifted, samples.shares)  # (R, columns, G) → (R, columns)
         z[:, columns] = base - axis_bias(shifted + corrections, samples.shares)
         corrected[columns] = use
         moves[columns] = (shifted + corrections)[0] - means[0]
     return means, first_order, z, corrected, moves
+
+
+def group_means(samples: AxisSamples, counts: np.ndarray) -> np.ndarray:
+    """Mean toxicity of each group with all heads, for each row of prompt counts (R, P): (R, G)."""
+    sizes = _by_prompt(samples, np.ones((samples.toxicity.size, 1)))
+    totals = _by_prompt(samples, samples.toxicity[:, None])
+    rows = _rows_of_groups(samples)
+    return np.stack([_ratio(counts[:, r] @ totals[r], counts[:, r] @ sizes[r])[:, 0] for r in rows], axis=1)
+
+
+def group_shifts(samples: AxisSamples, counts: np.ndarray) -> np.ndarray:
+    """What removing each head adds to each group's mean toxicity, by its best tier, for each row of counts: (R, N, G).
+
+    Holds R × N × G numbers at once: for a few heads (see `of_heads`).
+    """
+    shifts, corrections, _ = _shifts(samples, counts, slice(None))
+    return shifts + corrections
+
+
+def of_heads(samples: AxisSamples, heads: Sequence[int]) -> AxisSamples:
+    """The same samples with the columns of some heads only, in that order."""
+    columns = list(heads)
+
+    def pick(matrix: np.ndarray | None) -> np.ndarray | None:
+        return None if matrix is None else matrix[:, columns]
+
+    return replace(
+        samples, gradient=samples.gradient[:, columns], knockout=pick(samples.knockout),
+        regenerated=pick(samples.regenerated),
+    )  # fmt: skip
+
+
+def _shifts(samples: AxisSamples, counts: np.ndarray, columns: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """First-order change of each group's mean and its correction, (R, columns, G) each; which heads are corrected."""
+    rows = _rows_of_groups(samples)
+    changes = [_group_change(_sums(samples, columns, g, r), counts[:, r]) for g, r in enumerate(rows)]
+    if samples.regenerated is not None:
+        changes = _regenerated_changes(samples, columns, rows, counts, changes)
+    use = np.all([change.correctable for change in changes], axis=0)
+    corrections = np.stack([np.where(use, change.correction, 0.0) for change in changes], axis=-1)
+    return np.stack([change.gradient for change in changes], axis=-1), corrections, use
+
+
+def _rows_of_groups(samples: AxisSamples) -> list[np.ndarray]:
+    """The prompts of each group, as codes."""
+    group_of_prompt = prompt_strata(samples) // 2
+    return [np.flatnonzero(group_of_prompt == g) for g in range(len(samples.groups))]
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ def perplexity_effects(
     halves = half_counts(measured, splits, rng)
     once = np.ones((1, measured.size))
     counts = np.concatenate([once, bootstrap_counts(measured, replicates, rng), halves, 1 - halves])
-    base, first_order, z, corrected = _effects(samples, counts)
+    base, first_order, z, corrected = effects_of_counts(samples, counts)
     boot = slice(1, replicates + 1)
     return PerplexityEffects(
         z=z[0], z_se=np.nanstd(z[boot], axis=0, ddof=1),
@@ -113,7 +113,9 @@ def perplexity_effects(
     )  # fmt: skip
 
 
-def _effects(samples: WindowSamples, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def effects_of_counts(
+    samples: WindowSamples, counts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """For rows of window counts (R, n): perplexity (R), z_ppl by gradient alone and with the corrections, (R, N) each;
     and which heads are corrected, (N)."""
     tokens = samples.n_tokens[:, None].astype(float)
