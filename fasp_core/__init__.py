@@ -21,7 +21,8 @@ _MODULE_OF = {
     "HeadScores": "head_scores", "read_head_scores": "head_scores",
     "Selection": "selection", "head_count": "selection", "select_heads": "selection",
     "Estimate": "estimates", "Evaluation": "estimates",
-    "EvaluationSettings": "evaluation", "evaluate": "evaluation",
+    "EvaluationSettings": "evaluation_plan", "evaluate": "evaluation", "evaluate_study": "evaluation",
+    "measured_sets": "history", "paired_texts": "history",
     "PruningConfig": "config",
     "remove_heads": "pruning", "load_pruned": "checkpoints", "save_pruned": "checkpoints",
 }  # fmt: skip

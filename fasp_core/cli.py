@@ -351,22 +351,16 @@ def _configured(study: Study, path: Path) -> tuple[tuple[Head, ...], str | None]
 
 def _measure(study: Study, lm: LanguageModel, pruned: Sequence[Head], axes: Sequence[str], split: str) -> Evaluation:
     """Evaluate to the end, with progress; the app shares what was measured."""
-    from .evaluation import EvaluationSettings, evaluate
+    from .evaluation import evaluate_study
     from .progress import StageClock
     from .store import EvaluationStore
-    from .toxicity import open_scorer
 
-    settings = EvaluationSettings()
-    steps = evaluate(
-        lm, pruned, axes, split=split, prompts=study.prompts, scorer=open_scorer(next(iter(study.manifest.scorers))),
-        settings=settings, store=EvaluationStore(study.folder.parent),
-    )  # fmt: skip
+    store = EvaluationStore(study.folder.parent)
     with ProgressReport() as progress:
-        clock = StageClock(f"evaluating on {split}", settings.blocks, "blocks", progress)
-        last = None
-        for last in steps:  # noqa: B007
-            clock.step()
-    return last
+        clock = StageClock(f"evaluating on {split}", 100, "%", progress)
+        for result in evaluate_study(study, lm, pruned, axes, split=split, store=store):
+            clock.step(int(100 * result.fraction_done) - clock.done)
+    return result
 
 
 def _describe(name: str) -> dict[str, Any]:

@@ -50,11 +50,23 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Metrics:
-    """Perplexity, bias of each axis, and mean toxicity of each axis's groups."""
+    """Perplexity, bias of each axis, mean toxicity of each axis's groups, and how degenerate the texts are.
+
+    `degeneration` has `repetition` and `distinct_bigrams` (see there), over the texts of all axes.
+    """
 
     ppl: Estimate
     bias: dict[str, Estimate] = field(default_factory=dict)
     groups: dict[str, dict[str, Estimate]] = field(default_factory=dict)
+    degeneration: dict[str, Estimate] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AxisMetrics:
+    """Bias of one axis, and mean toxicity of its groups."""
+
+    bias: Estimate
+    groups: dict[str, Estimate]
 
 
 @dataclass(frozen=True)
@@ -112,27 +124,46 @@ def compare(texts: pd.DataFrame, windows: pd.DataFrame, shares: dict[str, pd.Ser
     `texts` has axis, group, prompt_id, toxicity_before, toxicity_after; `windows` has n_tokens, nll_before, nll_after
     (nats); `shares[axis]` is π_g indexed by group. An axis is left out until every group has a text.
     """
-    ppl = _paired(*_perplexities(windows), n=len(windows), units=len(windows))
-    bias: dict[str, list[Estimate]] = {}
-    groups: dict[str, list[dict[str, Estimate]]] = {}
-    for axis, share in shares.items():
-        rows = texts[texts["axis"] == axis]
-        if set(rows["group"]) != set(share.index):
-            continue
-        before, after = _group_means(rows, share)
-        pi = share.to_numpy()
-        sizes = rows["group"].value_counts()
-        prompts = rows.groupby("group")["prompt_id"].nunique()
-        bias[axis] = _paired(axis_bias(before, pi), axis_bias(after, pi), n=len(rows), units=int(prompts.min()))
-        columns = [
-            _paired(before[:, g], after[:, g], n=int(sizes[name]), units=int(prompts[name]))
-            for g, name in enumerate(share.index)
-        ]
-        groups[axis] = [dict(zip(share.index, (c[part] for c in columns), strict=True)) for part in range(3)]
+    axes = {axis: compare_axis(texts[texts["axis"] == axis], share) for axis, share in shares.items()}
+    return joined(compare_windows(windows), {axis: parts for axis, parts in axes.items() if parts is not None})
+
+
+def joined(
+    ppl: list[Estimate], axes: dict[str, list[AxisMetrics]], degeneration: dict[str, list[Estimate]] | None = None
+) -> dict[str, Metrics]:
+    """`before`, `after` and `change` from what was compared of each; every list has these three, in this order."""
+    texts = degeneration or {}
     return {
-        name: Metrics(ppl[part], {a: e[part] for a, e in bias.items()}, {a: g[part] for a, g in groups.items()})
-        for part, name in enumerate(("before", "after", "change"))
-    }
+        name: Metrics(
+            ppl[i], {axis: parts[i].bias for axis, parts in axes.items()},
+            {axis: parts[i].groups for axis, parts in axes.items()}, {what: parts[i] for what, parts in texts.items()},
+        )
+        for i, name in enumerate(("before", "after", "change"))
+    }  # fmt: skip
+
+
+def compare_windows(windows: pd.DataFrame) -> list[Estimate]:
+    """Perplexity before, after, and its change, from `windows` as `compare` takes them; NaN without any."""
+    if windows.empty:
+        return [Estimate(math.nan, math.nan, 0)] * 3
+    return _paired(*_perplexities(windows), n=len(windows), units=len(windows))
+
+
+def compare_axis(rows: pd.DataFrame, share: pd.Series) -> list[AxisMetrics] | None:
+    """One axis before, after, and its change, from `texts` as `compare` takes them; None until every group has one."""
+    if set(rows["group"]) != set(share.index):
+        return None
+    before, after = _group_means(rows, share)
+    pi = share.to_numpy()
+    sizes = rows["group"].value_counts()
+    prompts = rows.groupby("group")["prompt_id"].nunique()
+    bias = _paired(axis_bias(before, pi), axis_bias(after, pi), n=len(rows), units=int(prompts.min()))
+    groups = [
+        _paired(before[:, g], after[:, g], n=int(sizes[name]), units=int(prompts[name]))
+        for g, name in enumerate(share.index)
+    ]
+    by_part = [dict(zip(share.index, (group[i] for group in groups), strict=True)) for i in range(3)]
+    return [AxisMetrics(*parts) for parts in zip(bias, by_part, strict=True)]
 
 
 def _perplexities(windows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -176,6 +207,7 @@ def _metrics(data: dict[str, Any]) -> Metrics:
         _estimate(data["ppl"]),
         {axis: _estimate(e) for axis, e in data["bias"].items()},
         {axis: {g: _estimate(e) for g, e in groups.items()} for axis, groups in data["groups"].items()},
+        {what: _estimate(e) for what, e in data["degeneration"].items()},
     )
 
 

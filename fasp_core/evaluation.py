@@ -1,25 +1,26 @@
 """evaluate(): what pruning a *set* of heads does, measured block by block. Progressive, cancellable, cached.
 
 A set of heads moves the model too far for importance weights, so texts are sampled again from the pruned model, but
-*coupled*: the same noise per prompt and step as for the intact model (see `sampling`). A block holds as many texts
-for every group of every axis and a few text windows, so results after any number of blocks are unbiased. Each
-finished block goes to the store under (plan, head set, block): nothing is measured twice, the intact model included.
-The texts are fresh draws, not those that heads were scored on.
+*coupled*: the same noise per prompt and step as for the intact model (see `sampling`). A block is a few text windows,
+or some texts of one axis, as many for every group: groups are strata, so their means after any number of blocks are
+unbiased. Each finished block goes to the store under (stream, head set, block): nothing is measured twice, the intact
+model included. The texts are fresh draws, not those that heads were scored on.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pandas as pd
 
 from .batching import batches_by_length, pad_batch, tokens_per_batch
+from .data import check_split
+from .degeneration import distinct_bigrams, paired_means, repetition
 from .errors import Cancelled, InputError, nearest
-from .estimates import Evaluation, compare
+from .estimates import AxisMetrics, Evaluation, Metrics, compare_axis, compare_windows, joined
+from .evaluation_plan import TEXT, EvaluationPlan, EvaluationSettings, make_plan, study_settings, windows_fingerprint
 from .heads import Head, gate_heads
 from .knockout import base_log_probs
 from .models import LanguageModel
@@ -31,40 +32,49 @@ from .sampling import SamplingSettings, decode, encode_prompts, noise_key, sampl
 from .text import TextSet, load_text
 from .toxicity import Scorer, open_scorer, score_texts
 
-
-@dataclass(frozen=True)
-class EvaluationSettings:
-    """Size of an evaluation; a block is what one step of progress measures."""
-
-    seed: int = 0
-    max_new_tokens: int = 20
-    blocks: int = 25
-    texts_per_block: int = 20  # about; at least one for every group of every axis
-    windows_per_block: int = 2
-    window_tokens: int = 128
+if TYPE_CHECKING:
+    from .study import Study
 
 
 class BlockStore(Protocol):
-    """Where finished blocks are kept; `jobs.EvaluationStore` keeps them in SQLite."""
+    """Where finished blocks and their summaries are kept; `store.EvaluationStore` keeps them in SQLite."""
 
-    def get(self, plan: str, heads: str, block: int) -> dict[str, Any] | None: ...
+    def get(self, stream: str, heads: str, block: int) -> Any | None: ...
 
-    def put(self, plan: str, heads: str, block: int, record: dict[str, Any]) -> None: ...
+    def put(self, stream: str, heads: str, block: int, record: Any) -> None: ...
+
+    def describe(self, plan: EvaluationPlan) -> None: ...
+
+    def keep(self, plan: str, heads: str, evaluation: Evaluation) -> None: ...
+
+    def kept(self, plan: str, heads: str) -> Evaluation | None: ...
 
 
 class MemoryStore:
-    """Blocks of this process only."""
+    """Blocks and summaries of this process only."""
 
     def __init__(self) -> None:
-        self._blocks: dict[tuple[str, str, int], dict[str, Any]] = {}
+        self._blocks: dict[tuple[str, str, int], Any] = {}
+        self._evaluations: dict[tuple[str, str], Evaluation] = {}
 
-    def get(self, plan: str, heads: str, block: int) -> dict[str, Any] | None:
+    def get(self, stream: str, heads: str, block: int) -> Any | None:
         """The stored block, or None."""
-        return self._blocks.get((plan, heads, block))
+        return self._blocks.get((stream, heads, block))
 
-    def put(self, plan: str, heads: str, block: int, record: dict[str, Any]) -> None:
+    def put(self, stream: str, heads: str, block: int, record: Any) -> None:
         """Keep a finished block."""
-        self._blocks[plan, heads, block] = record
+        self._blocks[stream, heads, block] = record
+
+    def describe(self, plan: EvaluationPlan) -> None:
+        """Nobody looks for plans in here."""
+
+    def keep(self, plan: str, heads: str, evaluation: Evaluation) -> None:
+        """Keep the newest summary."""
+        self._evaluations[plan, heads] = evaluation
+
+    def kept(self, plan: str, heads: str) -> Evaluation | None:
+        """The newest summary, or None."""
+        return self._evaluations.get((plan, heads))
 
 
 def evaluate(
@@ -75,6 +85,7 @@ def evaluate(
     split: str = "valid",
     prompts: PromptSet | None = None,
     text: TextSet | None = None,
+    windows: pd.DataFrame | None = None,
     scorer: Scorer | None = None,
     settings: EvaluationSettings | None = None,
     store: BlockStore | None = None,
@@ -82,11 +93,13 @@ def evaluate(
 ) -> Iterator[Evaluation]:
     """Measure perplexity and the bias of `axes` with the heads `pruned` knocked out, against the intact model.
 
-    Yields an ever more precise `Evaluation` after each block; the last one is `done`. Explore on split "valid", make
-    claims on "test". Raises InputError for heads, axes or splits that do not exist; Cancelled once `stop()` is true.
+    Yields an ever more precise `Evaluation` after each step, a block of the text windows or of one axis, in turns, the
+    axes in the order given; the last one is `done`. What the store has measured whole is given at once. Perplexity is
+    that of `windows` (columns split, token_ids), else of `text`. Explore on split "valid", make claims on "test".
+    Raises InputError for heads, axes or splits that do not exist; Cancelled once `stop()` is true.
     """
     settings, store = settings or EvaluationSettings(), store or MemoryStore()
-    prompts, text, scorer = prompts or load_prompts(), text or load_text(), scorer or open_scorer()
+    prompts, scorer = prompts or load_prompts(), scorer or open_scorer()
     heads = tuple(sorted(set(pruned)))
     for layer, head in heads:
         lm.layout.flat_id(layer, head)
@@ -95,91 +108,159 @@ def evaluate(
             raise InputError(f"unknown axis '{axis}'; {nearest(axis, prompts.axes)}")
     if not axes:
         raise InputError(f"no axis to evaluate; choose one or more of: {', '.join(prompts.axes)}")
-    if split not in ("valid", "test"):
-        raise InputError(f"unknown split '{split}'; known: test, valid")
-    plan = _Plan(lm, tuple(axes), split, prompts, text, scorer, settings)
-    texts, windows = [], []
-    for block in range(settings.blocks):
-        before = _block(plan, (), block, store, stop)
-        after = _block(plan, heads, block, store, stop) if heads else before
-        texts.append(_pair(before["texts"], after["texts"], "toxicity"))
-        if before["windows"]:
-            windows.append(_pair(before["windows"], after["windows"], "nll"))
-        pairs, text_pairs = pd.concat(texts), pd.concat(windows)
-        yield Evaluation(
-            pruned=heads, split=split, **compare(pairs, text_pairs, plan.shares),
-            n_texts=len(pairs), n_windows=len(text_pairs), fraction_done=(block + 1) / settings.blocks,
+    check_split(split)
+    if windows is None:
+        windows = token_windows(lm.tokenizer, (text or load_text()).frame, length=settings.window_tokens)
+    work = _Work(lm, tuple(axes), split, prompts, windows, scorer, settings, stop)
+    store.describe(work.plan)
+    name = json.dumps(heads)
+    if (whole := store.kept(work.plan.key, name)) is not None and whole.done:
+        yield whole
+        return
+    totals = _Totals(work.shares)
+    steps = work.steps()
+    for done, (stream, block) in enumerate(steps, start=1):
+        before = _block(work, stream, (), block, store)
+        totals.add(stream, before, _block(work, stream, heads, block, store) if heads else before)
+        evaluation = Evaluation(
+            pruned=heads, split=split, **totals.metrics(), n_texts=totals.n_texts, n_windows=totals.n_windows,
+            fraction_done=done / len(steps),
         )  # fmt: skip
+        store.keep(work.plan.key, name, evaluation)
+        yield evaluation
 
 
-class _Plan:
-    """Which texts and windows each block measures, and a key that names all that its numbers depend on."""
+def evaluate_study(
+    study: Study, lm: LanguageModel, pruned: Iterable[Head], axes: Sequence[str] | None = None, *,
+    split: str = "valid", store: BlockStore | None = None, stop: Stop | None = None,
+) -> Iterator[Evaluation]:  # fmt: skip
+    """`evaluate` on a study's own prompts, text windows and scorer, sampling as it does; by default on all its axes.
+
+    `lm` is `open_study_model(study)`. The command line, the app and comparisons call this, and so share every block.
+    """
+    return evaluate(
+        lm, pruned, axes or study.axes, split=split, prompts=study.prompts, windows=study.windows,
+        scorer=open_scorer(next(iter(study.manifest.scorers))), settings=study_settings(study), store=store, stop=stop,
+    )  # fmt: skip
+
+
+class _Work:
+    """Which texts and windows each block measures, and how."""
 
     def __init__(
-        self, lm: LanguageModel, axes: tuple[str, ...], split: str, prompts: PromptSet, text: TextSet, scorer: Scorer,
-        settings: EvaluationSettings,
+        self, lm: LanguageModel, axes: tuple[str, ...], split: str, prompts: PromptSet, windows: pd.DataFrame,
+        scorer: Scorer, settings: EvaluationSettings, stop: Stop | None,
     ) -> None:  # fmt: skip
-        self.lm, self.axes, self.scorer, self.settings = lm, axes, scorer, settings
+        self.lm, self.axes, self.split, self.scorer, self.settings, self.stop = lm, axes, split, scorer, settings, stop
         self.sets = {axis: prompts.select(axes=[axis], split=split) for axis in axes}
         self.shares = {axis: chosen.group_shares(axis).sort_index() for axis, chosen in self.sets.items()}
-        windows = token_windows(lm.tokenizer, text.select(split).frame, length=settings.window_tokens)
-        self.windows = windows["token_ids"].tolist()
-        self.window_order = shuffled(len(self.windows), seed=settings.seed, stream=f"evaluate {split}")
-        self.split = split
-        made_by = [
-            lm.fingerprint, str(lm.dtype), prompts.fingerprint, text.fingerprint, scorer.name, scorer.fingerprint,
-            list(axes), split, asdict(settings),
-        ]  # fmt: skip
-        self.key = hashlib.sha256(json.dumps(made_by).encode()).hexdigest()[:16]
-        n_groups = sum(len(share) for share in self.shares.values())
-        self.per_group = max(1, round(settings.texts_per_block / n_groups)) if n_groups else 0
+        self.windows = windows.loc[windows["split"] == split, "token_ids"].tolist()
+        self.window_order = shuffled(len(self.windows), seed=settings.seed, stream=f"evaluate {split}").tolist()
+        self.plan = make_plan(
+            model=lm.fingerprint, dtype=str(lm.dtype), prompts=prompts.fingerprint,
+            windows=windows_fingerprint(windows), scorer=(scorer.name, scorer.fingerprint), axes=axes, split=split,
+            settings=settings,
+        )  # fmt: skip
 
-    def texts(self, block: int) -> pd.DataFrame:
-        """The block's samples: axis, group, prompt_id, prompt, draw."""
-        frames = []
-        for axis, chosen in self.sets.items():
-            size = self.per_group * len(self.shares[axis])
-            stream = f"evaluate {self.split} {axis}"
-            order = sample_order(
-                chosen.frame, seed=self.settings.seed, axis=stream, start=block * size, stop=(block + 1) * size
-            )
-            frames.append(order.merge(chosen.frame[["prompt_id", "axis", "group", "prompt"]], on="prompt_id"))
-        return pd.concat(frames, ignore_index=True)
+    def steps(self) -> list[tuple[str, int]]:
+        """(stream, block) in the order they are measured: a block of each stream in turn, of text as far as it goes."""
+        settings = self.settings
+        text_blocks = -(-len(self.windows) // settings.windows_per_block)
+        return [
+            (stream, block)
+            for block in range(settings.blocks)
+            for stream in (TEXT, *self.axes)
+            if stream != TEXT or block < text_blocks
+        ]
 
-    def block_windows(self, block: int) -> list[int]:
-        """Ids of the block's text windows; none once the text is used up."""
+    def texts(self, axis: str, block: int) -> pd.DataFrame:
+        """The block's samples of one axis: axis, group, prompt_id, prompt, draw. As many for every group."""
+        chosen, groups = self.sets[axis], len(self.shares[axis])
+        size = groups * max(1, round(self.settings.texts_per_block / groups))
+        order = sample_order(
+            chosen.frame, seed=self.settings.seed, axis=f"evaluate {self.split} {axis}",
+            start=block * size, stop=(block + 1) * size,
+        )  # fmt: skip
+        return order.merge(chosen.frame[["prompt_id", "axis", "group", "prompt"]], on="prompt_id")
+
+    def window_ids(self, block: int) -> list[int]:
+        """Positions of the block's windows."""
         size = self.settings.windows_per_block
-        return self.window_order[block * size : (block + 1) * size].tolist()
+        return self.window_order[block * size : (block + 1) * size]
 
 
-def _block(plan: _Plan, heads: tuple[Head, ...], block: int, store: BlockStore, stop: Stop | None) -> dict[str, Any]:
-    name = json.dumps(heads)
-    record = store.get(plan.key, name, block)
+class _Totals:
+    """What was measured so far, summed up; only what a step changed is computed anew."""
+
+    def __init__(self, shares: dict[str, pd.Series]) -> None:
+        self.shares = shares
+        self.rows: dict[str, list[pd.DataFrame]] = {stream: [] for stream in (TEXT, *shares)}
+        self.ppl = compare_windows(pd.DataFrame())
+        self.axes: dict[str, list[AxisMetrics]] = {}
+        self.repetition: tuple[list[float], list[float]] = ([], [])
+        self.distinct: tuple[list[float], list[float]] = ([], [])
+
+    @property
+    def n_texts(self) -> int:
+        return sum(len(rows) for axis in self.shares for rows in self.rows[axis])
+
+    @property
+    def n_windows(self) -> int:
+        return sum(map(len, self.rows[TEXT]))
+
+    def add(self, stream: str, before: list[dict[str, Any]], after: list[dict[str, Any]]) -> None:
+        """Take in one block, as measured before and after pruning."""
+        value = "nll" if stream == TEXT else "toxicity"
+        pairs = pd.DataFrame(before).rename(columns={value: f"{value}_before"})
+        pairs[f"{value}_after"] = [row[value] for row in after]
+        self.rows[stream].append(pairs)
+        rows = pd.concat(self.rows[stream])
+        if stream == TEXT:
+            self.ppl = compare_windows(rows)
+            return
+        for part, records in enumerate((before, after)):
+            texts = [record["continuation"] for record in records]
+            self.repetition[part].extend(map(repetition, texts))
+            self.distinct[part].append(distinct_bigrams(texts))
+        if (compared := compare_axis(rows, self.shares[stream])) is not None:
+            self.axes[stream] = compared
+
+    def metrics(self) -> dict[str, Metrics]:
+        """`before`, `after` and `change`."""
+        pools = {"repetition": self.repetition, "distinct_bigrams": self.distinct}
+        degeneration = {what: paired_means(*parts) for what, parts in pools.items()} if self.n_texts else {}
+        return joined(self.ppl, {axis: self.axes[axis] for axis in self.shares if axis in self.axes}, degeneration)
+
+
+def _block(work: _Work, stream: str, heads: tuple[Head, ...], block: int, store: BlockStore) -> list[dict[str, Any]]:
+    key, name = work.plan.streams[stream], json.dumps(heads)
+    record = store.get(key, name, block)
     if record is None:
-        if stop is not None and stop():
+        if work.stop is not None and work.stop():
             raise Cancelled("the evaluation was stopped")
-        with gate_heads(plan.lm.model, off=heads):
-            record = {"texts": _measure_texts(plan, block, stop), "windows": _measure_windows(plan, block)}
-        store.put(plan.key, name, block, record)
+        with gate_heads(work.lm.model, off=heads):
+            record = _measure_windows(work, block) if stream == TEXT else _measure_texts(work, stream, block)
+        store.put(key, name, block, record)
     return record
 
 
-def _measure_texts(plan: _Plan, block: int, stop: Stop | None) -> list[dict[str, Any]]:
-    lm, settings, rows = plan.lm, plan.settings, plan.texts(block)
+def _measure_texts(work: _Work, axis: str, block: int) -> list[dict[str, Any]]:
+    lm, settings, rows = work.lm, work.settings, work.texts(axis, block)
     tokens, _ = encode_prompts(lm, rows["prompt"].tolist(), settings.max_new_tokens)
     keys = [
         noise_key(settings.seed, "evaluate", prompt, draw)
         for prompt, draw in zip(rows["prompt"], rows["draw"].tolist(), strict=True)
     ]
-    sampling = SamplingSettings(max_new_tokens=settings.max_new_tokens)
-    rows["continuation"] = [decode(lm, ids) for ids in sample_continuations(lm, tokens, keys, sampling, stop)]
-    rows["toxicity"] = score_texts(plan.scorer, (rows["prompt"] + rows["continuation"]).tolist())
-    return rows.drop(columns="prompt").to_dict("records")
+    sampling = SamplingSettings(max_new_tokens=settings.max_new_tokens, top_k=settings.top_k)
+    rows["continuation"] = [decode(lm, ids) for ids in sample_continuations(lm, tokens, keys, sampling, work.stop)]
+    texts = (rows["prompt"] + rows["continuation"]).tolist()
+    rows["toxicity"] = score_texts(work.scorer, [text.lower() for text in texts] if settings.lowercase else texts)
+    return rows.to_dict("records")
 
 
-def _measure_windows(plan: _Plan, block: int) -> list[dict[str, Any]]:
-    lm, ids = plan.lm, plan.block_windows(block)
-    tokens = [plan.windows[i] for i in ids]
+def _measure_windows(work: _Work, block: int) -> list[dict[str, Any]]:
+    lm, ids = work.lm, work.window_ids(block)
+    tokens = [[int(i) for i in work.windows[window]] for window in ids]
     nll = [0.0] * len(ids)
     for rows in batches_by_length([len(t) for t in tokens], tokens_per_batch(lm.model, gradient=False)):
         batch = pad_batch(
@@ -191,10 +272,3 @@ def _measure_windows(plan: _Plan, block: int) -> list[dict[str, Any]]:
     return [
         {"window_id": i, "n_tokens": len(t) - 1, "nll": value} for i, t, value in zip(ids, tokens, nll, strict=True)
     ]
-
-
-def _pair(before: list[dict[str, Any]], after: list[dict[str, Any]], value: str) -> pd.DataFrame:
-    """Rows of `before`, with `value` there and in `after` as two columns."""
-    frame = pd.DataFrame(before).rename(columns={value: f"{value}_before"})
-    frame[f"{value}_after"] = [row[value] for row in after]
-    return frame

@@ -1,7 +1,8 @@
 """The evaluation worker: `python -m fasp_core.worker ROOT PARENT_PID`, started by `jobs.EvaluationClient`.
 
-One process per cache folder (a lock sees to it). Each turn measures one block for one session, round robin; a block
-that is in the store already costs nothing. It ends when its parent is gone, or nobody asked for a while.
+One process per cache folder (a lock sees to it). Each turn measures one block for one session, the one that has had the
+least of the worker's time; a block that is in the store already costs nothing. A request that a worker died of is begun
+again by the next one, a few times. It ends when its parent is gone, or nobody asked for a while.
 """
 
 from __future__ import annotations
@@ -11,24 +12,33 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from .errors import Cancelled, FaspError
 from .estimates import Evaluation
-from .evaluation import evaluate
-from .jobs import ready_file, worker_lock
+from .evaluation import evaluate_study
+from .job_report import NICENESS
+from .jobs import LOG, RESTARTED, ready_file, worker_lock
 from .models import LanguageModel, open_study_model
-from .prompts import PromptSet
-from .store import EvaluationStore, Request
-from .study import open_study
-from .text import load_text
-from .toxicity import open_scorer
+from .store import MOST_ATTEMPTS, EvaluationStore, Request
+from .study import Study, open_study
 
 SEEN_WITHIN_S = 30.0  # a page that looks no longer loses its turn until it looks again
 IDLE_S = 900.0  # the model's memory is given back after this long without a request
 POLL_S = 0.05
+ASK_EVERY_S = 0.1  # while sampling: whether the wish still stands
+
+
+@dataclass
+class _Running:
+    """An evaluation under way, and what its session should know of how it came about."""
+
+    request_id: str
+    steps: Iterator[Evaluation]
+    message: str
 
 
 class Worker:
@@ -36,27 +46,42 @@ class Worker:
 
     def __init__(self, root: Path) -> None:
         self.root, self.store = root, EvaluationStore(root)
-        self._running: dict[str, tuple[str, Iterator[Evaluation]]] = {}  # session -> request id, evaluation
-        self._models: dict[str, tuple[LanguageModel, PromptSet, str]] = {}  # the study in use only
+        self._running: dict[str, _Running] = {}  # by session
+        self._used_s: dict[str, float] = {}  # the worker's time that each session has had
+        self._models: dict[str, LanguageModel] = {}  # by fingerprint; the one in use only
 
     def turn(self) -> bool:
-        """Advance each open request by one block; whether there was any."""
+        """Advance the open request whose session had least time by one block; whether there was any."""
         requests = self.store.open_requests(SEEN_WITHIN_S)
-        self._running = {r.session: self._running[r.session] for r in requests if r.session in self._running}
-        for request in requests:
-            if self.store.is_current(request.session, request.id):
-                self._advance(request)
-        return bool(requests)
+        sessions = {request.session for request in requests}
+        self._running = {s: running for s, running in self._running.items() if s in sessions}
+        least = min((self._used_s[s] for s in sessions if s in self._used_s), default=0.0)
+        self._used_s = {s: self._used_s.get(s, least) for s in sessions}  # a new session has no old claims
+        if not requests:
+            return False
+        request = min(requests, key=lambda request: self._used_s[request.session])
+        started = time.monotonic()
+        self._advance(request)
+        self._used_s[request.session] += time.monotonic() - started
+        return True
 
     def _advance(self, request: Request) -> None:
+        attempts = self.store.begin(request)
+        if attempts > MOST_ATTEMPTS:
+            self.store.answer(
+                request, "failed", message=f"the evaluation's process ended {MOST_ATTEMPTS} times while measuring "
+                f"this: killed, or out of memory; {self.root / LOG} may tell",
+            )  # fmt: skip
+            return
         try:
             running = self._running.get(request.session)
-            if running is None or running[0] != request.id:
-                running = (request.id, self._start(request))
+            if running is None or running.request_id != request.id:
+                again = request.state == "running" or attempts > 1
+                running = _Running(request.id, self._start(request), RESTARTED if again else "")
                 self._running[request.session] = running
-            evaluation = next(running[1])
+            evaluation = next(running.steps)
             state = "done" if evaluation.done else "running"
-            self.store.answer(request, state, result=evaluation.to_dict())
+            self.store.answer(request, state, message=running.message, result=evaluation.to_dict())
         except Cancelled:
             self._running.pop(request.session, None)
         except FaspError as error:
@@ -66,27 +91,43 @@ class Worker:
             self.store.answer(request, "failed", message=f"the evaluation failed: {type(error).__name__}: {error}")
 
     def _start(self, request: Request) -> Iterator[Evaluation]:
-        lm, prompts, scorer = self._open(request.study)
-        return evaluate(
-            lm, request.pruned, request.axes, split=request.split, prompts=prompts, scorer=open_scorer(scorer),
-            text=load_text(), store=self.store,
-            stop=lambda: not self.store.is_current(request.session, request.id),
+        study, lm = self._open(request.study)
+        return evaluate_study(
+            study, lm, request.pruned, request.axes, split=request.split, store=self.store,
+            stop=_Superseded(self.store, request),
         )  # fmt: skip
 
-    def _open(self, name: str) -> tuple[LanguageModel, PromptSet, str]:
-        if name not in self._models:
+    def _open(self, name: str) -> tuple[Study, LanguageModel]:
+        """The study as it is now, and its model, which stays open until another one is needed."""
+        study = open_study(name, self.root)
+        fingerprint = study.manifest.model.get("fingerprint")
+        if fingerprint not in self._models:
             self._models.clear()  # one model in memory at a time
-            study = open_study(name, self.root)
-            lm = open_study_model(study)
-            self._models[name] = (lm, study.prompts, next(iter(study.manifest.scorers)))
+            self._models[fingerprint] = open_study_model(study)
             ready_file(self.root).write_text(name)
-        return self._models[name]
+        return study, self._models[fingerprint]
+
+
+class _Superseded:
+    """Whether a session has a newer wish than this; asked at every sampled token, so the database only now and then."""
+
+    def __init__(self, store: EvaluationStore, request: Request) -> None:
+        self.store, self.request, self.next_look = store, request, 0.0
+
+    def __call__(self) -> bool:
+        now = time.monotonic()
+        if now < self.next_look:
+            return False
+        self.next_look = now + ASK_EVERY_S
+        return not self.store.is_current(self.request.session, self.request.id)
 
 
 def main(root: Path, parent: int) -> None:
     """Serve until the parent process ends or nobody has asked for `IDLE_S` seconds."""
     try:
         with FileLock(worker_lock(root), timeout=0):
+            if hasattr(os, "nice"):  # not on Windows
+                os.nice(NICENESS)
             worker, last = Worker(root), time.monotonic()
             while os.getppid() == parent and time.monotonic() - last < IDLE_S:
                 if worker.turn():

@@ -39,8 +39,8 @@ def root(tmp_path):
         process = background._process(job.folder)
         if process is not None:
             process.kill()
-        if (child := background._children.pop(job.id, None)) is not None:
-            child.wait(30)
+    for job_id in list(background._children):
+        background._children.pop(job_id).wait(30)
 
 
 def until(condition, root, job_id=None, seconds=90):

@@ -12,7 +12,6 @@ import os
 import signal
 import subprocess
 import sys
-from functools import partial
 
 import numpy as np
 import pytest
@@ -26,6 +25,7 @@ from fasp_core import evaluation, files, models, scoring, study
 from fasp_core.cli import app, parse_heads
 from fasp_core.config import PruningConfig
 from fasp_core.errors import Cancelled, InputError, RunError
+from fasp_core.evaluation_plan import EvaluationSettings
 from fasp_core.head_scores import read_head_scores
 from fasp_core.paths import PROJECT
 from fasp_core.progress import Progress, StageClock
@@ -186,9 +186,7 @@ def tiny_work(tmp_path, monkeypatch):
     monkeypatch.setattr(models, "open_model", lambda ref, **_: tiny.make_language_model(tiny.LLAMA))
     small = scoring.Budget(samples=128, windows=16, knockout_windows=2)
     monkeypatch.setitem(scoring.BUDGETS, "quick", small)
-    monkeypatch.setattr(
-        evaluation, "EvaluationSettings", partial(evaluation.EvaluationSettings, blocks=3, max_new_tokens=4)
-    )
+    monkeypatch.setattr(evaluation, "study_settings", lambda study: EvaluationSettings(blocks=3, max_new_tokens=4))
     return tmp_path
 
 
@@ -207,7 +205,7 @@ class TestEndToEnd:
         measured = run("evaluate", "t", *options, "--split", "test", "--json")
         printed = json.loads(measured.stdout)
         assert [tuple(head) for head in printed["pruned"]] == list(pruned)
-        assert "evaluating on test: 3/3 blocks, done" in measured.stderr
+        assert "evaluating on test: 100/100 %, done" in measured.stderr
         for name in ("ppl", "bias"):
             before, after, change = (
                 printed[when][name] if name == "ppl" else printed[when][name][AXIS]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,15 +11,20 @@ import pytest
 
 from fasp_core.errors import Cancelled, InputError
 from fasp_core.estimates import Evaluation, compare
-from fasp_core.evaluation import EvaluationSettings, MemoryStore, evaluate
+from fasp_core.evaluation import MemoryStore, evaluate, evaluate_study
+from fasp_core.evaluation_plan import EvaluationSettings, study_settings
+from fasp_core.refine import Budget
+from fasp_core.scoring import score_heads
+from fasp_core.shards import StudySettings
 from fasp_core.store import EvaluationStore
+from fasp_core.text import TextSet
 
 AXIS = "gender_and_sex"
 SETTINGS = EvaluationSettings(max_new_tokens=4, blocks=4, texts_per_block=12, windows_per_block=2, window_tokens=24)
 
 
 def run(lm, pruned, **more):
-    return list(evaluate(lm, pruned, [AXIS], settings=SETTINGS, **more))
+    return list(evaluate(lm, pruned, [AXIS], **{"settings": SETTINGS, **more}))
 
 
 def test_before_and_after_by_hand():
@@ -64,11 +70,14 @@ def test_intervals_of_few_pairs_are_students():
 
 def test_results_grow_and_end(tiny_llama):
     steps = run(tiny_llama, [(0, 0), (1, 2)])
-    assert [step.done for step in steps] == [False, False, False, True]
-    assert [step.n_texts for step in steps] == [12, 24, 36, 48]
+    assert [step.done for step in steps] == [False] * 7 + [True]  # 4 blocks of windows, 4 of texts, in turns
+    assert [step.n_texts for step in steps] == [0, 12, 12, 24, 24, 36, 36, 48]
+    assert [step.n_windows for step in steps] == [2, 2, 4, 4, 6, 6, 8, 8]
     assert steps[-1].pruned == ((0, 0), (1, 2))
     assert steps[-1].after.ppl.value != steps[-1].before.ppl.value
-    assert set(steps[0].bias) == {AXIS}
+    assert set(steps[0].bias) == set()
+    assert set(steps[1].bias) == {AXIS}
+    assert set(steps[1].change.degeneration) == {"repetition", "distinct_bigrams"}
 
 
 def test_pruning_nothing_changes_nothing(tiny_llama):
@@ -81,8 +90,78 @@ def test_a_measured_head_set_is_not_measured_again(tiny_llama, monkeypatch):
     store = MemoryStore()
     first = run(tiny_llama, [(0, 0)], store=store)
     monkeypatch.setattr("fasp_core.evaluation.sample_continuations", None)
-    again = run(tiny_llama, [(0, 0)], store=store)
-    assert [e.to_dict() for e in again] == [e.to_dict() for e in first]
+    (again,) = run(tiny_llama, [(0, 0)], store=store)  # at once, and whole
+    assert again.to_dict() == first[-1].to_dict()
+    store._evaluations.clear()  # its blocks sum up to the same
+    assert [e.to_dict() for e in run(tiny_llama, [(0, 0)], store=store)] == [e.to_dict() for e in first]
+
+
+def test_evaluations_of_other_axes_share_blocks(tiny_llama, monkeypatch):
+    store = MemoryStore()
+    run(tiny_llama, [(0, 0)], store=store)
+    both = list(evaluate(tiny_llama, [(0, 0)], ["religion", AXIS], settings=SETTINGS, store=store))[-1]
+    assert set(both.bias) == {AXIS, "religion"}
+    alone = list(evaluate(tiny_llama, [(0, 0)], [AXIS], settings=SETTINGS, store=store))[-1]
+    assert alone.after.bias[AXIS] == both.after.bias[AXIS]
+    assert alone.after.ppl == both.after.ppl
+    samples = sum(stream == make_key(store, AXIS) for stream, _, _ in store._blocks)
+    assert samples == 2 * SETTINGS.blocks  # the intact model and the pruned one, each once
+
+
+def make_key(store, axis):
+    """The stream of an axis, told by the texts it holds."""
+    return next(stream for (stream, _, _), rows in store._blocks.items() if rows[0].get("axis") == axis)
+
+
+def test_partial_results_are_unbiased(tiny_llama):
+    """The mean over many evaluations, each cut off after its first blocks, is that of the whole one.
+
+    Every group has as many texts in every block, so group means, and with them mean toxicity and its changes, have
+    the same expectation after any number of blocks. Checked for the intact and the pruned model, on values made from
+    the texts themselves, so that prompts differ much.
+    """
+
+    class Length:
+        name, fingerprint = "length", "1"
+
+        def score(self, texts):
+            return np.array([len(text) % 97 / 97 for text in texts])
+
+    settings = EvaluationSettings(max_new_tokens=2, blocks=12, texts_per_block=6, windows_per_block=2, window_tokens=24)
+    whole = run(tiny_llama, [(0, 0)], settings=settings, scorer=Length())[-1]
+    cut = []
+    for seed in range(20):
+        steps = evaluate(tiny_llama, [(0, 0)], [AXIS], settings=replace(settings, seed=seed), scorer=Length())
+        cut.append(next(step for step in steps if step.bias))  # one text per group
+    for part in ("before", "after", "change"):
+        for group, expected in getattr(whole, part).groups[AXIS].items():
+            values = np.array([getattr(e, part).groups[AXIS][group].value for e in cut])
+            error = np.hypot(values.std(ddof=1) / np.sqrt(len(values)), expected.se)
+            assert abs(values.mean() - expected.value) < 4 * error, (part, group)
+        nll = np.log([getattr(e, part).ppl.value for e in cut]) if part != "change" else None
+        if nll is not None:
+            error = np.hypot(nll.std(ddof=1) / np.sqrt(len(nll)), getattr(whole, part).ppl.se / whole.ppl)
+            assert abs(nll.mean() - np.log(getattr(whole, part).ppl.value)) < 4 * error
+
+
+def test_a_study_is_evaluated_on_its_own_prompts_windows_and_settings(tiny_llama, tmp_path):
+    text = TextSet("mine", pd.DataFrame({
+        "article": ["a", "b"], "split": ["valid", "test"], "text": ["the quick brown fox " * 12, "lorem ipsum " * 20],
+    }))  # fmt: skip
+    study = score_heads(
+        tiny_llama, axes=[AXIS], text=text, name="s", root=tmp_path,
+        budget=Budget(samples=12, windows=2, knockout_windows=0),
+        settings=StudySettings(seed=3, max_new_tokens=3, window_tokens=24, samples_per_shard=12, windows_per_shard=4),
+    )  # fmt: skip
+    settings = study_settings(study)
+    assert (settings.seed, settings.max_new_tokens) == (3, 3)
+    store = MemoryStore()
+    next(evaluate_study(study, tiny_llama, [(0, 0)], split="test", store=store))
+    windows = study.windows
+    own = {len(ids) - 1 for ids in windows.loc[windows["split"] == "test", "token_ids"]}
+    (record,) = [rows for (_, heads, _), rows in store._blocks.items() if heads == "[]"]
+    assert {row["n_tokens"] for row in record} <= own
+    assert len(record) == 2
 
 
 def test_an_interrupted_evaluation_resumes(tiny_llama, tmp_path):
@@ -116,8 +195,9 @@ def test_valid_and_test_share_no_descriptor(tiny_llama):
     for split in ("valid", "test"):
         run(tiny_llama, [], split=split, store=store)
     descriptors = load_prompts().frame.set_index("prompt_id")["descriptor"]
-    for (plan, _, _), record in store._blocks.items():
-        used.setdefault(plan, set()).update(descriptors[row["prompt_id"]] for row in record["texts"])
+    for (stream, _, _), rows in store._blocks.items():
+        if "prompt_id" in rows[0]:
+            used.setdefault(stream, set()).update(descriptors[row["prompt_id"]] for row in rows)
     valid, test = used.values()
     assert valid
     assert not valid & test
