@@ -70,10 +70,12 @@ def measured_sets(
 ) -> list[MeasuredSet]:  # fmt: skip
     """Every head set that was evaluated on the study's model, prompts, text and scorer, the newest first.
 
-    A set that was measured on different axes counts once per split, as where most is known. `root` is the folder of
+    None for imported scores. A set that was measured on different axes counts once per split, as where most is known. `root` is the folder of
     studies, by default the one that holds this study.
     """
     root = root or study.folder.parent
+    if not study.has_model:
+        return []
     notes = _notes(root, study.name)
     best: dict[tuple[str, tuple[Head, ...]], MeasuredSet] = {}
     for plan, text, changed in EvaluationStore(root).evaluations(study_identity(study)):
@@ -95,6 +97,8 @@ def measured_set(
     `identity` is `study_identity(study)`, where the caller has it already.
     """
     root = root or study.folder.parent
+    if not study.has_model:
+        return None
     heads = json.dumps(tuple(sorted(set(pruned))))
     rows = EvaluationStore(root).evaluations(identity or study_identity(study), heads)
     notes = _notes(root, study.name)
