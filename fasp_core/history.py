@@ -70,8 +70,8 @@ def measured_sets(
 ) -> list[MeasuredSet]:  # fmt: skip
     """Every head set that was evaluated on the study's model, prompts, text and scorer, the newest first.
 
-    None for imported scores. A set that was measured on different axes counts once per split, as where most is known. `root` is the folder of
-    studies, by default the one that holds this study.
+    None for imported scores. A set that was measured on different axes counts once per split, as where most is known.
+    `root` is the folder of studies, by default the one that holds this study.
     """
     root = root or study.folder.parent
     if not study.has_model:
