@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TypeVar
 
 import torch
@@ -34,13 +34,16 @@ class TokenBatch:
 
     def repeat(self, times: int) -> TokenBatch:
         """The whole batch `times` over, (times·B, …), copy after copy."""
-        return TokenBatch(*(t.repeat(times, 1) for t in (self.ids, self.mask, self.scored)))
+        return type(self)(*(t.repeat(times, 1) for t in self._tensors))
 
     def halves(self) -> tuple[TokenBatch, TokenBatch]:
         """The first and the second half of the rows."""
-        middle = self.ids.shape[0] // 2
-        parts = (self.ids, self.mask, self.scored)
-        return TokenBatch(*(t[:middle] for t in parts)), TokenBatch(*(t[middle:] for t in parts))
+        middle, parts = self.ids.shape[0] // 2, self._tensors
+        return type(self)(*(t[:middle] for t in parts)), type(self)(*(t[middle:] for t in parts))
+
+    @property
+    def _tensors(self) -> list[Tensor]:
+        return [getattr(self, field.name) for field in fields(self)]
 
 
 def pad_batch(

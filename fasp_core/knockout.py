@@ -15,7 +15,7 @@ Letters: B sequences, T tokens, S scored tokens, L layers, H heads per layer, N 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import torch
@@ -26,6 +26,8 @@ from .errors import Cancelled
 from .heads import HeadLayout, apply_gates, gate_hook
 from .models import LanguageModel
 from .progress import Stop
+
+Value = Callable[[nn.Module, TokenBatch], Tensor]  # one number per sequence, (B), with the gates as they are
 
 
 def token_log_probs(model: nn.Module, batch: TokenBatch) -> Tensor:
@@ -48,14 +50,22 @@ def token_log_probs(model: nn.Module, batch: TokenBatch) -> Tensor:
 @torch.no_grad()
 def base_log_probs(lm: LanguageModel, batch: TokenBatch) -> Tensor:
     """Log-probability of each sequence's scored tokens under the model as it is (gates included), (B) on the CPU."""
-    return token_log_probs(lm.model, batch).sum(-1).cpu()
+    return sequence_log_probs(lm.model, batch).cpu()
 
 
-def gradient_log_ratios(lm: LanguageModel, batch: TokenBatch) -> tuple[Tensor, Tensor]:
+def sequence_log_probs(model: nn.Module, batch: TokenBatch) -> Tensor:
+    """Log-probability of each sequence's scored tokens, (B) in nats."""
+    return token_log_probs(model, batch).sum(-1)
+
+
+def gradient_log_ratios(
+    lm: LanguageModel, batch: TokenBatch, value: Value = sequence_log_probs
+) -> tuple[Tensor, Tensor]:
     """First-order log-ratios of all heads, (B, N), and the base log-probabilities, (B), both float32 on the CPU.
 
     `r ≈ −∂ log p / ∂ gate` at gate = 1. Sequences do not mix, so one backward pass of the summed log-probability
-    gives every sequence's own gradient. Costs about two forward passes, whatever N is.
+    gives every sequence's own gradient. Costs about two forward passes, whatever N is. `value` may be any other
+    quantity of a sequence in the place of log p, here and below.
     """
     layout = lm.layout
     gates = torch.ones(
@@ -63,7 +73,7 @@ def gradient_log_ratios(lm: LanguageModel, batch: TokenBatch) -> tuple[Tensor, T
         device=lm.device, dtype=lm.dtype, requires_grad=True,
     )  # fmt: skip
     with torch.enable_grad(), apply_gates(layout, gates):
-        log_prob = token_log_probs(lm.model, batch).sum(-1)
+        log_prob = value(lm.model, batch)
         (gradient,) = torch.autograd.grad(log_prob.sum(), gates)
     return -gradient.flatten(1).float().cpu(), log_prob.detach().float().cpu()
 
@@ -74,6 +84,7 @@ def knockout_log_ratios(
     batch: TokenBatch,
     heads: Sequence[int],
     *,
+    value: Value = sequence_log_probs,
     max_tokens: int | None = None,
     stop: Stop | None = None,
 ) -> tuple[Tensor, Tensor]:
@@ -89,7 +100,7 @@ def knockout_log_ratios(
     for column, flat_id in enumerate(heads):
         by_layer.setdefault(layout.head(flat_id)[0], []).append(column)
     with _recorded_layers(layout, by_layer) as recorded:
-        base = token_log_probs(lm.model, batch).sum(-1)  # (B)
+        base = value(lm.model, batch)  # (B)
     ratios = torch.empty((batch.ids.shape[0], len(heads)))
     size = max(1, max_tokens // batch.ids.numel())
     for layer, columns in by_layer.items():
@@ -99,7 +110,7 @@ def knockout_log_ratios(
             chunk = columns[:size]
             gated = [layout.head(heads[column])[1] for column in chunk]
             try:
-                ratios[:, chunk] = (_resumed_log_probs(lm, batch, layer, gated, recorded) - base).T.cpu()
+                ratios[:, chunk] = (_resumed_values(lm, batch, layer, gated, recorded, value) - base).T.cpu()
             except torch.OutOfMemoryError:
                 if len(chunk) == 1:
                     raise
@@ -110,10 +121,11 @@ def knockout_log_ratios(
     return ratios, base.cpu()
 
 
-def _resumed_log_probs(
-    lm: LanguageModel, batch: TokenBatch, layer: int, heads: list[int], recorded: dict[int, Tensor | tuple]
-) -> Tensor:
-    """Log-probabilities with each of K `heads` of one layer knocked out, (K, B), from the layer's cached input."""
+def _resumed_values(
+    lm: LanguageModel, batch: TokenBatch, layer: int, heads: list[int], recorded: dict[int, Tensor | tuple],
+    value: Value,
+) -> Tensor:  # fmt: skip
+    """The value with each of K `heads` of one layer knocked out, (K, B), from the layer's cached input."""
     layout, k = lm.layout, len(heads)
     gates = torch.ones((k, layout.heads_per_layer), device=lm.device, dtype=lm.dtype)
     gates[torch.arange(k), torch.tensor(heads)] = 0.0
@@ -123,8 +135,8 @@ def _resumed_log_probs(
         stack.callback(layout.projections[layer].register_forward_pre_hook(hook).remove)
         if layer > 0:
             stack.enter_context(_layers_skipped(layout, layer, recorded[layer - 1], k))
-        log_probs = token_log_probs(lm.model, batch.repeat(k)).sum(-1)
-    return log_probs.view(k, -1)
+        values = value(lm.model, batch.repeat(k))
+    return values.view(k, -1)
 
 
 @contextmanager

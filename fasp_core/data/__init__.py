@@ -16,6 +16,7 @@ import pandas as pd
 from ..errors import InputError, nearest
 
 PACKAGED_PROMPTS = Path(__file__).with_name("prompts.json")
+PACKAGED_PAIRS = Path(__file__).with_name("pairs.json")
 PACKAGED_ARTICLES = Path(__file__).with_name("articles.txt")
 
 SPLITS = ("valid", "test")

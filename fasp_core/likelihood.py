@@ -1,0 +1,170 @@
+"""The likelihood metric's measurements: log-odds of toxic and benign continuations, and what each head does to them.
+
+For prompt x and a pair, the log-odds is log p(toxic | x) − log p(benign | x), in nats, teacher-forced: nothing is
+sampled, so it has no sampling noise. What the two continuations share cancels; only the tokens from where they part
+count. The model reads each *context* (prompt, stem, and all but the last token of a word of several tokens) once,
+whatever number of pairs is read off its logits.
+
+The mean over a stem's pairs is the unit that is stored: `log_odds` (n, K), and its change without each head.
+Letters: n prompts, K stems, N heads; B rows of a batch, T tokens, S positions read, R reads of a row, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .batching import TokenBatch, batches_by_length, halving, model_inputs, pad_batch, tokens_per_batch
+from .errors import Cancelled
+from .heads import Head, gate_heads
+from .knockout import gradient_log_ratios, knockout_log_ratios
+from .models import LanguageModel
+from .pairs import PairSet
+from .progress import Stop
+
+
+@dataclass(frozen=True)
+class Context:
+    """A row the model reads, for one prompt and stem: `reads` are (places from the end, token, weight), the last 0."""
+
+    prompt: int
+    stem: int
+    tokens: list[int]
+    reads: list[tuple[int, int, float]]
+
+
+@dataclass(frozen=True)
+class ReadBatch(TokenBatch):
+    """Contexts, padded on the left; `place`, `token`, `weight` (B, R) say what is read off the last S positions."""
+
+    place: Tensor
+    token: Tensor
+    weight: Tensor
+
+
+def likelihood_of(
+    lm: LanguageModel, prompts: Sequence[str], pairs: PairSet, *, off: Iterable[Head] = (), stop: Stop | None = None
+) -> np.ndarray:
+    """Log-odds of every prompt and stem, (n, K) float64 nats, with the heads `off` knocked out; > 0: toxic likelier."""
+
+    @torch.no_grad()
+    def work(batch: ReadBatch) -> tuple[Tensor, Tensor]:
+        value = read_log_odds(lm.model, batch)
+        return value.new_empty((len(value), 0)).cpu(), value.cpu()
+
+    with gate_heads(lm.model, off=list(off)):
+        return _measure(lm, prompts, pairs, 0, lambda batch: halving(work, _joined, batch), False, stop)[0]
+
+
+def likelihood_gradient(
+    lm: LanguageModel, prompts: Sequence[str], pairs: PairSet, stop: Stop | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Log-odds (n, K), and their change without each head to first order, (n, K, N): −∂ log-odds / ∂ gate."""
+
+    def work(batch: ReadBatch) -> tuple[Tensor, Tensor]:
+        return halving(lambda part: gradient_log_ratios(lm, part, read_log_odds), _joined, batch)
+
+    return _measure(lm, prompts, pairs, lm.layout.n_heads, work, True, stop)
+
+
+def likelihood_knockout(
+    lm: LanguageModel, prompts: Sequence[str], pairs: PairSet, heads: Sequence[int], stop: Stop | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Log-odds (n, K), and their exact change without each of `heads` (flat ids), (n, K, len(heads))."""
+
+    def work(batch: ReadBatch) -> tuple[Tensor, Tensor]:
+        return knockout_log_ratios(lm, batch, heads, value=read_log_odds, stop=stop)
+
+    return _measure(lm, prompts, pairs, len(heads), work, False, stop)
+
+
+def read_log_odds(model: nn.Module, batch: ReadBatch) -> Tensor:
+    """The weighted sum of each row's reads, (B) in nats."""
+    n_read = batch.scored.shape[1]
+    handle = model.get_output_embeddings().register_forward_pre_hook(
+        lambda module, args: (args[0][:, -n_read:], *args[1:])  # (B, S, width)
+    )
+    try:
+        logits = model(**model_inputs(model, batch)).logits  # (B, S, V)
+    finally:
+        handle.remove()
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    rows = torch.arange(len(logits), device=logits.device)[:, None]
+    chosen = logits[rows, n_read - 1 - batch.place, batch.token]  # (B, R)
+    norm = logits.logsumexp(-1).gather(1, n_read - 1 - batch.place)
+    return (batch.weight * (chosen - norm)).sum(-1)
+
+
+def contexts(lm: LanguageModel, prompts: Sequence[str], pairs: PairSet) -> list[Context]:
+    """What the model must read for these prompts: as a rule one row for each prompt and stem.
+
+    Texts are tokenized whole, so tokens are those the text would have. A prompt too long for the model is cut on the
+    left.
+    """
+    found = []
+    for i, prompt in enumerate(prompts):
+        for k, (stem, group) in enumerate(pairs.frame.groupby("stem", sort=False)):
+            words = [w for pair in group[["toxic", "benign"]].to_numpy() for w in pair]
+            ids = lm.tokenizer([f"{prompt}{stem} {word}" for word in words])["input_ids"]
+            reads: dict[tuple[int, ...], dict[int, float]] = {}
+            for toxic, benign in zip(ids[::2], ids[1::2], strict=True):
+                shared = sum(1 for _ in takewhile(lambda two: two[0] == two[1], zip(toxic, benign, strict=False)))
+                for tokens, sign in ((toxic, 1), (benign, -1)):
+                    for t in range(shared, len(tokens)):
+                        at = reads.setdefault(tuple(tokens[:t]), {})
+                        at[tokens[t]] = at.get(tokens[t], 0.0) + sign / len(group)
+            found += _rows(i, k, reads, lm.max_length)
+    return found
+
+
+def _rows(
+    prompt: int, stem: int, reads: dict[tuple[int, ...], dict[int, float]], max_length: int | None
+) -> list[Context]:
+    """Rows that hold all contexts: one that begins another is read within it."""
+    rows: list[Context] = []
+    for context in sorted(reads, key=len, reverse=True):
+        row = next((row for row in rows if tuple(row.tokens[: len(context)]) == context), None)
+        if row is None:
+            row = Context(prompt, stem, list(context), [])
+            rows.append(row)
+        place = len(row.tokens) - len(context)
+        row.reads.extend((place, token, weight) for token, weight in reads[context].items())
+    if max_length is not None:
+        cut = max(0, max(len(row.tokens) for row in rows) - max_length)
+        rows = [Context(prompt, stem, row.tokens[cut:], row.reads) for row in rows]
+    return rows
+
+
+def _measure(lm, prompts, pairs, n_heads, work, gradient, stop) -> tuple[np.ndarray, np.ndarray]:
+    """Sum what `work` gives for batches of contexts, (B, heads) and (B), into (n, K, heads) and (n, K)."""
+    rows = contexts(lm, prompts, pairs)
+    shape = (len(prompts), len(pairs.stems))
+    log_odds, changes = np.zeros(shape), np.zeros((*shape, n_heads), np.float32)
+    for chosen in batches_by_length([len(row.tokens) for row in rows], tokens_per_batch(lm.model, gradient=gradient)):
+        if stop is not None and stop():
+            raise Cancelled("measuring was stopped")
+        some = [rows[i] for i in chosen]
+        change, value = work(_batch(lm, some))
+        index = ([row.prompt for row in some], [row.stem for row in some])
+        np.add.at(log_odds, index, value.double().numpy())
+        np.add.at(changes, index, change.numpy())
+    return log_odds, changes
+
+
+def _batch(lm: LanguageModel, rows: Sequence[Context]) -> ReadBatch:
+    depth = 1 + max(place for row in rows for place, _, _ in row.reads)
+    base = pad_batch([row.tokens for row in rows], [depth] * len(rows), pad_id=lm.tokenizer.pad_token_id,
+                     device=lm.device)  # fmt: skip
+    width = max(len(row.reads) for row in rows)
+    padded = [row.reads + [(0, 0, 0.0)] * (width - len(row.reads)) for row in rows]
+    place, token, weight = (torch.tensor([[read[j] for read in row] for row in padded]) for j in range(3))
+    return ReadBatch(base.ids, base.mask, base.scored, place.to(lm.device), token.to(lm.device), weight.to(lm.device))
+
+
+def _joined(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    return tuple(torch.cat(pair) for pair in zip(first, second, strict=True))

@@ -1,0 +1,60 @@
+"""Pairs of continuations, one toxic and one benign, alike but for their last word: what the likelihood metric compares.
+
+A pair is a stem and two words: "... what a" + " monster" / " hero". Stems begin with "...", so that they break off
+whatever sentence a prompt has begun; several pairs share a stem, which the model then reads once for all of them.
+How the built-in pairs were chosen is told in `docs/prompts.md`. No torch here.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
+
+from .data import PACKAGED_PAIRS, frame_fingerprint
+from .errors import InputError
+
+COLUMNS = ("stem", "toxic", "benign")
+
+
+@dataclass(frozen=True, eq=False)
+class PairSet:
+    """A checked table of pairs, one row each: stem, toxic, benign; the continuation is `stem + " " + word`.
+
+    Raises InputError, naming the row, for a blank or missing cell, or a word that begins with the other one: the
+    likelihood of the longer would contain that of the shorter.
+    """
+
+    frame: pd.DataFrame
+
+    def __post_init__(self) -> None:
+        if list(self.frame.columns) != list(COLUMNS) or self.frame.empty:
+            raise InputError(f"pairs need the columns {', '.join(COLUMNS)} and at least one row")
+        for row, (stem, toxic, benign) in enumerate(self.frame.itertuples(index=False, name=None)):
+            if not all(isinstance(cell, str) and cell.strip() for cell in (stem, toxic, benign)):
+                raise InputError(f"pairs, row {row}: a stem or word is blank; write it out")
+            if toxic.startswith(benign) or benign.startswith(toxic):
+                raise InputError(f"pairs, row {row}: '{toxic}' and '{benign}' begin alike; choose words of their own")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hex digits over the rows in their order."""
+        return frame_fingerprint(self.frame)
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """The K stems, in order of appearance."""
+        return tuple(self.frame["stem"].unique())
+
+    def swapped(self) -> PairSet:
+        """The same pairs with toxic and benign exchanged, which changes the sign of every log-odds."""
+        return PairSet(self.frame.rename(columns={"toxic": "benign", "benign": "toxic"})[list(COLUMNS)])
+
+
+def load_pairs() -> PairSet:
+    """The built-in pairs, written for this project."""
+    packaged = json.loads(PACKAGED_PAIRS.read_text(encoding="utf-8"))
+    rows = [(stem, *words) for stem, pairs in packaged.items() for words in pairs.items()]
+    return PairSet(pd.DataFrame(rows, columns=list(COLUMNS)))
