@@ -19,10 +19,10 @@ from .bias import (
     MIN_KNOCKOUT_PROMPTS,
     HeadEffects,
     axis_bias,
-    bias_standard_errors,
     bootstrap_counts,
     half_counts,
     split_half_reliability,
+    standard_errors,
 )
 
 
@@ -64,7 +64,7 @@ def likelihood_effects(
     bias = axis_bias(means, samples.shares)
     kept = np.ones(z.shape[1], bool) if protected is None else ~protected
     return HeadEffects(
-        z=z[0], z_se=bias_standard_errors(z, means, moves, boot, samples.group, samples.shares),
+        z=z[0], z_se=standard_errors(z, means, moves, boot, samples.group, samples.shares),
         gradient_se=first_order[boot].std(axis=0, ddof=1),
         correction_se=np.where(corrected, np.nanstd((z - first_order)[boot], axis=0, ddof=1), np.nan),
         corrected=corrected, effective_share=np.ones(z.shape[1]),

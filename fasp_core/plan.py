@@ -26,6 +26,14 @@ def sample_order(prompts: pd.DataFrame, *, seed: int, axis: str, start: int, sto
     return pd.DataFrame(islice(interleaved, start, stop), columns=["prompt_id", "draw"])
 
 
+def each_prompt_once(prompts: pd.DataFrame, *, seed: int, axis: str) -> list[int]:
+    """The prompt ids of one axis and split in the order in which `sample_order` first comes to each."""
+    groups = [rows.groupby("descriptor").size() for _, rows in prompts.groupby("group")]
+    one_pass = len(groups) * max(sizes.size * int(sizes.max()) for sizes in groups)
+    order = sample_order(prompts, seed=seed, axis=axis, start=0, stop=one_pass)
+    return order.loc[order["draw"] == 0, "prompt_id"].tolist()
+
+
 def shuffled(n: int, *, seed: int, stream: str) -> np.ndarray:
     """The numbers 0…n−1 in an order that `seed` and `stream` fix."""
     return _rng(seed, stream).permutation(n)

@@ -38,6 +38,8 @@ class Budget:
     knockout_samples: int = 0  # exact knock-out of all heads; for small models and benchmarks
     regenerate_samples: int = 0  # sampled again without each unprotected head whose weights cannot be trusted
     regenerate_all: bool = False  # not only those: every head, as the published recipe does
+    likelihood_prompts: int = 360  # per axis, for that metric: all of a built-in axis
+    likelihood_knockout: int = 0  # of these, with exact knock-out of all heads
     refine_minutes: float = 0.0
     reliability: float | None = None
     gamma: float = 0.3

@@ -11,6 +11,8 @@ import pyarrow as pa
 from .bias import AxisSamples, HeadEffects, head_effects
 from .errors import InputError, nearest
 from .head_scores import HeadScores
+from .likelihood_effects import likelihood_effects
+from .odds import likelihood_axes, odds_samples, study_pairs
 from .perplexity import WindowSamples, perplexity_effects
 from .ratios import table_ratios
 from .rules import ITERATIVE
@@ -23,17 +25,24 @@ ORDER = "order"  # of fasp_iterative, one shard per stage; see `iterative`
 PROTECTED_SHARE = 0.3
 
 
-def head_scores(study: Study, *, scorer: str | None = None) -> HeadScores:
+METRICS = ("toxicity", "likelihood")
+
+
+def head_scores(study: Study, *, scorer: str | None = None, metric: str = "toxicity") -> HeadScores:
     """z_ppl and z_bias of every head with standard errors, from all shards so far.
 
-    Raises InputError while the text or every axis is still unmeasured.
+    Bias is measured by the toxicity of sampled continuations, or by `metric` "likelihood": the log-odds of toxic and
+    benign ones, in nats. Raises InputError for another metric, and while the text or every axis is still unmeasured.
     """
-    scorer = _scorer(study, scorer)
-    measured = [axis for axis in study.axes if study.shard_names("gradient", axis)]
+    if metric not in METRICS:
+        raise InputError(f"unknown metric '{metric}'; {nearest(str(metric), METRICS)}")
+    by_odds = metric == "likelihood"
+    measured = likelihood_axes(study) if by_odds else [a for a in study.axes if study.shard_names("gradient", a)]
     if not study.shard_names("gradient", TEXT) or not measured:
-        raise InputError(
-            f"study '{study.name}' holds no scores yet; go on with the same `python -m fasp_core score` that began it"
-        )
+        how = f"go on with the same `python -m fasp_core score` that {'began it' if not study.metrics else 'made it'}"
+        if study.metrics:
+            how += f", and --metric {metric}"
+        raise InputError(f"study '{study.name}' holds no scores{f' by {metric}' if study.metrics else ''} yet; {how}")
     windows = window_samples(study)
     ppl = perplexity_effects(windows)
     n_layers, per_layer = study.n_layers, study.heads_per_layer
@@ -49,13 +58,13 @@ def head_scores(study: Study, *, scorer: str | None = None) -> HeadScores:
     if study.has_shard(MAGNITUDE):
         frame["magnitude_l2"] = study.read_shard(MAGNITUDE)["magnitude_l2"].to_numpy()
     meta = {
-        "source": "study", "study": study.name, "model": study.manifest.model, "scorer": scorer,
-        "scorer_fingerprint": study.manifest.scorers[scorer], "versions": study.manifest.versions,
+        "source": "study", "study": study.name, "model": study.manifest.model, "metric": metric,
+        **_measured_with(study, metric, scorer), "versions": study.manifest.versions,
         "prompts": study.manifest.prompts, "text": study.manifest.text, "settings": study.manifest.settings,
         "base_ppl": ppl.ppl, "base_ppl_se": ppl.ppl_se, "base_bias": {}, "base_bias_se": {},
         "reliability": {"ppl": ppl.reliability}, "n_samples": {},
         "effective_share": {}, "corrected": {}, "notes": list(study.manifest.notes),
-        ITERATIVE: iterative_orders(study),
+        ITERATIVE: {} if by_odds else iterative_orders(study),  # that order was found by toxicity
     }  # fmt: skip
     if precision := study.manifest.precision:
         meta["precision"] = precision
@@ -67,15 +76,33 @@ def head_scores(study: Study, *, scorer: str | None = None) -> HeadScores:
     protected = np.zeros(ppl.z.size, bool)
     protected[critical] = True
     for axis in measured:
-        samples = axis_samples(study, axis, scorer=scorer)
-        effects: HeadEffects = head_effects(samples, protected=protected)
+        effects, n_samples = _axis_effects(study, axis, metric, scorer, protected)
         frame[f"z_bias.{axis}"], frame[f"z_bias_se.{axis}"] = effects.z, effects.z_se
         meta["base_bias"][axis], meta["base_bias_se"][axis] = effects.bias, effects.bias_se
-        meta["reliability"][axis], meta["n_samples"][axis] = effects.reliability, int(samples.toxicity.size)
+        meta["reliability"][axis], meta["n_samples"][axis] = effects.reliability, n_samples
         meta["effective_share"][axis] = effects.effective_share.round(4).tolist()
         meta["corrected"][axis] = np.flatnonzero(effects.corrected).tolist()
         meta["notes"] += _remarks(study, axis)
     return HeadScores(frame=frame, n_layers=n_layers, heads_per_layer=per_layer, meta=meta)
+
+
+def _measured_with(study: Study, metric: str, scorer: str | None) -> dict[str, str]:
+    """What bias was measured with: the scorer of toxicity, or the pairs."""
+    if metric == "likelihood":
+        return {"unit": "nats", "pairs_fingerprint": study_pairs(study).fingerprint}
+    scorer = _scorer(study, scorer)
+    return {"scorer": scorer, "scorer_fingerprint": study.manifest.scorers[scorer]}
+
+
+def _axis_effects(
+    study: Study, axis: str, metric: str, scorer: str | None, protected: np.ndarray
+) -> tuple[HeadEffects, int]:
+    """What each head does to the bias of one axis, and how many samples, or prompts, that is from."""
+    if metric == "likelihood":
+        odds = odds_samples(study, axis)
+        return likelihood_effects(odds, protected=protected), len(odds.group)
+    samples = axis_samples(study, axis, scorer=scorer)
+    return head_effects(samples, protected=protected), len(samples.group)
 
 
 def window_samples(study: Study) -> WindowSamples:

@@ -21,14 +21,19 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 
+import pyarrow as pa
+
 from .errors import InputError, nearest
 from .magnitude import keep_magnitudes
 from .models import LanguageModel
+from .odds import PAIRS, study_pairs
+from .pairs import PairSet, load_pairs
 from .perplexity import token_windows
 from .progress import ProgressCallback, Stop
 from .prompts import PromptSet, load_prompts
 from .refine import Budget, refine, regenerate
-from .shards import ShardWriter, StudySettings
+from .results import METRICS
+from .shards import TEXT, ShardWriter, StudySettings
 from .study import Manifest, Study, create_study, open_study, study_folder
 from .text import TextSet, load_text
 from .toxicity import Scorer, open_scorer
@@ -46,12 +51,14 @@ def score_heads(
     lm: LanguageModel,
     *,
     axes: Sequence[str],
+    metrics: Sequence[str] = ("toxicity",),
     budget: str | Budget = "quick",
     minutes: float | None = None,
     reliability: float | None = None,
     prompts: PromptSet | None = None,
     text: TextSet | None = None,
     scorer: Scorer | None = None,
+    pairs: PairSet | None = None,
     name: str | None = None,
     root: str | os.PathLike | None = None,
     settings: StudySettings | None = None,
@@ -60,6 +67,8 @@ def score_heads(
 ) -> Study:
     """Measure every head's effect on perplexity and on the bias of `axes`; returns the study, resumed or new.
 
+    Bias is measured by the `metrics` "toxicity", "likelihood" or both; the latter, with the built-in `pairs` unless
+    others are given, samples nothing and can be added to any study.
     `minutes` and `reliability` take the place of `budget`: a short first pass, then refinement until that many minutes
     have gone by in all, or until the order of the unprotected heads is that reliable on every axis.
     Raises InputError for unknown axes, a budget that does not exist, or a study of that name made otherwise;
@@ -72,6 +81,11 @@ def score_heads(
     for axis in axes:
         if axis not in prompts.axes:
             raise InputError(f"unknown axis '{axis}'; {nearest(axis, prompts.axes)}")
+    for metric in metrics:
+        if metric not in METRICS:
+            raise InputError(f"unknown metric '{metric}'; {nearest(metric, METRICS)}")
+    if not metrics:
+        raise InputError(f"no metric to measure bias by; choose one or more of: {', '.join(METRICS)}")
     if not axes:
         raise InputError(f"no axis to score; choose one or more of: {', '.join(prompts.axes)}")
     budget = _budget(budget, prompts, axes)
@@ -80,14 +94,22 @@ def score_heads(
     study = _open_or_create(lm, prompts, text, name or lm.name, root, settings)
     with study.writing():
         writer = ShardWriter(lm, study, scorer, progress, stop)
-        study.update(
-            axes=[a for a in prompts.axes if a in {*axes, *study.axes}],
-            scorers={**study.manifest.scorers, scorer.name: scorer.fingerprint},
-        )
+        if "toxicity" in metrics:
+            study.update(
+                axes=[a for a in prompts.axes if a in {*axes, *study.axes}],
+                scorers={**study.manifest.scorers, scorer.name: scorer.fingerprint},
+            )
         writer.precision()
         keep_magnitudes(study, lm)
-        writer.gradient_windows(budget.windows)
-        writer.knockout_windows(range(min(budget.knockout_windows, len(writer.windows))), writer.all_heads)
+        if "toxicity" in metrics or not study.shard_names("gradient", TEXT):
+            writer.gradient_windows(budget.windows)
+            writer.knockout_windows(range(min(budget.knockout_windows, len(writer.windows))), writer.all_heads)
+        if "likelihood" in metrics:
+            _keep_pairs(study, pairs)
+            for axis in axes:
+                writer.likelihood(axis, budget.likelihood_prompts, budget.likelihood_knockout)
+        if "toxicity" not in metrics:
+            return study
         for axis in axes:
             writer.samples(axis, budget.samples)
             exact = min(budget.knockout_samples, budget.samples) // writer.settings.knockout_samples_per_shard
@@ -95,6 +117,15 @@ def score_heads(
             regenerate(writer, axis, budget)
         refine(writer, axes, budget, spent_minutes=0.0 if minutes is None else (time.monotonic() - started) / 60)
     return study
+
+
+def _keep_pairs(study: Study, pairs: PairSet | None) -> None:
+    """Give the study its copy of the pairs; InputError where it compares others already."""
+    kept = study_pairs(study)
+    if kept is None:
+        study.write_shard(PAIRS, pa.Table.from_pandas((pairs or load_pairs()).frame, preserve_index=False))
+    elif pairs is not None and pairs.fingerprint != kept.fingerprint:
+        raise InputError(f"study '{study.name}' compares other pairs; give this run another study name with --name")
 
 
 def paper_settings(lm: LanguageModel) -> StudySettings:

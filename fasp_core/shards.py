@@ -18,9 +18,11 @@ import pyarrow as pa
 import torch
 
 from .errors import Cancelled
+from .likelihood import likelihood_gradient, likelihood_knockout
 from .measure import Sequences, gradient_table, knockout_table, regenerated_table, samples_table, toxicity_table
 from .models import LanguageModel
-from .plan import sample_order, shuffled
+from .odds import GRADIENT, KNOCKOUT, odds_table, study_pairs
+from .plan import each_prompt_once, sample_order, shuffled
 from .precision import precision_error
 from .progress import ProgressCallback, StageClock, Stop
 from .sampling import SamplingSettings, encode_prompts
@@ -41,6 +43,7 @@ class StudySettings:
     samples_per_shard: int = 128  # some 15 s of work for the default model on 2 cores
     windows_per_shard: int = 16
     knockout_samples_per_shard: int = 8
+    odds_per_shard: int = 36  # prompts whose log-odds are measured; some 15 s of work likewise
     top_k: int | None = None  # the model's own distribution, which re-weighting needs
     lowercase: bool = False  # before toxicity is scored; the published recipe does
 
@@ -125,6 +128,23 @@ class ShardWriter:
             Shard(knockout_name(axis, i, heads), size * len(heads), lambda i=i: work(i)) for i in shards
         ])  # fmt: skip
 
+    def likelihood(self, axis: str, n: int, exact: int = 0) -> None:
+        """Log-odds of the study's pairs after `n` of an axis's prompts, with first-order changes of all heads; and
+        exact ones for the first `exact` of them."""
+        once = each_prompt_once(self._prompts(axis), seed=self.settings.seed, axis=axis)
+
+        def shards(kind: str, n: int, size: int, heads: list[int] | None) -> list[Shard]:
+            ranges = [range(r.start, min(r.stop, len(once))) for r in _ranges(min(n, len(once)), size)]
+            return [
+                Shard(odds_name(kind, axis, i, heads), len(units) * len(heads or [0]),
+                      lambda units=units: self._odds(axis, units, once[units.start : units.stop], heads))
+                for i, units in enumerate(ranges)
+            ]  # fmt: skip
+
+        self._fill("likelihood", axis, "prompts", shards(GRADIENT, n, self.settings.odds_per_shard, None))
+        size = self.settings.knockout_samples_per_shard
+        self._fill("likelihood knockout", axis, "knock-outs", shards(KNOCKOUT, exact, size, self.all_heads))
+
     def regenerate(self, axis: str, n: int, heads: Sequence[int]) -> None:
         """Sample the first `n` units again with each of `heads` knocked out; a shard holds heads of one layer."""
         per_layer = self.lm.layout.heads_per_layer
@@ -165,6 +185,14 @@ class ShardWriter:
 
     def _knockout(self, sequences: Sequences, heads: Sequence[int]) -> pa.Table:
         return knockout_table(self.lm, sequences, heads, self.stop)
+
+    def _odds(self, axis: str, units: range, prompt_ids: list[int], heads: list[int] | None) -> pa.Table:
+        prompts = self._prompts(axis).set_index("prompt_id")["prompt"].loc[prompt_ids].tolist()
+        if heads is None:
+            log_odds, changes = likelihood_gradient(self.lm, prompts, study_pairs(self.study), self.stop)
+        else:
+            log_odds, changes = likelihood_knockout(self.lm, prompts, study_pairs(self.study), heads, self.stop)
+        return odds_table(units, prompt_ids, log_odds, changes, self.all_heads if heads is None else heads)
 
     def _windows(self, units: range) -> Sequences:
         inside = [u for u in units if u < len(self.windows)]
@@ -258,6 +286,11 @@ def gradient_name(stream: str, shard: int) -> str:
 def knockout_name(stream: str, shard: int, heads: Sequence[int]) -> str:
     """File name of a knock-out shard; which heads (flat ids) it holds is part of the name, as a digest."""
     return f"knockout.{stream}.{shard:05d}.{_digest(heads)}.parquet"
+
+
+def odds_name(kind: str, axis: str, shard: int, heads: Sequence[int] | None = None) -> str:
+    """File name of a shard of log-odds; a knock-out shard's names its heads."""
+    return f"{kind}.{axis}.{shard:05d}{'' if heads is None else '.' + _digest(heads)}.parquet"
 
 
 def _digest(heads: Sequence[int]) -> str:

@@ -7,6 +7,7 @@
                  toxicity.<scorer>.<axis>.00000.parquet  their toxicity
                  gradient.<axis|text>.00000.parquet      log-ratios of all heads, first order
                  knockout.<axis|text>.00000.<heads>.parquet  exact log-ratios of some heads
+                 pairs.parquet, likelihood[-knockout].<axis>.….parquet  the likelihood metric (see `odds`)
 
 A study of imported scores has a manifest of kind "imported" and one file, scores.parquet (see `importing`).
 
@@ -139,15 +140,26 @@ class Study:
         self.require_model()
         return self._read("windows.parquet").to_pandas()
 
-    def scores(self, scorer: str | None = None):
+    @property
+    def metrics(self) -> list[str]:
+        """The measures of bias that the study has scores of, of "toxicity" and "likelihood", in this order."""
+        if not self.has_model:
+            return ["toxicity"]
+        toxicity = any(self.shard_names("gradient", axis) for axis in self.axes)
+        likelihood = any(name.startswith("likelihood.") for name in self.manifest.shards)
+        return ["toxicity"] * toxicity + ["likelihood"] * likelihood
+
+    def scores(self, scorer: str | None = None, *, metric: str = "toxicity"):
         """The `HeadScores` of everything measured so far (see `results.head_scores`), or those that were imported."""
         if not self.has_model:
             from .importing import imported_scores
 
+            if metric != "toxicity":
+                raise InputError(f"study '{self.name}' holds imported scores, and none by {metric}")
             return imported_scores(self, scorer=scorer)
         from .results import head_scores
 
-        return head_scores(self, scorer=scorer)
+        return head_scores(self, scorer=scorer, metric=metric)
 
     def samples(self, axis: str, scorer: str | None = None) -> pd.DataFrame:
         """The continuations of one axis: prompt_id, draw, axis, group, prompt, continuation, toxicity."""
