@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from .cli_data import Prompts, ScorerRef, Text, check_axes, list_prompts, rescore, scorers
 from .cli_export import read_configuration, verify, write_export
 from .cli_import import import_file
 from .cli_output import print_base, print_heads, print_json, print_metrics, print_table
@@ -69,6 +70,7 @@ def score(
         help="Instead of a budget: measure until the ranking is this reliable on every axis, such as 0.9.",
     )] = None,
     name: Annotated[str | None, typer.Option(help="Name of the study [default: that of the model].")] = None,
+    prompts: Prompts = None, text: Text = None, scorer: ScorerRef = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
     as_json: AsJson = False,
@@ -78,19 +80,22 @@ def score(
     Stopped or killed, it goes on where it was when run again; more axes or a larger budget add to the study.
     """
     from .prompts import load_prompts
+    from .text import load_text
 
-    wanted, prompts = _names(axes), load_prompts()
-    if not wanted:
-        raise InputError(f"--axes names no axis; known: {', '.join(prompts.axes)}")
-    prompts.select(axes=wanted)  # a wrong name is said before the model is loaded
+    wanted, prompt_set = _names(axes), load_prompts(prompts) if prompts else None
+    check_axes(wanted, prompt_set, name, model)  # what is wrong is said before the model is loaded
+    articles = load_text(text) if text else None
     from .models import open_model
     from .scoring import score_heads
+    from .toxicity import open_scorer
 
+    rater = open_scorer(scorer, device=device) if scorer else None
     lm = open_model(model, device=device, dtype=dtype)
     with ProgressReport() as progress:
         study = score_heads(
-            lm, axes=wanted, budget=budget, minutes=minutes, reliability=reliability, name=name, progress=progress
-        )
+            lm, axes=wanted, budget=budget, minutes=minutes, reliability=reliability, name=name, progress=progress,
+            prompts=prompt_set, text=articles, scorer=rater,
+        )  # fmt: skip
     table = study.scores()
     if as_json:
         print_json({"study": study.name, "folder": str(study.folder), **table.meta})
@@ -258,6 +263,9 @@ def export(
 
 app.command()(verify)
 app.command("import")(import_file)
+app.command()(rescore)
+app.command("prompts")(list_prompts)
+app.command()(scorers)
 
 
 @app.command()

@@ -30,7 +30,7 @@ from .progress import Stop
 from .prompts import PromptSet, load_prompts
 from .sampling import SamplingSettings, decode, encode_prompts, noise_key, sample_continuations
 from .text import TextSet, load_text
-from .toxicity import Scorer, open_scorer, score_texts
+from .toxicity import Scorer, open_scorer, open_study_scorer, score_texts
 
 if TYPE_CHECKING:
     from .study import Study
@@ -140,7 +140,7 @@ def evaluate_study(
     """
     return evaluate(
         lm, pruned, axes or study.axes, split=split, prompts=study.prompts, windows=study.windows,
-        scorer=open_scorer(next(iter(study.manifest.scorers))), settings=study_settings(study), store=store, stop=stop,
+        scorer=open_study_scorer(study), settings=study_settings(study), store=store, stop=stop,
     )  # fmt: skip
 
 

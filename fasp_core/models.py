@@ -86,7 +86,7 @@ class LanguageModel:
         fingerprint = model_fingerprint(model)  # before the weights move to another device
         return cls(
             ref=ref,
-            name=name or _name(ref),
+            name=name or model_name(ref),
             model=model.eval().requires_grad_(False).to(device),
             tokenizer=tokenizer,
             layout=layout,
@@ -105,7 +105,7 @@ def open_model(ref: str = "default", *, device: str = "auto", dtype: str = "auto
     A hub model in the local cache is opened without asking the hub. Raises InputError: see the module.
     """
     ref = str(ref)
-    where = _device(device)
+    where = choose_device(device)
     if dtype != "auto" and dtype not in DTYPES:
         raise InputError(f"unknown dtype '{dtype}'; {nearest(dtype, ['auto', *DTYPES])}")
     with quiet_loading():
@@ -237,7 +237,8 @@ def _check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
         )
 
 
-def _device(device: str) -> torch.device:
+def choose_device(device: str) -> torch.device:
+    """The device of this name, "auto" being the first GPU or else the CPU; raises InputError if it is not there."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -274,7 +275,7 @@ def _hub_in_reach() -> bool:
     return True
 
 
-def _name(ref: str) -> str:
+def model_name(ref: str) -> str:
     """A short name for files: the folder's or file's own name, or the hub id with its owner."""
     path = Path(ref).expanduser()
     own = path.stem if path.suffix == ".gguf" else path.resolve().name if path.is_dir() else ref

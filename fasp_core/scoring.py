@@ -36,7 +36,7 @@ from .results import METRICS
 from .shards import TEXT, ShardWriter, StudySettings
 from .study import Manifest, Study, create_study, open_study, study_folder
 from .text import TextSet, load_text
-from .toxicity import Scorer, open_scorer
+from .toxicity import Scorer, check_same_scorer, open_scorer, open_study_scorer
 
 # What --minutes and --reliability start from.
 FIRST_PASS = Budget(samples=512, windows=64, knockout_windows=4)
@@ -75,12 +75,17 @@ def score_heads(
     Cancelled when `stop()` turns true, with all finished shards kept.
     """
     started = time.monotonic()
-    prompts, text, scorer = prompts or load_prompts(), text or load_text(), scorer or open_scorer()
+    found = _existing(name or lm.name, root)
+    given, prompts = prompts, prompts or (found.prompts if found else load_prompts())
+    if scorer is None:  # the study's own, as long as anything is to be rated
+        rated = found is not None and found.manifest.scorers and "toxicity" in metrics
+        scorer = open_study_scorer(found) if rated else open_scorer()
     if budget == "paper":
         settings = settings or paper_settings(lm)
     for axis in axes:
         if axis not in prompts.axes:
-            raise InputError(f"unknown axis '{axis}'; {nearest(axis, prompts.axes)}")
+            more = " in this study; give --prompts again to add others" if found and given is None else ""
+            raise InputError(f"unknown axis '{axis}'; {nearest(axis, prompts.axes)}{more}")
     for metric in metrics:
         if metric not in METRICS:
             raise InputError(f"unknown metric '{metric}'; {nearest(metric, METRICS)}")
@@ -91,14 +96,16 @@ def score_heads(
     budget = _budget(budget, prompts, axes)
     if minutes is not None or reliability is not None:
         budget = _until(minutes, reliability)
-    study = _open_or_create(lm, prompts, text, name or lm.name, root, settings)
+    if found:
+        _check_same(found, lm, given, text, settings)
+        check_same_scorer(found, scorer)
+    study = found or _create(lm, prompts, axes, text, name or lm.name, root, settings)
     with study.writing():
+        study.add_prompts(prompts.for_study(axes))
         writer = ShardWriter(lm, study, scorer, progress, stop)
         if "toxicity" in metrics:
-            study.update(
-                axes=[a for a in prompts.axes if a in {*axes, *study.axes}],
-                scorers={**study.manifest.scorers, scorer.name: scorer.fingerprint},
-            )
+            study.add_scorer(scorer.name, scorer.ref, scorer.fingerprint)
+            study.update(axes=[a for a in prompts.axes if a in {*axes, *study.axes}])
         writer.precision()
         keep_magnitudes(study, lm)
         if "toxicity" in metrics or not study.shard_names("gradient", TEXT):
@@ -159,16 +166,16 @@ def _budget(budget: str | Budget, prompts: PromptSet, axes: Sequence[str]) -> Bu
     return BUDGETS[budget]
 
 
-def _open_or_create(
-    lm: LanguageModel, prompts: PromptSet, text: TextSet, name: str, root: str | os.PathLike | None,
-    settings: StudySettings | None,
+def _existing(name: str, root: str | os.PathLike | None) -> Study | None:
+    there = (study_folder(name, root) / "manifest.json").exists()
+    return open_study(name, root) if there else None
+
+
+def _create(
+    lm: LanguageModel, prompts: PromptSet, axes: Sequence[str], text: TextSet | None, name: str,
+    root: str | os.PathLike | None, settings: StudySettings | None,
 ) -> Study:  # fmt: skip
-    folder = study_folder(name, root)
-    if (folder / "manifest.json").exists():
-        study = open_study(name, root)
-        _check_same(study, lm, prompts, text, settings)
-        return study
-    settings = settings or StudySettings()
+    settings, text = settings or StudySettings(), text or load_text()
     windows = token_windows(lm.tokenizer, text.frame, length=settings.window_tokens, stride=settings.window_stride)
     manifest = Manifest(
         name=name, created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -180,9 +187,9 @@ def _open_or_create(
         },
         prompts={"name": prompts.name, "fingerprint": prompts.fingerprint},
         text={"name": text.name, "fingerprint": text.fingerprint},
-        settings=asdict(settings), versions=library_versions(),
+        settings=asdict(settings), versions=library_versions(), notes=list(prompts.notes),
     )  # fmt: skip
-    return create_study(folder, manifest, prompts, windows)
+    return create_study(study_folder(name, root), manifest, prompts.for_study(axes), windows)
 
 
 def library_versions() -> dict[str, str]:
@@ -192,17 +199,19 @@ def library_versions() -> dict[str, str]:
 
 
 def _check_same(
-    study: Study, lm: LanguageModel, prompts: PromptSet, text: TextSet, settings: StudySettings | None
+    study: Study, lm: LanguageModel, prompts: PromptSet | None, text: TextSet | None, settings: StudySettings | None
 ) -> None:
-    """Raise InputError unless the study was made with the same model, data and settings."""
+    """Raise InputError unless the study was made with the same model, data and settings; None is not compared."""
     study.require_model()
     made = study.manifest
     pairs = {
         "model": (made.model["fingerprint"], lm.fingerprint),
         "number format": (made.model["dtype"], str(lm.dtype).removeprefix("torch.")),
-        "prompt set": (made.prompts["fingerprint"], prompts.fingerprint),
-        "text": (made.text["fingerprint"], text.fingerprint),
     }
+    if prompts is not None:
+        pairs["prompt set"] = (made.prompts["fingerprint"], prompts.fingerprint)
+    if text is not None:
+        pairs["text"] = (made.text["fingerprint"], text.fingerprint)
     if settings is not None:
         pairs["settings"] = (StudySettings(**made.settings), settings)
     for what, (theirs, ours) in pairs.items():

@@ -19,12 +19,13 @@ import torch
 
 from .errors import Cancelled
 from .likelihood import likelihood_gradient, likelihood_knockout
-from .measure import Sequences, gradient_table, knockout_table, regenerated_table, samples_table, toxicity_table
+from .measure import Sequences, gradient_table, knockout_table, regenerated_table, samples_table
 from .models import LanguageModel
 from .odds import GRADIENT, KNOCKOUT, odds_table, study_pairs
 from .plan import each_prompt_once, sample_order, shuffled
 from .precision import precision_error
 from .progress import ProgressCallback, StageClock, Stop
+from .rescoring import rated_texts
 from .sampling import SamplingSettings, encode_prompts
 from .study import Study
 from .toxicity import Scorer
@@ -68,6 +69,7 @@ class ShardWriter:
         self.all_heads = list(range(lm.layout.n_heads))
         self.seconds: dict[str, float] = {}
         self.units: dict[str, int] = {}
+        self._axis_prompts: dict[str, pd.DataFrame] = {}
 
     @cached_property
     def windows(self) -> list[list[int]]:
@@ -109,7 +111,8 @@ class ShardWriter:
             for i, units in shards
         ])  # fmt: skip
         self._fill("toxicity", axis, "texts", [
-            Shard(toxicity_name(self.scorer.name, axis, i), len(units), lambda i=i: self._toxicity(axis, i))
+            Shard(toxicity_name(self.scorer.name, axis, i), len(units),
+                  lambda i=i: self._rated(axis, samples_name(axis, i)))
             for i, units in shards
         ])  # fmt: skip
         self._fill("gradient", axis, "texts", [
@@ -159,7 +162,7 @@ class ShardWriter:
         ])  # fmt: skip
         self._fill("retoxicity", axis, "texts", [
             Shard(retoxicity_name(self.scorer.name, axis, i, some), len(units) * len(some),
-                  lambda i=i, some=some: self._retoxicity(axis, i, some))
+                  lambda i=i, some=some: self._rated(axis, regenerated_name(axis, i, some)))
             for i, units, some in shards
         ])  # fmt: skip
 
@@ -200,12 +203,9 @@ class ShardWriter:
         return Sequences(inside, tokens, [len(t) - 1 for t in tokens])
 
     def _prompts(self, axis: str) -> pd.DataFrame:
-        return self._axis_prompts[axis].frame
-
-    @cached_property
-    def _axis_prompts(self) -> dict:
-        prompts = self.study.prompts.select(split="valid")
-        return {axis: prompts.select(axes=[axis]) for axis in prompts.axes}
+        if axis not in self._axis_prompts:
+            self._axis_prompts[axis] = self.study.prompts.select(axes=[axis], split="valid").frame
+        return self._axis_prompts[axis]
 
     def _sample(self, axis: str, units: range) -> pa.Table:
         return samples_table(
@@ -227,24 +227,8 @@ class ShardWriter:
     def _sampling(self) -> SamplingSettings:
         return SamplingSettings(max_new_tokens=self.settings.max_new_tokens, top_k=self.settings.top_k)
 
-    def _toxicity(self, axis: str, shard: int) -> pa.Table:
-        table = self.study.read_shard(samples_name(axis, shard))
-        return self._scored(axis, table["unit"], table["prompt_id"].to_pylist(), table)
-
-    def _retoxicity(self, axis: str, shard: int, heads: list[int]) -> pa.Table:
-        table = self.study.read_shard(regenerated_name(axis, shard, heads))
-        samples = self.study.read_shard(samples_name(axis, shard))
-        prompt_of = dict(zip(samples["unit"].to_pylist(), samples["prompt_id"].to_pylist(), strict=True))
-        scored = self._scored(axis, table["unit"], [prompt_of[u] for u in table["unit"].to_pylist()], table)
-        return scored.append_column("head", table["head"])
-
-    def _scored(self, axis: str, units: pa.ChunkedArray, prompt_ids: list[int], table: pa.Table) -> pa.Table:
-        """The toxicity of prompt + continuation, of each row of `table`."""
-        starts = self._prompts(axis).set_index("prompt_id")["prompt"].loc[prompt_ids]
-        texts = [start + end for start, end in zip(starts, table["continuation"].to_pylist(), strict=True)]
-        if self.settings.lowercase:
-            texts = [text.lower() for text in texts]
-        return toxicity_table(self.scorer, units.to_pylist(), texts)
+    def _rated(self, axis: str, texts: str) -> pa.Table:
+        return rated_texts(self.study, self.scorer, axis, self._prompts(axis), self.study.read_shard(texts))
 
     def _texts(self, axis: str, units: range) -> Sequences:
         size = self.settings.samples_per_shard

@@ -2,6 +2,7 @@
 
     cache/<name>/manifest.json              what made it, and a checksum for every shard
                  prompts.parquet            the prompt set, whole
+                 prompts.<axis>.parquet     an axis added later, of a set too large to be kept whole
                  windows.parquet            the text windows: article, split, token ids
                  samples.<axis>.00000.parquet            continuations of the intact model
                  toxicity.<scorer>.<axis>.00000.parquet  their toxicity
@@ -40,6 +41,7 @@ from .prompts import PromptSet
 SCHEMA_VERSION = 1
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 SHARD_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\.parquet")
+PROMPTS_PATTERN = re.compile(r"prompts\.[A-Za-z0-9_-]+\.parquet")
 NOT_STUDIES = {"models"}
 
 
@@ -64,7 +66,8 @@ class Manifest(BaseModel):
     prompts: dict[str, Any]
     text: dict[str, Any]
     settings: dict[str, Any]
-    scorers: dict[str, str] = {}
+    scorers: dict[str, str] = {}  # name: fingerprint
+    scorer_refs: dict[str, str] = {}  # name: what opens it again, where that is not the name
     axes: list[str] = []
     versions: dict[str, str] = {}
     precision: dict[str, Any] = {}
@@ -129,9 +132,11 @@ class Study:
 
     @property
     def prompts(self) -> PromptSet:
-        """The study's own copy of its prompt set."""
+        """The study's own copy of its prompt set; of a large one, the axes that were asked for."""
         self.require_model()
-        frame = self._read("prompts.parquet").to_pandas()
+        added = [name for name in sorted(self.manifest.shards) if PROMPTS_PATTERN.fullmatch(name)]
+        names = ["prompts.parquet", *added]
+        frame = pd.concat([self._read(name).to_pandas() for name in names], ignore_index=True)
         return PromptSet(name=self.manifest.prompts["name"], frame=frame)
 
     @property
@@ -187,6 +192,20 @@ class Study:
         """Add a shard, whole or not at all, and list it in the manifest."""
         self._write_table(name, table)
         self._save_manifest()
+
+    def add_scorer(self, name: str, ref: str, fingerprint: str) -> None:
+        """Note that this scorer rates the study's texts, and what opens it again."""
+        self.update(
+            scorers={**self.manifest.scorers, name: fingerprint}, scorer_refs={**self.manifest.scorer_refs, name: ref}
+        )
+
+    def add_prompts(self, prompts: PromptSet) -> None:
+        """Take in the axes of the set the study was made from that it does not hold yet, a file each."""
+        there = self.prompts.axes
+        for axis in prompts.axes:
+            if axis not in there:
+                frame = prompts.select(axes=[axis]).frame
+                self.write_shard(f"prompts.{axis}.parquet", pa.Table.from_pandas(frame, preserve_index=False))
 
     def _write_table(self, name: str, table: pa.Table) -> None:
         path = self.folder / name

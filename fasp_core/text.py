@@ -1,25 +1,38 @@
 """Text for perplexity: encyclopedic articles, split by article into valid and test.
 
-The text is a UTF-8 file. If it has lines such as ` = Title = ` (WikiText), an article runs from one to the next and
-deeper headings (` = = Part = = `) stay in the text; otherwise blank lines separate articles. Articles take turns, the
-first is `valid`, the second `test`, and so on.
+A text is UTF-8. If it has lines such as ` = Title = ` (WikiText), an article runs from one to the next and deeper
+headings (` = = Part = = `) stay in the text; otherwise blank lines separate articles. WikiText-2, as a folder or from
+the hub, has a valid and a test part; in a single file articles take turns, the first is `valid`, the second `test`.
 """
 
 from __future__ import annotations
 
+import os
 import re
-from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 
 import pandas as pd
 
 from .data import PACKAGED_ARTICLES, SPLITS, check_split, checked_frame, frame_fingerprint
-from .errors import InputError
+from .errors import InputError, nearest
+from .tables import read_bytes
 
 COLUMNS = {"article": str, "split": str, "text": str}
 HEADING = re.compile(r"^[ \t]*= ([^=\n]+) =[ \t]*$", re.MULTILINE)
+MAX_MB = 16  # some 4 million tokens, far more than a run measures
+# The names a split's file has in a folder: this project's data, and WikiText's own archives.
+SPLIT_FILES = {split: (f"{split}.txt", f"wiki.{split}.raw", f"wiki.{split}.tokens") for split in SPLITS}
+# WikiText-2 on the hub: the data set, and its file of each split.
+HUB_NAMES = ("wikitext-2", "wikitext-2-raw-v1")
+HUB_DATA = "Salesforce/wikitext"
+HUB_FILES = {
+    "valid": "wikitext-2-raw-v1/validation-00000-of-00001.parquet",
+    "test": "wikitext-2-raw-v1/test-00000-of-00001.parquet",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,12 +67,24 @@ class TextSet:
         return TextSet(self.name, chosen)
 
 
-def load_text(source: str | Path = "builtin") -> TextSet:
-    """The articles of "builtin", written for this project (docs/prompts.md), or of a UTF-8 text file.
+def load_text(source: str | os.PathLike = "builtin") -> TextSet:
+    """The articles of a source (docs/prompts.md):
 
-    Raises InputError for a file that is missing, is not UTF-8, or holds fewer than two articles.
+    * `"builtin"`: written for this project;
+    * `"wikitext-2"`: the raw WikiText-2 from the hub, or from what was downloaded of it before;
+    * a folder with `valid.txt` and `test.txt` (or WikiText's `wiki.valid.raw`, `wiki.test.raw`);
+    * any UTF-8 text file.
+
+    Raises InputError for a source that is missing, is not UTF-8, is above MAX_MB, or holds fewer than two articles.
     """
-    path = PACKAGED_ARTICLES if source == "builtin" else Path(source)
+    if source in HUB_NAMES:
+        return _by_split("wikitext-2", {split: _from_hub(file) for split, file in HUB_FILES.items()})
+    path = PACKAGED_ARTICLES if source == "builtin" else Path(source).expanduser()
+    if path.is_dir():
+        return _by_split(path.name, {split: _read(_split_file(path, split)) for split in SPLITS})
+    if not path.exists():
+        known = nearest(str(source), ["builtin", HUB_NAMES[0]])
+        raise InputError(f"cannot read text '{source}': no such file or directory; {known}, or give a UTF-8 text file")
     articles = _articles(_read(path))
     if len(articles) < len(SPLITS):
         raise InputError(
@@ -70,29 +95,67 @@ def load_text(source: str | Path = "builtin") -> TextSet:
     return TextSet("builtin" if source == "builtin" else path.name, pd.DataFrame(rows, columns=list(COLUMNS)))
 
 
-def _read(path: Path) -> str:
+def _by_split(name: str, parts: dict[str, str]) -> TextSet:
+    """The text whose splits come separately; a title met in both parts gets a number."""
+    rows = []
+    for split, text in parts.items():
+        articles = _articles(text, {title for title, *_ in rows})
+        if not articles:
+            raise InputError(f"text '{name}' holds no {split} article; get it again")
+        rows += [(title, split, body) for title, body in articles]
+    return TextSet(name, pd.DataFrame(rows, columns=list(COLUMNS)))
+
+
+def _split_file(folder: Path, split: str) -> Path:
+    for name in SPLIT_FILES[split]:
+        if (folder / name).is_file():
+            return folder / name
+    raise InputError(
+        f"{folder}: this folder has no {SPLIT_FILES[split][0]}; put valid.txt and test.txt there, or give a file"
+    )
+
+
+def _from_hub(file: str) -> str:
+    """One split of WikiText-2: downloaded once, then from the hub's cache."""
+    import pyarrow.parquet as pq
+    from huggingface_hub import hf_hub_download
+
     try:
-        return path.read_text(encoding="utf-8-sig")
+        path = hf_hub_download(HUB_DATA, file, repo_type="dataset")
+        return "".join(pq.read_table(path, columns=["text"])["text"].to_pylist())
+    except Exception as error:  # the hub's client raises its own, the network's and the disk's errors
+        raise InputError(
+            f"WikiText-2 is not on this machine and cannot be had from the hub ({type(error).__name__}); give a folder "
+            "with its valid.txt and test.txt instead"
+        ) from error
+
+
+def _read(path: Path) -> str:
+    data = read_bytes(path)
+    if len(data) > MAX_MB * 2**20:
+        raise InputError(f"text file '{path}' is larger than {MAX_MB} MB, more than a run can use; give a part of it")
+    try:
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"text file '{path}' is not UTF-8 (byte {error.start}); save it as UTF-8") from error
-    except OSError as error:
-        reason = (error.strerror or "unreadable").lower()
-        raise InputError(f"cannot read text '{path}': {reason}; give 'builtin' or a UTF-8 text file") from error
 
 
-def _articles(text: str) -> list[tuple[str, str]]:
-    """(title, text) of every article that has text; a title met again gets a number."""
-    opening, *titled = HEADING.split(text)  # text before the first heading, then title, text, title, text, …
+def _articles(text: str, taken: Iterable[str] = ()) -> list[tuple[str, str]]:
+    """(title, text) of every article that has text; a title met again, or taken, gets a number."""
+    opening, *titled = HEADING.split(
+        text.replace("\r\n", "\n").replace("\r", "\n")
+    )  # text before the first heading, then title, text, title, text, …
     if titled:
         found = [("", opening), *zip(titled[::2], titled[1::2], strict=True)]
     else:
         found = [("", block) for block in re.split(r"\n[ \t]*\n", opening)]
-    seen: Counter[str] = Counter()
+    seen = set(taken)
     articles = []
     for title, body in found:
         if not body.strip():
             continue
         title = title.strip() or "article"
-        seen[title] += 1
-        articles.append((title if seen[title] == 1 else f"{title} ({seen[title]})", body.strip()))
+        name = next(name for n in count(1) if (name := title if n == 1 else f"{title} ({n})") not in seen)
+        seen.add(name)
+        articles.append((name, body.strip()))
     return articles

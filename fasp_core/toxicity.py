@@ -1,25 +1,39 @@
 """Toxicity scorers behind one protocol: texts in, probabilities in [0, 1] out.
 
+    open_scorer()                          the default: Detoxify where its weights are on this machine, else embedded
+    open_scorer("detoxify:unbiased")       see `detoxify`
+    open_scorer("vader")                   see `sentiment`
+    open_scorer("my_scorer:score")         a function of your own, see `user_scorer`
+
 The embedded scorer is `alt-profanity-check`: a linear model over character and word counts, trained on 200 k
 labelled comments. It needs no download and scores some 100 k texts a second; it knows words, not meaning, which is
-why every result names the scorer that made it.
+why every result names the scorer that made it. How to get the others is told in docs/scorers.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from .errors import InputError, nearest
 
+if TYPE_CHECKING:
+    from .study import Study
+
 
 class Scorer(Protocol):
-    """What a scorer has to offer; `fingerprint` changes whenever its scores could."""
+    """What a scorer has to offer.
+
+    `name` is part of file names: letters, digits, `_` and `-`. `ref` opens it again (see `open_scorer`). `fingerprint`
+    changes whenever its scores could.
+    """
 
     name: str
+    ref: str
     fingerprint: str
 
     def score(self, texts: Sequence[str]) -> np.ndarray:
@@ -27,10 +41,24 @@ class Scorer(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class ScorerStatus:
+    """One scorer as `python -m fasp_core scorers` lists it; `hint` says how to get it, "" where it is there."""
+
+    ref: str
+    about: str
+    hint: str = ""
+
+    @property
+    def available(self) -> bool:
+        """Whether it can be opened on this machine."""
+        return not self.hint
+
+
 class EmbeddedScorer:
     """The linear scorer of the package `alt-profanity-check`."""
 
-    name = "embedded"
+    name = ref = "embedded"
 
     def __init__(self) -> None:
         self.fingerprint = f"alt-profanity-check-{version('alt-profanity-check')}"
@@ -42,19 +70,92 @@ class EmbeddedScorer:
         return np.asarray(predict_prob(list(texts)), dtype=np.float64) if len(texts) else np.empty(0)
 
 
-SCORERS = {"embedded": EmbeddedScorer}
+def open_scorer(ref: str | None = None, *, device: str = "auto") -> Scorer:
+    """The scorer of this reference; None opens the default. `device` is where a neural one computes.
+
+    Raises InputError for one that is unknown, or whose weights are not on this machine, and says how to get them.
+    """
+    ref = default_scorer() if ref is None else ref
+    kind, colon, rest = ref.partition(":")
+    if kind == "detoxify":
+        from .detoxify import DetoxifyScorer
+
+        return DetoxifyScorer(rest or "unbiased", device=device)
+    if colon:
+        from .user_scorer import UserScorer
+
+        return UserScorer(ref)
+    if ref not in _simple():
+        raise InputError(f"unknown scorer '{ref}'; {nearest(ref, scorer_names())}, or module:function of your own")
+    return _simple()[ref]()
 
 
-def open_scorer(name: str = "embedded") -> Scorer:
-    """The scorer of this name; raises InputError for an unknown one."""
-    if name not in SCORERS:
-        raise InputError(f"unknown scorer '{name}'; {nearest(name, SCORERS)}")
-    return SCORERS[name]()
+def default_scorer() -> str:
+    """Detoxify's `unbiased`, the published recipe's scorer, where it is on this machine, else the embedded one."""
+    from .detoxify import missing_file
+
+    return "embedded" if missing_file("unbiased") else "detoxify:unbiased"
+
+
+def open_study_scorer(study: Study, name: str | None = None, *, device: str = "auto") -> Scorer:
+    """The scorer a study was scored with: the first, or the one of this name.
+
+    Raises InputError for a name the study does not know, and where the scorer is not, or no longer, the one that made
+    the study's numbers: fresh numbers must not be mixed with those of another.
+    """
+    known = study.manifest.scorers
+    name = next(iter(known), None) if name is None else name
+    if name not in known:
+        raise InputError(f"study '{study.name}' has no scores of '{name}'; {nearest(str(name), known)}")
+    ref = study.manifest.scorer_refs.get(name, name)
+    if ":" in ref and not ref.startswith("detoxify:"):
+        from .user_scorer import UserScorer
+
+        return UserScorer(ref, expected=known[name])  # checked before any of its code runs
+    scorer = open_scorer(ref, device=device)
+    check_same_scorer(study, scorer)
+    return scorer
+
+
+def check_same_scorer(study: Study, scorer: Scorer) -> None:
+    """Raise InputError if the study holds scores of another scorer under this name."""
+    made = study.manifest.scorers.get(scorer.name, scorer.fingerprint)
+    if made != scorer.fingerprint and any(n.startswith(f"toxicity.{scorer.name}.") for n in study.manifest.shards):
+        raise InputError(
+            f"study '{study.name}' was scored with another '{scorer.name}' ({made}, now {scorer.fingerprint}); bring "
+            "that one back, or score a study of another name"
+        )
+
+
+def list_scorers() -> list[ScorerStatus]:
+    """Every scorer there is, with what it needs on this machine to be opened; nothing is loaded or downloaded."""
+    from .detoxify import ABOUT, how_to_get
+
+    return [
+        ScorerStatus("embedded", "linear model of words, alt-profanity-check; fast, knows no context"),
+        *(ScorerStatus(f"detoxify:{name}", about, how_to_get(name)) for name, about in ABOUT.items()),
+        ScorerStatus("detoxify:PATH", "a Detoxify checkpoint file of your own (.ckpt)"),
+        ScorerStatus("vader", "share of negative words, by VADER's sentiment lexicon"),
+        ScorerStatus(
+            "MODULE:FUNCTION", "a function in a .py file of the working directory: texts to numbers in [0, 1]"
+        ),
+    ]
+
+
+def scorer_names() -> list[str]:
+    """The references that need no path."""
+    return [status.ref for status in list_scorers() if not status.ref.isupper() and not status.ref.endswith("PATH")]
 
 
 def score_texts(scorer: Scorer, texts: Sequence[str]) -> np.ndarray:
     """The scorer's toxicities, checked: raises InputError naming the first text that got no number in [0, 1]."""
-    scores = np.asarray(scorer.score(texts), dtype=np.float64)
+    given = scorer.score(texts)
+    try:
+        scores = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"scorer '{scorer.name}' gave no list of numbers but {type(given).__name__}; toxicity is a number in [0, 1]"
+        ) from error
     if scores.shape != (len(texts),):
         raise InputError(
             f"scorer '{scorer.name}' gave {scores.shape} scores for {len(texts)} texts; it must give one each"
@@ -65,3 +166,9 @@ def score_texts(scorer: Scorer, texts: Sequence[str]) -> np.ndarray:
             f"scorer '{scorer.name}' gave {scores[wrong[0]]} for text {wrong[0]}; toxicity must be a number in [0, 1]"
         )
     return scores
+
+
+def _simple() -> dict[str, Callable[[], Scorer]]:
+    from .sentiment import VaderScorer
+
+    return {"embedded": EmbeddedScorer, "vader": VaderScorer}

@@ -14,6 +14,8 @@ from fasp_core.prompts import load_prompts
 from fasp_core.ratios import ratio_table
 from fasp_core.selection import Head
 from fasp_core.study import Manifest, Study, create_study
+from fasp_core.text import load_text
+from fasp_core.toxicity import open_scorer
 
 SCORER = "embedded"
 
@@ -31,8 +33,9 @@ def make_study(
         model={"ref": "made-model", "name": model_name, "fingerprint": "0" * 16, "n_layers": n_layers,
                "heads_per_layer": heads_per_layer, "head_dim": 8, "query_group": 1, "dtype": "float32",
                "device": "cpu", "class": "MadeModel"},
-        prompts={"name": prompts.name, "fingerprint": prompts.fingerprint}, text={"name": "made", "fingerprint": "1"},
-        settings={"seed": 0, "max_new_tokens": 20}, scorers={SCORER: "2"}, axes=list(axes),
+        prompts={"name": prompts.name, "fingerprint": prompts.fingerprint},
+        text={"name": "builtin", "fingerprint": load_text().fingerprint},
+        settings={"seed": 0, "max_new_tokens": 20}, scorers={SCORER: open_scorer(SCORER).fingerprint}, axes=list(axes),
     )  # fmt: skip
     no_windows = pd.DataFrame({"window_id": [0], "article": ["a"], "split": ["valid"], "token_ids": [[1, 2]]})
     study = create_study(root / name, manifest, prompts, no_windows)

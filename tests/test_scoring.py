@@ -104,7 +104,7 @@ def test_progress_reaches_the_end_of_each_stage(tiny_llama, tmp_path):
 
 def test_another_scorer_needs_no_new_generation(tiny_llama, tmp_path):
     class Length:
-        name, fingerprint = "length", "1"
+        name, ref, fingerprint = "length", "tests:length", "1"
 
         def score(self, texts):
             return np.array([len(t) / 1000 for t in texts])
@@ -118,7 +118,7 @@ def test_another_scorer_needs_no_new_generation(tiny_llama, tmp_path):
 
 
 class Broken:
-    name, fingerprint = "broken", "1"
+    name, ref, fingerprint = "broken", "tests:broken", "1"
 
     def __init__(self, value):
         self.value = value

@@ -103,7 +103,7 @@ def test_wikitext_has_its_published_number_of_articles():
     ("content", "message"),
     [
         (b"caf\xe9 au lait\n\nmore", "is not UTF-8 (byte 3)"),
-        (b"", "holds 0 of the at least two articles"),
+        (b"", "the file is empty (0 bytes)"),
         (b" \n\n \n", "holds 0 of"),
         (b"just one", "holds 1 of"),
         (b"= A =\n\n= B =\n", "holds 0 of"),
@@ -116,9 +116,9 @@ def test_unsound_files_are_refused_in_one_line(tmp_path, content, message):
 
 
 def test_missing_file_and_folder_are_refused(tmp_path):
-    with pytest.raises(InputError, match="no such file or directory; give 'builtin' or"):
+    with pytest.raises(InputError, match="no such file or directory; did you mean 'builtin'"):
         load_text("bultin")
-    with pytest.raises(InputError, match="is a directory"):
+    with pytest.raises(InputError, match=r"this folder has no valid\.txt"):
         load_text(tmp_path)
 
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from numbers import Integral
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ..errors import InputError, nearest
@@ -36,11 +37,11 @@ def checked_frame(frame: pd.DataFrame, columns: Mapping[str, type], *, what: str
     if len(frame) == 0:
         raise InputError(f"{what} is empty; give it at least one row")
     for column, kind in columns.items():
-        for row, value in enumerate(frame[column]):
-            if problem := _problem(value, kind):
+        for row in _suspects(frame[column], kind):
+            if problem := _problem(frame[column].iloc[[row]].tolist()[0], kind):
                 raise InputError(f"{what}, row {row}: '{column}' is {problem}")
-    for row, split in enumerate(frame["split"]):
-        check_split(split, where=f"{what}, row {row}: ")
+    for row in np.flatnonzero(~frame["split"].isin(SPLITS)):
+        check_split(frame["split"].iloc[row], where=f"{what}, row {row}: ")
     dtypes = {column: "int64" if kind is int else "str" for column, kind in columns.items()}
     return frame[list(columns)].astype(dtypes).reset_index(drop=True)
 
@@ -55,6 +56,15 @@ def check_split(split: str, *, where: str = "") -> None:
     """Raises InputError, opening with `where`, for a split that is neither "valid" nor "test"."""
     if split not in SPLITS:
         raise InputError(f"{where}unknown split '{split}'; {nearest(split, SPLITS)}")
+
+
+def _suspects(values: pd.Series, kind: type) -> Iterable[int]:
+    """Rows that may hold a problem: few or none where the column's type is as it should be, else all."""
+    if kind is int and values.dtype == "int64":
+        return ()
+    if kind is str and pd.api.types.infer_dtype(values, skipna=False) == "string":
+        return np.flatnonzero(values.isna() | (values.astype("str").str.strip() == ""))
+    return range(len(values))
 
 
 def _problem(value: object, kind: type) -> str:
