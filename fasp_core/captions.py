@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .estimates import Estimate
 from .figures import colour_limit
-from .numbers import differs_from_zero, format_estimate, format_fixed, format_interval, format_number
+from .numbers import axis_label, differs_from_zero, format_estimate, format_fixed, format_interval, format_number
 from .selection import Head
+
+if TYPE_CHECKING:
+    from .correlations import AxisCorrelations
 
 
 def heatmap_caption(values: np.ndarray, errors: np.ndarray, reliability: float | None = None) -> str:
@@ -77,6 +81,51 @@ def change_verdict(quantity: str, change: Estimate) -> str:
     if change.value == 0:
         return f"{quantity} did not change."
     return f"{quantity} {'rose' if change.value > 0 else 'fell'} by {format_interval(*size)} (95\u00a0% interval)."
+
+
+def describe_correlations(every: AxisCorrelations, unprotected: AxisCorrelations) -> str:
+    """How the correlations between axes change without the protected heads; the two must be of the same axes."""
+    if every.axes != unprotected.axes:
+        raise ValueError(f"correlations of {every.axes} and of {unprotected.axes} cannot be compared")
+    pairs = np.triu_indices(len(every.axes), 1)
+    known = np.isfinite(every.r[pairs]) & np.isfinite(unprotected.r[pairs])
+    protected = _count(every.n_heads - unprotected.n_heads, "protected head", "protected heads")
+    if not pairs[0].size:
+        return "There is one axis only, and nothing to correlate it with."
+    if not known.any():
+        return "Whether the biases go together cannot be told from these scores."
+    if every.n_heads == unprotected.n_heads:
+        return f"No head is protected: both are over all {every.n_heads:,} heads."
+    before, after = (float(np.median(c.r[pairs][known])) for c in (every, unprotected))
+    where = f"median of {_count(int(known.sum()), 'pair', 'pairs')} of axes" if known.sum() > 1 else "the pair of axes"
+    numbers = (
+        f"Correlation over all {every.n_heads:,} heads: {format_fixed(before, 2)} ({where}); without the {protected}: "
+        f"{format_fixed(after, 2)}. "
+    )
+    strongest = int(np.argmax(np.where(known, np.abs(every.r[pairs]), -1)))
+    a, b = (index[strongest] for index in pairs)
+    names = f"{axis_label(every.axes[a])} with {axis_label(every.axes[b]).lower()}"
+    ends = [f"{format_fixed(c.r[a, b], 2)} ({_ends(c.low[a, b], c.high[a, b])})" for c in (every, unprotected)]
+    return numbers + f"The strongest, {names}: {ends[0]} and {ends[1]}. " + _what_correlations_mean(before, after)
+
+
+def _what_correlations_mean(before: float, after: float) -> str:
+    if abs(before) - abs(after) > 0.2:
+        return (
+            "So the biases go together because of a few heads that the model cannot do without, whose loss changes "
+            "everything. Among the others little of it is left, or noise hides it: see the values corrected for noise."
+        )
+    if abs(after) - abs(before) > 0.2:
+        return "So the protected heads hide how much the others go together."
+    if abs(after) < 0.2:
+        return "So heads that drive one bias are not seen to drive the others; noise may hide it."
+    return "So the protected heads are not what makes the biases go together."
+
+
+def _ends(low: float, high: float) -> str:
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "interval not known"
+    return f"95\u00a0% interval {format_fixed(low, 2)} to {format_fixed(high, 2)}"
 
 
 def _count(n: int, one: str, many: str) -> str:

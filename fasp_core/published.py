@@ -53,8 +53,10 @@ def read_seed_scores(text: str, path: Path, *, model: str | None, n_layers: int 
     """The per-seed CSV: a row per head (`Head id`, 1-based) × seed × axis (`Group`), with `Bias` and `PPL`.
 
     Only `Split == "valid"` scores heads. A head's value is the mean over its rows (of perplexity: over those of all
-    axes, as published), the error of a z_bias that between seeds (sd / √seeds), its reliability the mean Spearman
-    correlation between two seeds over the 70 % least critical heads, Spearman–Brown corrected to all seeds.
+    axes, as published). The error of a z_bias is that between seeds, sd / √seeds, of what z_bias is: the difference to
+    the median head, of the same seed; what raises a seed's values for all heads alike is no error of it. Reliability is
+    the mean Spearman correlation between two seeds over the 70 % least critical heads, Spearman–Brown corrected to all
+    seeds.
     """
     rows = _clean_rows(read_csv_columns(text, path, COLUMNS, optional=["Model"]), path)
     named = _one_model(rows, path) or _model_in(path.stem)
@@ -84,8 +86,7 @@ def read_seed_scores(text: str, path: Path, *, model: str | None, n_layers: int 
         name = BIAS_WITHOUT + axis
         columns[name] = _exact_means(part, "Bias", flat)
         by_seed = part.pivot(index="Head id", columns="Seed", values="Bias").reindex(flat)
-        seeds = by_seed.notna().sum(axis=1)
-        errors[name] = (by_seed.std(axis=1, ddof=1) / np.sqrt(seeds)).to_numpy()
+        errors[name] = (by_seed - by_seed.median()).sem(axis=1).to_numpy()
         reliability[axis] = _between_seeds(by_seed.to_numpy()[unprotected])
         unmeasured += [axis] if np.isnan(columns[name]).any() else []
     notes = [MEDIAN_NOTE, "All seeds share one text, so the error of z_ppl is not known."]
