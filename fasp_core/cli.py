@@ -1,4 +1,4 @@
-"""The command line: `python -m fasp_core score | scores | select | evaluate | export | verify | import | studies`.
+"""The command line: `python -m fasp_core score | select | evaluate | compare | export | …`, see `--help`.
 
 A thin shell over the library: it reads options, calls, prints. Results go to stdout (`--json` for machines), progress
 and errors to stderr; `terminal` has the exit statuses. What needs torch is imported inside the commands that use it.
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from .cli_compare import compare
 from .cli_data import Prompts, ScorerRef, Text, check_axes, list_prompts, rescore, scorers
 from .cli_export import read_configuration, verify, write_export
 from .cli_import import import_file
@@ -261,6 +262,7 @@ def export(
         print(f"Next: python -m fasp_core verify {to}")
 
 
+app.command()(compare)
 app.command()(verify)
 app.command("import")(import_file)
 app.command()(rescore)

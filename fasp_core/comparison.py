@@ -11,15 +11,15 @@ numbers are claims. Methods without γ, or with a single one, have nothing to ch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 
 import pandas as pd
 
 from .comparison_table import ComparisonTable, measurement_rows, pool
 from .errors import Cancelled, InputError, nearest
 from .estimates import Evaluation
+from .evaluation import BlockStore, EvaluationSettings, evaluate
 from .head_scores import HeadScores
 from .iterative import IterativeSettings, iterative_order
 from .magnitude import keep_magnitudes
@@ -27,6 +27,7 @@ from .models import LanguageModel
 from .progress import ProgressCallback, StageClock, Stop
 from .rules import METHODS, RULES
 from .selection import Head, axis_weights, head_count, select_heads
+from .store import EvaluationStore
 from .study import Study
 from .toxicity import Scorer
 
@@ -49,6 +50,7 @@ class ComparisonSettings:
     ppl_limit: float = 0.1  # share of the intact model's perplexity that choosing γ may cost
     weights: Mapping[str, float] | None = None  # of fasp_multi
     iterative: IterativeSettings = field(default_factory=IterativeSettings)
+    iterative_gammas: tuple[float, ...] = ()  # those of fasp_iterative, which has to run for each; none: all gammas
 
     def __post_init__(self) -> None:
         for method in self.methods:
@@ -57,7 +59,7 @@ class ComparisonSettings:
         for name in ("methods", "alphas", "gammas"):
             if not getattr(self, name):
                 raise InputError(f"a comparison needs {name}; give at least one")
-        for name in ("alphas", "gammas"):
+        for name in ("alphas", "gammas", "iterative_gammas"):
             for share in getattr(self, name):
                 head_count(share, 1)
         for name in ("seeds", "valid_blocks", "test_blocks"):
@@ -89,10 +91,10 @@ def run_comparison(
     """
     scores = prepare(lm, study, settings, scorer, progress, stop)
     settings = complete_settings(scores, settings)
-    table = ComparisonTable.begin(study, asdict(settings))
-    run = _Run(measure, table, scores, settings, progress, stop)
+    table = ComparisonTable.begin(study, scores, asdict(settings))
+    run = _Run(measure, table, study, scores, progress, stop)
     points = configurations(scores, settings)
-    undecided = [p for p in points if p.gamma is not None and len(settings.gammas) > 1]
+    undecided = [p for p in points if len(gammas_of(p.method, settings)) > 1]
     run.measure_all(undecided, "valid", settings.valid_blocks)
     chosen = choose_gammas(table.frame, settings)
     decided = [p for p in points if p.gamma is None or chosen.get((p.method, p.alpha), p.gamma) == p.gamma]
@@ -112,7 +114,7 @@ def prepare(
         with study.writing():
             keep_magnitudes(study, lm)
     if "fasp_iterative" in settings.methods:
-        for gamma in settings.gammas:
+        for gamma in gammas_of("fasp_iterative", settings):
             feasible = [alpha for alpha in settings.alphas if _fits(alpha, gamma, scores.n_heads)]
             if any(feasible):
                 iterative_order(
@@ -125,13 +127,19 @@ def prepare(
 def complete_settings(scores: HeadScores, settings: ComparisonSettings) -> ComparisonSettings:
     """The settings with axes and weights filled in, each list in its own order and without repetition."""
     axes = [scores.known_axis(axis) for axis in (settings.axis, *(settings.axes or scores.axes))]
-    weights = axis_weights(scores, settings.weights) if "fasp_multi" in settings.methods else None
-    return ComparisonSettings(
-        **{name: getattr(settings, name) for name in ("axis", "seeds", "valid_blocks", "test_blocks", "ppl_limit")},
-        methods=tuple(m for m in METHODS if m in settings.methods), axes=tuple(a for a in scores.axes if a in axes),
-        alphas=tuple(sorted(set(settings.alphas))), gammas=tuple(sorted(set(settings.gammas))), weights=weights,
-        iterative=settings.iterative,
+    return replace(
+        settings, methods=tuple(m for m in METHODS if m in settings.methods),
+        axes=tuple(a for a in scores.axes if a in axes), alphas=tuple(sorted(set(settings.alphas))),
+        gammas=tuple(sorted(set(settings.gammas))), iterative_gammas=tuple(sorted(set(settings.iterative_gammas))),
+        weights=axis_weights(scores, settings.weights) if "fasp_multi" in settings.methods else None,
     )  # fmt: skip
+
+
+def gammas_of(method: str, settings: ComparisonSettings) -> tuple[float | None, ...]:
+    """The γ that a method is compared at; (None,) where it protects nothing."""
+    if not RULES[method].protects:
+        return (None,)
+    return (method == "fasp_iterative" and settings.iterative_gammas) or settings.gammas
 
 
 def configurations(scores: HeadScores, settings: ComparisonSettings) -> list[Configuration]:
@@ -139,8 +147,7 @@ def configurations(scores: HeadScores, settings: ComparisonSettings) -> list[Con
     points = []
     for alpha in settings.alphas:
         for method in settings.methods:
-            gammas = settings.gammas if RULES[method].protects else (None,)
-            for gamma in gammas:
+            for gamma in gammas_of(method, settings):
                 if gamma is not None and not _fits(alpha, gamma, scores.n_heads):
                     continue
                 for seed in range(settings.seeds):
@@ -180,24 +187,22 @@ class _Run:
     """Measures sets of heads, each once, and files what each configuration got."""
 
     def __init__(
-        self, measure: Measure, table: ComparisonTable, scores: HeadScores, settings: ComparisonSettings,
+        self, measure: Measure, table: ComparisonTable, study: Study, scores: HeadScores,
         progress: ProgressCallback | None, stop: Stop | None,
     ) -> None:  # fmt: skip
-        self.measure, self.table, self.scores, self.settings = measure, table, scores, settings
+        self.measure, self.table, self.study, self.scores = measure, table, study, scores
         self.progress, self.stop = progress, stop
 
     def measure_all(self, points: Sequence[Configuration], split: str, blocks: int) -> None:
-        """Measure the points of one split set by set; a set's rows are filed once it is complete."""
+        """Measure the points of one split set by set; a set's rows are filed and saved once it is complete."""
         sets: dict[tuple[Heads, int], list[Configuration]] = {}
         for point in points:
             sets.setdefault((point.pruned, point.seed), []).append(point)
         clock = StageClock(f"measuring on {split}", len(sets) * blocks, "blocks", self.progress)
         for (heads, seed), same in sets.items():
             evaluation = self._measured(self.measure(heads, split, seed, blocks), clock)
-            rows: Iterable[dict[str, Any]] = (
-                row for point in same for row in measurement_rows(asdict(point), evaluation, self.scores)
-            )
-            self.table.add(rows)
+            self.table.add(row for point in same for row in measurement_rows(asdict(point), evaluation, self.scores))
+            self.table.save(self.study)
 
     def _measured(self, steps: Iterator[Evaluation], clock: StageClock) -> Evaluation:
         last = None
@@ -206,3 +211,20 @@ class _Run:
             if self.stop is not None and self.stop() and not last.done:
                 raise Cancelled("the comparison was stopped; run it again to go on where it ended")
         return last
+
+
+def study_measure(
+    lm: LanguageModel, study: Study, axes: Sequence[str], *, scorer: Scorer, store: BlockStore | None = None,
+    stop: Stop | None = None, settings: EvaluationSettings | None = None,
+) -> Measure:  # fmt: skip
+    """How `run_comparison` measures a set of heads: `evaluate`, with the blocks in the app's database."""
+    store = store if store is not None else EvaluationStore(study.folder.parent)
+    prompts, settings = study.prompts, settings or EvaluationSettings()
+
+    def measure(heads: Heads, split: str, seed: int, blocks: int) -> Iterator[Evaluation]:
+        return evaluate(
+            lm, heads, axes, split=split, prompts=prompts, scorer=scorer, store=store, stop=stop,
+            settings=replace(settings, seed=seed, blocks=blocks),
+        )  # fmt: skip
+
+    return measure

@@ -1,0 +1,273 @@
+"""run_comparison(): what is measured, how often, how γ is chosen, what is kept."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_study import make_study
+
+from fasp_core import evaluation
+from fasp_core.comparison import (
+    ComparisonSettings,
+    choose_gammas,
+    complete_settings,
+    configurations,
+    run_comparison,
+    study_measure,
+)
+from fasp_core.comparison_table import affordable, export_table, list_comparisons, pool, read_comparison
+from fasp_core.errors import Cancelled, InputError
+from fasp_core.estimates import Estimate, Evaluation, Metrics
+from fasp_core.evaluation import EvaluationSettings
+from fasp_core.iterative import IterativeSettings
+from fasp_core.scoring import Budget, score_heads
+from fasp_core.selection import select_heads
+from fasp_core.store import EvaluationStore
+from fasp_core.toxicity import open_scorer
+
+AXIS = "gender_and_sex"
+MADE = ComparisonSettings(
+    AXIS, methods=("fasp", "ppl_only", "random"), alphas=(0.0, 0.1, 0.2), gammas=(0.3, 0.5), seeds=2, valid_blocks=1,
+    test_blocks=2,
+)  # fmt: skip
+
+
+class CountingMeasure:
+    """Gives made-up results and notes what was asked; each pruned head costs 1 perplexity and takes 0.01 of bias 1."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple] = []
+
+    def __call__(self, heads, split, seed, blocks):
+        self.asked.append((heads, split, seed))
+        for block in range(1, blocks + 1):
+            yield made_result(heads, split, seed, block / blocks)
+
+
+def made_result(heads, split, seed=0, done=1.0, *, ppl=None, bias=None) -> Evaluation:
+    ppl = len(heads) if ppl is None else ppl
+    bias = -0.01 * len(heads) + 0.001 * seed if bias is None else bias
+
+    def metrics(p, b):
+        return Metrics(Estimate(p, 0.1, 50), {AXIS: Estimate(b, 0.02, 500)}, {})
+
+    return Evaluation(
+        tuple(heads), split, metrics(20, 1), metrics(20 + ppl, 1 + bias), metrics(ppl, bias), 500, 50, done
+    )
+
+
+@pytest.fixture
+def study(tmp_path):
+    return make_study(tmp_path, "s", n_layers=5, heads_per_layer=4)
+
+
+def compare(study, settings=MADE, measure=None, **more):
+    return run_comparison(
+        None, study, settings, scorer=open_scorer("embedded"), measure=measure or CountingMeasure(), **more
+    )
+
+
+# -- what is measured ----------------------------------------------------------------------------------------------
+
+
+def test_each_set_of_heads_is_measured_once_and_test_only_with_the_chosen_gamma(study):
+    measure = CountingMeasure()
+    table = compare(study, measure=measure)
+    assert len(measure.asked) == len(set(measure.asked))
+    frame = table.frame
+    assert set(frame.loc[frame["split"] == "valid", "method"]) == {"fasp"}  # only fasp has a γ to choose
+    test = frame[(frame["split"] == "test") & (frame["metric"] == "ppl")]
+    assert test.groupby(["method", "alpha", "seed"]).size().eq(1).all()
+    assert len(test) == 3 * 3 * 2
+    assert table.complete
+
+
+def test_rows_say_what_was_pruned_measured_and_predicted(study):
+    scores = study.scores()
+    table = compare(study)
+    row = table.frame.query("method == 'fasp' and alpha == 0.2 and seed == 1 and split == 'test'").set_index("metric")
+    selection = select_heads(scores, axis=AXIS, gamma=float(row["gamma"].iloc[0]), alpha=0.2)
+    bias = row.loc[f"bias.{AXIS}"]
+    assert bias["heads"] == "-".join(f"{layer}.{head}" for layer, head in selection.pruned)
+    assert bias["n_pruned"] == 4
+    assert bias["change"] == pytest.approx(-0.04 + 0.001)
+    assert (bias["change_low"], bias["change_high"]) == pytest.approx((-0.039 - 0.0392, -0.039 + 0.0392), abs=1e-4)
+    flat = [layer * 4 + head for layer, head in selection.pruned]
+    assert bias["predicted"] == pytest.approx(-scores.z_bias(AXIS)[flat].sum())
+    assert row.loc["ppl", "predicted"] == pytest.approx(scores.z_ppl[flat].sum())
+
+
+def test_a_configuration_that_protects_too_much_does_not_exist(study):
+    scores = study.scores()
+    settings = complete_settings(scores, ComparisonSettings(AXIS, methods=("fasp",), alphas=(0.5,), gammas=(0.5, 0.6)))
+    assert [p.gamma for p in configurations(scores, settings)] == [0.5]
+
+
+def test_seeds_are_the_heads_of_random_and_the_noise_of_all(study):
+    measure = CountingMeasure()
+    compare(study, measure=measure)
+    pruned = [heads for heads, split, _ in measure.asked if split == "test" and len(heads) == 4]
+    assert {seed for _, _, seed in measure.asked} == {0, 1}
+    random = [select_heads(study.scores(), "random", alpha=0.2, seed=s).pruned for s in (0, 1)]
+    assert random[0] != random[1]
+    assert set(random) <= set(pruned)
+
+
+# -- how γ is chosen ------------------------------------------------------------------------------------------------
+
+
+def valid_rows(entries) -> pd.DataFrame:
+    """(γ, relative rise of perplexity, relative change of bias) as rows of method fasp at α = 0.1, before = 1."""
+    rows = []
+    for gamma, ppl, bias in entries:
+        for metric, change in (("ppl", ppl), (f"bias.{AXIS}", bias)):
+            rows.append({
+                "method": "fasp", "gamma": gamma, "alpha": 0.1, "seed": 0, "split": "valid", "metric": metric,
+                "n_pruned": 1, "heads": "0.0", "before": 1.0, "after": 1 + change, "after_low": 1.0, "after_high": 1.0,
+                "change": change, "change_se": 0.1, "change_low": change - 0.2, "change_high": change + 0.2,
+                "predicted": 0.0, "n": 100,
+            })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize(
+    ("entries", "chosen"),
+    [
+        ([(0.2, 0.05, -0.3), (0.3, 0.08, -0.4), (0.4, 0.5, -0.9)], 0.3),  # the lowest bias that can be afforded
+        ([(0.2, 0.6, -0.3), (0.3, 0.2, -0.1)], 0.3),  # none can: the lowest perplexity
+        ([(0.2, 0.05, -0.3), (0.3, 0.05, -0.3)], 0.3),  # alike: the larger γ
+        ([(0.2, 0.1, -0.3), (0.3, 0.05, -0.2)], 0.2),  # the limit itself is within
+    ],
+)
+def test_gamma_by_the_rule(entries, chosen):
+    assert choose_gammas(valid_rows(entries), MADE) == {("fasp", 0.1): chosen}
+
+
+# -- stopped, resumed, shared ---------------------------------------------------------------------------------------
+
+
+def test_a_stopped_run_keeps_its_rows_and_says_it_is_not_complete(study):
+    measure, asked = CountingMeasure(), []
+
+    def stop():
+        asked.append(1)
+        return len(asked) > 6
+
+    with pytest.raises(Cancelled):
+        compare(study, measure=measure, stop=stop)
+    (name,) = list_comparisons(study)
+    left = read_comparison(study, name)
+    assert not left.complete
+    assert len(left.frame) > 0
+    whole = compare(study)
+    assert whole.name == name
+    assert read_comparison(study, name).complete
+
+
+def test_more_scores_or_other_settings_make_another_table(study):
+    first = compare(study)
+    second = compare(study, ComparisonSettings(AXIS, methods=("fasp",), alphas=(0.1,), gammas=(0.3,), test_blocks=1))
+    assert set(list_comparisons(study)) == {first.name, second.name}
+
+
+def test_a_real_run_repeats_no_block_and_two_comparisons_share_them(tiny_llama, tmp_path, monkeypatch):
+    """Killed after some blocks, a second run measures the rest; a third, overlapping comparison only what is new."""
+    study = score_heads(tiny_llama, axes=[AXIS], budget=Budget(24, 4, 1), name="s", root=tmp_path)
+    small = EvaluationSettings(max_new_tokens=3, texts_per_block=9, windows_per_block=1, window_tokens=24)
+    scorer, blocks = open_scorer("embedded"), []
+    measured = evaluation._measure_texts
+
+    def counted(plan, block, stop):
+        blocks.append((plan.key, block))
+        if len(blocks) == die_after:
+            raise KeyboardInterrupt
+        return measured(plan, block, stop)
+
+    def run(methods):
+        settings = ComparisonSettings(
+            AXIS, methods=methods, alphas=(0.0, 0.17, 0.34), gammas=(0.2, 0.5), valid_blocks=2, test_blocks=2,
+            iterative=IterativeSettings(samples=16, step=0.17), iterative_gammas=(0.5,),
+        )  # fmt: skip
+        measure = study_measure(
+            tiny_llama, study, [AXIS], scorer=scorer, store=EvaluationStore(tmp_path), settings=small
+        )
+        return run_comparison(tiny_llama, study, settings, scorer=scorer, measure=measure)
+
+    monkeypatch.setattr(evaluation, "_measure_texts", counted)
+    die_after = 6
+    with pytest.raises(KeyboardInterrupt):
+        run(("fasp", "bias_only", "magnitude_l2", "fasp_iterative"))
+    before, die_after = len(blocks) - 1, 0
+    table = run(("fasp", "bias_only", "magnitude_l2", "fasp_iterative"))
+    n_blocks = len(blocks) - 1 - before
+    assert set(table.frame["method"]) == {"fasp", "bias_only", "magnitude_l2", "fasp_iterative"}
+    assert set(table.frame.loc[table.frame["method"] == "fasp_iterative", "split"]) == {"test"}  # one γ: no choice
+    stored = EvaluationStore(tmp_path)._run("select count(*) from blocks")[0][0]
+    assert before + n_blocks == stored  # every block was measured once
+    run(("fasp", "bias_only", "magnitude_l2"))
+    assert EvaluationStore(tmp_path)._run("select count(*) from blocks")[0][0] == stored
+    assert len(blocks) == stored + 1
+
+
+# -- reading results ------------------------------------------------------------------------------------------------
+
+
+def test_pooled_over_seeds_by_hand():
+    rows = valid_rows([(0.3, 0.1, -0.2)])
+    rows = pd.concat([rows, rows.assign(seed=1, change=rows["change"] + 0.4, change_low=rows["change_low"] + 0.4,
+                                        change_high=rows["change_high"] + 0.4)])  # fmt: skip
+    line = pool(rows).set_index("metric").loc["ppl"]
+    assert line["change"] == pytest.approx(0.3)
+    # between two seeds: sd 0.2828, t(0.975, 1) = 12.706, half = 12.706 · 0.2828 / √2 = 2.541 > 0.2 / √2
+    assert line["change_high"] - line["change"] == pytest.approx(2.541, abs=1e-3)
+    one = pool(valid_rows([(0.3, 0.1, -0.2)])).set_index("metric").loc[f"bias.{AXIS}"]
+    assert (one["relative"], one["relative_low"], one["relative_high"]) == pytest.approx((-0.2, -0.4, 0.0))
+
+
+def test_affordable_takes_the_largest_alpha_within_the_limit(study):
+    table = compare(study)  # each head costs 1 of 20 perplexity: 2 heads 10 %, 4 heads 20 %
+    test = table.frame[table.frame["split"] == "test"]
+    for limit, alpha in ((0.05, 0.0), (0.1, 0.1), (0.25, 0.2)):
+        best = affordable(test, f"bias.{AXIS}", limit)
+        assert set(best["alpha"]) == {alpha}
+        assert set(best["method"]) == {"fasp", "ppl_only", "random"}
+        assert (best["ppl_relative"] <= limit).all()
+
+
+def test_a_table_goes_to_csv_and_back(study, tmp_path):
+    table = compare(study)
+    export_table(table, tmp_path / "out.csv")
+    frame = pd.read_csv(tmp_path / "out.csv")
+    assert list(frame.columns) == list(table.frame.columns)
+    assert np.allclose(frame["change"], table.frame["change"])
+    assert math.isnan(frame.loc[frame["method"] == "random", "gamma"].iloc[0])
+    with pytest.raises(InputError, match=r"written to \.csv or \.parquet"):
+        export_table(table, tmp_path / "out.xlsx")
+
+
+def test_damage_and_wrong_names_are_one_line(study):
+    table = compare(study)
+    with pytest.raises(InputError, match="has no comparison 'x'"):
+        read_comparison(study, "x")
+    (study.folder / "comparisons" / f"{table.name}.parquet").write_bytes(b"PAR1 not")
+    with pytest.raises(InputError, match="not a whole Parquet file"):
+        read_comparison(study, table.name)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"methods": ("fsap",)}, "did you mean 'fasp'"),
+        ({"methods": ()}, "needs methods"),
+        ({"alphas": ()}, "needs alphas"),
+        ({"gammas": (1.5,)}, "from 0 to 1"),
+        ({"seeds": 0}, "seeds must be at least 1"),
+        ({"ppl_limit": 0.0}, "ppl_limit must be a number above 0"),
+    ],
+)
+def test_bad_settings_are_one_line(options, words):
+    with pytest.raises(InputError, match=words):
+        ComparisonSettings(AXIS, **options)
