@@ -19,7 +19,8 @@ import pandas as pd
 from .comparison_table import ComparisonTable, measurement_rows, pool
 from .errors import Cancelled, InputError, nearest
 from .estimates import Evaluation
-from .evaluation import BlockStore, EvaluationSettings, evaluate
+from .evaluation import BlockStore, evaluate
+from .evaluation_plan import EvaluationSettings, study_settings
 from .head_scores import HeadScores
 from .iterative import IterativeSettings, iterative_order
 from .magnitude import keep_magnitudes
@@ -200,14 +201,19 @@ class _Run:
             sets.setdefault((point.pruned, point.seed), []).append(point)
         clock = StageClock(f"measuring on {split}", len(sets) * blocks, "blocks", self.progress)
         for (heads, seed), same in sets.items():
-            evaluation = self._measured(self.measure(heads, split, seed, blocks), clock)
+            evaluation = self._measured(heads, split, seed, blocks, clock)
             self.table.add(row for point in same for row in measurement_rows(asdict(point), evaluation, self.scores))
             self.table.save(self.study)
 
-    def _measured(self, steps: Iterator[Evaluation], clock: StageClock) -> Evaluation:
-        last = None
-        for last in steps:
-            clock.step()
+    def _measured(self, heads: Heads, split: str, seed: int, blocks: int, clock: StageClock) -> Evaluation:
+        """A set's measurement, to the end. What was measured before does not count towards the speed."""
+        counted, last = 0, None
+        for last in self.measure(heads, split, seed, blocks):
+            new = round(last.fraction_done * blocks) - counted
+            if counted == 0 and last.done:
+                clock.already += new
+            counted += new
+            clock.step(new)
             if self.stop is not None and self.stop() and not last.done:
                 raise Cancelled("the comparison was stopped; run it again to go on where it ended")
         return last
@@ -215,16 +221,16 @@ class _Run:
 
 def study_measure(
     lm: LanguageModel, study: Study, axes: Sequence[str], *, scorer: Scorer, store: BlockStore | None = None,
-    stop: Stop | None = None, settings: EvaluationSettings | None = None,
+    settings: EvaluationSettings | None = None, stop: Stop | None = None,
 ) -> Measure:  # fmt: skip
-    """How `run_comparison` measures a set of heads: `evaluate`, with the blocks in the app's database."""
+    """How `run_comparison` measures a set of heads: as `evaluate_study` does; seed 0 shares the app's blocks."""
     store = store if store is not None else EvaluationStore(study.folder.parent)
-    prompts, settings = study.prompts, settings or EvaluationSettings()
+    prompts, windows, settings = study.prompts, study.windows, settings or study_settings(study)
 
     def measure(heads: Heads, split: str, seed: int, blocks: int) -> Iterator[Evaluation]:
         return evaluate(
-            lm, heads, axes, split=split, prompts=prompts, scorer=scorer, store=store, stop=stop,
-            settings=replace(settings, seed=seed, blocks=blocks),
+            lm, heads, axes, split=split, prompts=prompts, windows=windows, scorer=scorer, store=store, stop=stop,
+            settings=replace(settings, seed=settings.seed + seed, blocks=blocks),
         )  # fmt: skip
 
     return measure

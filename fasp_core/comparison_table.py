@@ -29,6 +29,7 @@ from .errors import InputError, nearest
 from .estimates import Evaluation
 from .files import write_atomic
 from .head_scores import HeadScores
+from .history import heads_text
 from .selection import Head
 from .study import Study
 from .tables import read_parquet
@@ -94,7 +95,7 @@ def measurement_rows(point: dict[str, Any], evaluation: Evaluation, scores: Head
     """The rows of one configuration (method, gamma, alpha, seed, pruned), one per metric of its evaluation."""
     heads: tuple[Head, ...] = point["pruned"]
     first = {name: point[name] for name in ("method", "gamma", "alpha", "seed")} | {
-        "split": evaluation.split, "n_pruned": len(heads), "heads": write_heads(heads),
+        "split": evaluation.split, "n_pruned": len(heads), "heads": heads_text(heads),
     }  # fmt: skip
     first["gamma"] = math.nan if first["gamma"] is None else first["gamma"]
     before, after, change = evaluation.before, evaluation.after, evaluation.change
@@ -181,11 +182,6 @@ def read_comparison(study: Study, name: str) -> ComparisonTable:
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: its description is damaged; delete the file and compare again") from error
     return ComparisonTable(name, frame[COLUMNS], meta)
-
-
-def write_heads(heads: Iterable[Head]) -> str:
-    """Heads as addresses write them: `0.3-5.1`."""
-    return "-".join(f"{layer}.{head}" for layer, head in sorted(heads))
 
 
 def export_table(table: ComparisonTable, to: str | os.PathLike) -> None:

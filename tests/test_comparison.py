@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 from made_study import make_study
 
-from fasp_core import evaluation
 from fasp_core.comparison import (
     ComparisonSettings,
     choose_gammas,
@@ -21,7 +20,7 @@ from fasp_core.comparison import (
 from fasp_core.comparison_table import affordable, export_table, list_comparisons, pool, read_comparison
 from fasp_core.errors import Cancelled, InputError
 from fasp_core.estimates import Estimate, Evaluation, Metrics
-from fasp_core.evaluation import EvaluationSettings
+from fasp_core.evaluation_plan import EvaluationSettings
 from fasp_core.iterative import IterativeSettings
 from fasp_core.scoring import Budget, score_heads
 from fasp_core.selection import select_heads
@@ -173,43 +172,45 @@ def test_more_scores_or_other_settings_make_another_table(study):
     assert set(list_comparisons(study)) == {first.name, second.name}
 
 
-def test_a_real_run_repeats_no_block_and_two_comparisons_share_them(tiny_llama, tmp_path, monkeypatch):
-    """Killed after some blocks, a second run measures the rest; a third, overlapping comparison only what is new."""
-    study = score_heads(tiny_llama, axes=[AXIS], budget=Budget(24, 4, 1), name="s", root=tmp_path)
-    small = EvaluationSettings(max_new_tokens=3, texts_per_block=9, windows_per_block=1, window_tokens=24)
-    scorer, blocks = open_scorer("embedded"), []
-    measured = evaluation._measure_texts
+class NotingStore(EvaluationStore):
+    """Notes every block that is put, and dies of one of them like a killed process: after it was written."""
 
-    def counted(plan, block, stop):
-        blocks.append((plan.key, block))
-        if len(blocks) == die_after:
+    def __init__(self, root, die_after: int = 0) -> None:
+        super().__init__(root)
+        self.put_blocks, self.die_after = [], die_after
+
+    def put(self, stream, heads, block, record):
+        super().put(stream, heads, block, record)
+        self.put_blocks.append((stream, heads, block))
+        if len(self.put_blocks) == self.die_after:
             raise KeyboardInterrupt
-        return measured(plan, block, stop)
 
-    def run(methods):
+
+def test_a_real_run_repeats_no_block_and_two_comparisons_share_them(tiny_llama, tmp_path):
+    """Killed after some blocks, a second run measures the rest; a third, overlapping comparison nothing at all."""
+    study = score_heads(tiny_llama, axes=[AXIS], budget=Budget(24, 4, 1), name="s", root=tmp_path)
+    small = EvaluationSettings(max_new_tokens=3, texts_per_block=9, windows_per_block=1)
+    scorer = open_scorer("embedded")
+
+    def run(methods, store):
         settings = ComparisonSettings(
             AXIS, methods=methods, alphas=(0.0, 0.17, 0.34), gammas=(0.2, 0.5), valid_blocks=2, test_blocks=2,
             iterative=IterativeSettings(samples=16, step=0.17), iterative_gammas=(0.5,),
         )  # fmt: skip
-        measure = study_measure(
-            tiny_llama, study, [AXIS], scorer=scorer, store=EvaluationStore(tmp_path), settings=small
-        )
+        measure = study_measure(tiny_llama, study, [AXIS], scorer=scorer, store=store, settings=small)
         return run_comparison(tiny_llama, study, settings, scorer=scorer, measure=measure)
 
-    monkeypatch.setattr(evaluation, "_measure_texts", counted)
-    die_after = 6
+    stores = [NotingStore(tmp_path, die_after) for die_after in (7, 0, 0)]
     with pytest.raises(KeyboardInterrupt):
-        run(("fasp", "bias_only", "magnitude_l2", "fasp_iterative"))
-    before, die_after = len(blocks) - 1, 0
-    table = run(("fasp", "bias_only", "magnitude_l2", "fasp_iterative"))
-    n_blocks = len(blocks) - 1 - before
+        run(("fasp", "bias_only", "magnitude_l2", "fasp_iterative"), stores[0])
+    table = run(("fasp", "bias_only", "magnitude_l2", "fasp_iterative"), stores[1])
     assert set(table.frame["method"]) == {"fasp", "bias_only", "magnitude_l2", "fasp_iterative"}
     assert set(table.frame.loc[table.frame["method"] == "fasp_iterative", "split"]) == {"test"}  # one γ: no choice
-    stored = EvaluationStore(tmp_path)._run("select count(*) from blocks")[0][0]
-    assert before + n_blocks == stored  # every block was measured once
-    run(("fasp", "bias_only", "magnitude_l2"))
-    assert EvaluationStore(tmp_path)._run("select count(*) from blocks")[0][0] == stored
-    assert len(blocks) == stored + 1
+    put = stores[0].put_blocks + stores[1].put_blocks
+    assert len(stores[0].put_blocks) == 7
+    assert len(put) == len(set(put)) > 20
+    run(("fasp", "bias_only", "magnitude_l2"), stores[2])
+    assert stores[2].put_blocks == []
 
 
 # -- reading results ------------------------------------------------------------------------------------------------
