@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .cli_output import print_json, print_table
-from .errors import InputError
+from .errors import InputError, nearest
 from .numbers import format_interval, format_number
 from .terminal import ProgressReport
 
@@ -150,7 +150,7 @@ def _interactions(
 
 
 def _print_interactions(found: Interactions) -> None:
-    for metric, share in found.summary.shares.items():
+    for metric, share in found.shares.items():
         low, high = (100 * end for end in share.interval)
         print(
             f"{metric}: removing two heads differs from the sum of removing each in {share.n_differ} of "
@@ -204,4 +204,6 @@ def _names(text: str) -> tuple[Any, ...]:
 def _one_axis(study: Study, axis: str | None) -> str:
     if axis is None and len(study.axes) != 1:
         raise InputError(f"several axes were scored, choose one with --axis: {', '.join(study.axes)}")
+    if axis is not None and axis not in study.axes:
+        raise InputError(f"no scores for axis '{axis}'; {nearest(axis, study.axes)}")
     return axis or study.axes[0]

@@ -1,0 +1,99 @@
+"""The command `compare`: what it prints, writes and refuses; on a tiny model."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+import tiny
+from made_study import make_study
+from typer.testing import CliRunner
+
+from fasp_core import comparison, interactions, models
+from fasp_core.cli import app
+from fasp_core.cli_compare import parse_shares, parse_weights
+from fasp_core.comparison_table import list_comparisons
+from fasp_core.errors import InputError
+from fasp_core.evaluation_plan import EvaluationSettings
+from fasp_core.scoring import Budget, score_heads
+
+AXIS = "gender_and_sex"
+SMALL = (
+    "--methods", "fasp,fasp_iterative,random", "--alphas", "0.1,0.2", "--gammas", "0.3,0.5", "--valid-blocks", "1",
+    "--test-blocks", "2", "--iterative-samples", "16", "--iterative-step", "0.1", "--iterative-gammas", "0.5",
+)  # fmt: skip
+
+
+def run(*args: object):
+    return CliRunner().invoke(app, [str(arg) for arg in args], prog_name="python -m fasp_core")
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    """A scored study of a tiny model, which every reference opens; evaluations are small."""
+    monkeypatch.setenv("FASP_CACHE", str(tmp_path))
+    monkeypatch.setattr(models, "open_model", lambda ref, **_: tiny.make_language_model(tiny.LLAMA))
+    for module in (comparison, interactions):
+        monkeypatch.setattr(module, "study_settings", lambda study: EvaluationSettings(blocks=2, max_new_tokens=3))
+    return score_heads(
+        tiny.make_language_model(tiny.LLAMA), axes=[AXIS], budget=Budget(32, 4, 1), name="t", root=tmp_path
+    )
+
+
+def test_compare_prints_both_limits_and_writes_the_table(study, tmp_path):
+    result = run("compare", "t", *SMALL, "--to", tmp_path / "out.csv")
+    assert result.exit_code == 0, result.output
+    for words in ("no more than 5% more perplexity", "no more than 10% more perplexity", "95 % intervals", "random"):
+        assert words in result.stdout
+    assert "measuring on test: " in result.stderr
+    frame = pd.read_csv(tmp_path / "out.csv")
+    assert set(frame["method"]) == {"fasp", "fasp_iterative", "random"}
+    (name,) = list_comparisons(study)
+    again = run("compare", "t", *SMALL, "--json")
+    printed = json.loads(again.stdout)
+    assert printed["comparison"] == name
+    assert printed["complete"]
+    assert len(printed["rows"]) == len(frame)
+    chosen = run("select", "t", "--method", "fasp_iterative", "--gamma", 0.5, "--alpha", 0.2, "--json")
+    assert len(json.loads(chosen.stdout)["pruned"]) == 2
+
+
+def test_interactions_are_counted(study, tmp_path):
+    result = run("compare", "t", "--interactions", 2, "--test-blocks", 2, "--to", tmp_path / "pairs.parquet")
+    assert result.exit_code == 0, result.output
+    assert "of 2 pairs (95 % intervals); beyond chance" in result.stdout
+    assert len(pd.read_parquet(tmp_path / "pairs.parquet")) == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((), "several axes were scored, choose one with --axis"),
+        (("--axis", "gender"), "did you mean 'gender_and_sex'"),
+        (("--axis", AXIS, "--methods", "fsap"), "did you mean 'fasp'"),
+        (("--axis", AXIS, "--alphas", "0:0.2"), "give first:last:step with a step above 0"),
+        (("--axis", AXIS, "--gammas", "many"), "--gammas is 'many'"),
+        (("--axis", AXIS, "--gammas", "1.2"), "from 0 to 1"),
+        (("--axis", AXIS, "--weights", "religion"), "give axis=weight with commas"),
+        (("--axis", AXIS, "--to", "x.txt"), "written to .csv or .parquet"),
+    ],
+)
+def test_bad_options_are_one_line_before_any_work(options, words, tmp_path, monkeypatch):
+    monkeypatch.setenv("FASP_CACHE", str(tmp_path))
+    make_study(tmp_path, "made")
+    result = run("compare", "made", *options)
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+    assert words in result.stderr
+
+
+def test_shares_and_weights():
+    assert parse_shares("0:0.2:0.02", "--alphas") == (0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.14, 0.16, 0.18, 0.2)
+    assert parse_shares("0.2:0.7:0.2", "--gammas") == (0.2, 0.4, 0.6)
+    assert parse_shares("0.1, 0.05", "--alphas") == (0.1, 0.05)
+    assert parse_weights("religion=2, gender_and_sex=0.5") == {"religion": 2.0, "gender_and_sex": 0.5}
+    assert parse_weights(None) is None
+    for text in ("0:1:0", "0:1:-0.1", "0:1:0.00001", "a:b:c"):
+        with pytest.raises(InputError):
+            parse_shares(text, "--alphas")
