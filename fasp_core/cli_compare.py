@@ -102,9 +102,9 @@ def compare(
 def _run(study: Study, settings: ComparisonSettings) -> ComparisonTable:
     from .comparison import run_comparison, study_measure
     from .models import open_study_model
-    from .toxicity import open_scorer
+    from .toxicity import open_study_scorer
 
-    lm, scorer = open_study_model(study), open_scorer(next(iter(study.manifest.scorers)))
+    lm, scorer = open_study_model(study), open_study_scorer(study)
     with ProgressReport() as progress:
         measure = study_measure(lm, study, settings.axes or study.axes, scorer=scorer)
         return run_comparison(lm, study, settings, scorer=scorer, measure=measure, progress=progress)
@@ -132,9 +132,9 @@ def _interactions(
 ) -> None:
     from .interactions import measure_interactions
     from .models import open_study_model
-    from .toxicity import open_scorer
+    from .toxicity import open_study_scorer
 
-    lm, scorer = open_study_model(study), open_scorer(next(iter(study.manifest.scorers)))
+    lm, scorer = open_study_model(study), open_study_scorer(study)
     with ProgressReport() as progress:
         found = measure_interactions(
             lm, study, axis, pairs=pairs, gamma=gamma, blocks=blocks, scorer=scorer, progress=progress

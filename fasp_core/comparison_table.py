@@ -72,7 +72,7 @@ class ComparisonTable:
         meta = {
             "study": study.name, "model": study.manifest.model, "settings": made, "complete": False,
             "created": datetime.now(UTC).isoformat(timespec="seconds"), "versions": study.manifest.versions,
-            "scorer": next(iter(study.manifest.scorers.items()), None), "prompts": study.manifest.prompts,
+            "scorers": dict(study.manifest.scorers), "prompts": study.manifest.prompts,
         }  # fmt: skip
         return cls(name, pd.DataFrame(columns=COLUMNS), meta)
 
