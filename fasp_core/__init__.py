@@ -15,7 +15,7 @@ _MODULE_OF = {
     "LanguageModel": "models", "open_model": "models",
     "HeadLayout": "heads", "gate_heads": "heads",
     "load_prompts": "prompts", "load_text": "text", "open_scorer": "toxicity",
-    "Budget": "scoring", "score_heads": "scoring",
+    "Budget": "budgets", "score_heads": "scoring",
     "Study": "study", "list_studies": "study", "open_study": "study",
     "import_scores": "importing",
     "HeadScores": "head_scores", "read_head_scores": "head_scores",

@@ -54,17 +54,6 @@ def heads_text(heads: Iterable[Head]) -> str:
     return "-".join(f"{layer}.{head}" for layer, head in sorted(heads))
 
 
-def read_heads(text: str) -> tuple[Head, ...]:
-    """The inverse of `heads_text`, sorted; raises ValueError for what it cannot have written."""
-    heads = set()
-    for part in filter(None, text.split("-")):
-        layer, head = part.split(".")
-        if not (layer.isdecimal() and head.isdecimal()):
-            raise ValueError(text)
-        heads.add((int(layer), int(head)))
-    return tuple(sorted(heads))
-
-
 def measured_sets(
     study: Study, root: str | os.PathLike | None = None, split: str | None = None
 ) -> list[MeasuredSet]:  # fmt: skip

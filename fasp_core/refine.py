@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from .bias import effective_share
+from .budgets import Budget
 from .decisions import bias_cut, perplexity_cut, protected_heads
 from .planner import Ranking, Step, best_step
 from .results import axis_samples, knockout_counts
@@ -21,29 +21,6 @@ from .shards import TEXT, ShardWriter
 # Seconds per unit until a run has seen its own: a sample with its gradient, and one head on one sample or window.
 LOWEST_EFFECTIVE_SHARE = 0.2  # below it a few samples carry the estimate, and its error cannot be told
 FIRST_COSTS = {"sample": 0.15, "knockout": 0.03}
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How much is measured.
-
-    First `samples` per axis and `windows` of text by gradient, and `knockout_windows` by exact knock-out of all
-    heads. Then refinement for `refine_minutes`, or until the order of the unprotected heads has `reliability` on every
-    axis, whichever comes first; it looks at the decision that `gamma` and `alpha` make.
-    """
-
-    samples: int
-    windows: int
-    knockout_windows: int
-    knockout_samples: int = 0  # exact knock-out of all heads; for small models and benchmarks
-    regenerate_samples: int = 0  # sampled again without each unprotected head whose weights cannot be trusted
-    regenerate_all: bool = False  # not only those: every head, as the published recipe does
-    likelihood_prompts: int = 360  # per axis, for that metric: all of a built-in axis
-    likelihood_knockout: int = 0  # of these, with exact knock-out of all heads
-    refine_minutes: float = 0.0
-    reliability: float | None = None
-    gamma: float = 0.3
-    alpha: float = 0.1
 
 
 def refine(writer: ShardWriter, axes: Sequence[str], budget: Budget, *, spent_minutes: float = 0.0) -> None:

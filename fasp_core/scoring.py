@@ -23,6 +23,7 @@ from importlib.metadata import version
 
 import pyarrow as pa
 
+from .budgets import BUDGETS, FIRST_PASS, Budget
 from .errors import InputError, nearest
 from .magnitude import keep_magnitudes
 from .models import LanguageModel
@@ -31,20 +32,12 @@ from .pairs import PairSet, load_pairs
 from .perplexity import token_windows
 from .progress import ProgressCallback, Stop
 from .prompts import PromptSet, load_prompts
-from .refine import Budget, refine, regenerate
+from .refine import refine, regenerate
 from .results import METRICS
 from .shards import TEXT, ShardWriter, StudySettings
 from .study import Manifest, Study, create_study, open_study, study_folder
 from .text import TextSet, load_text
 from .toxicity import Scorer, check_same_scorer, open_scorer, open_study_scorer
-
-# What --minutes and --reliability start from.
-FIRST_PASS = Budget(samples=512, windows=64, knockout_windows=4)
-# quick: one axis of the default model within 10 minutes on 2 cores.
-BUDGETS = {
-    "quick": Budget(samples=1536, windows=64, knockout_windows=4),
-    "standard": Budget(samples=8192, windows=128, knockout_windows=12, regenerate_samples=512, refine_minutes=30),
-}
 
 
 def score_heads(

@@ -13,14 +13,12 @@ from fasp_core.errors import InputError
 from fasp_core.evaluation import evaluate_study
 from fasp_core.evaluation_plan import EvaluationSettings
 from fasp_core.history import (
-    heads_text,
     measured_set,
     measured_sets,
     name_set,
     paired_texts,
     pareto_front,
     pin_set,
-    read_heads,
 )  # fmt: skip
 from fasp_core.refine import Budget
 from fasp_core.scoring import score_heads
@@ -110,20 +108,6 @@ def test_a_summary_of_another_version_is_summed_up_anew(study, tiny_llama):
     assert measured_sets(study) == []
     assert measure(study, tiny_llama, [(0, 0)]).to_dict() == whole.to_dict()
     assert len(measured_sets(study)) == 1
-
-
-HEADS = st.sets(st.tuples(st.integers(0, 99), st.integers(0, 63)))
-
-
-@given(HEADS)
-def test_heads_are_read_back_as_they_were_written(heads):
-    assert read_heads(heads_text(heads)) == tuple(sorted(heads))
-
-
-@pytest.mark.parametrize("text", ["0", "a.b", "0.1.2", "0.-1", "0.3,5.1"])
-def test_what_are_no_heads_is_refused(text):
-    with pytest.raises(ValueError):  # noqa: PT011 - whatever reading says
-        read_heads(text)
 
 
 POINTS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6) | st.just(float("nan"))), max_size=12)

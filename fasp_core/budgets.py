@@ -1,0 +1,37 @@
+"""How much a scoring run measures: the named budgets, and what they consist of. No torch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much is measured.
+
+    First `samples` per axis and `windows` of text by gradient, and `knockout_windows` by exact knock-out of all
+    heads. Then refinement for `refine_minutes`, or until the order of the unprotected heads has `reliability` on every
+    axis, whichever comes first; it looks at the decision that `gamma` and `alpha` make.
+    """
+
+    samples: int
+    windows: int
+    knockout_windows: int
+    knockout_samples: int = 0  # exact knock-out of all heads; for small models and benchmarks
+    regenerate_samples: int = 0  # sampled again without each unprotected head whose weights cannot be trusted
+    regenerate_all: bool = False  # not only those: every head, as the published recipe does
+    likelihood_prompts: int = 360  # per axis, for that metric: all of a built-in axis
+    likelihood_knockout: int = 0  # of these, with exact knock-out of all heads
+    refine_minutes: float = 0.0
+    reliability: float | None = None
+    gamma: float = 0.3
+    alpha: float = 0.1
+
+
+# What --minutes and --reliability start from.
+FIRST_PASS = Budget(samples=512, windows=64, knockout_windows=4)
+# quick: one axis of the default model within 10 minutes on 2 cores.
+BUDGETS = {
+    "quick": Budget(samples=1536, windows=64, knockout_windows=4),
+    "standard": Budget(samples=8192, windows=128, knockout_windows=12, regenerate_samples=512, refine_minutes=30),
+}

@@ -1,0 +1,154 @@
+"""What a scoring run will take, before it is started: time, memory and disk, from the model's shape. No torch.
+
+Nearly all work of a run is passes through the model, at two floating-point operations per weight and token. How many
+this machine does per second is measured on the spot by one matrix product (`machine_flops`); what share of it a run
+reaches was measured on the default model (`RUN_SHARE`). Time is right within a factor of `TIME_FACTOR` on a machine
+without a GPU that has nothing else to do; memory and disk are on the high side.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .budgets import BUDGETS, FIRST_PASS, Budget
+from .default_model import FOLDER
+from .errors import InputError
+from .paths import cache_root
+
+TIME_FACTOR = 2.0
+RUN_SHARE = 0.55  # of the speed of one large matrix product, over a whole quick run of the default model
+GRADIENT_PASSES = 3.0  # a forward pass, and a backward one that costs two
+RESUMED_SHARE = 0.6  # of a forward pass: knock-outs resume at their head's layer, half-way on average
+PROMPT_TOKENS = 10
+RATIO_BYTES, SAMPLE_BYTES = 6.0, 400  # on disk, per head and text and per text; compressed floats and words
+BATCH_BYTES, PROGRAM_BYTES = int(1.5 * 2**30), int(0.6 * 2**30)  # activations of one batch; Python and its libraries
+WEIGHT_FILES = ("*.safetensors", "*.bin")
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """What decides over costs: `parameters`, heads, and bytes per weight as they are on disk."""
+
+    parameters: int
+    n_layers: int
+    heads_per_layer: int
+    weight_bytes: int = 4
+
+    @property
+    def n_heads(self) -> int:
+        """N, query heads of the whole model."""
+        return self.n_layers * self.heads_per_layer
+
+
+@dataclass(frozen=True)
+class RunEstimate:
+    """Seconds (and where they may end, either way), peak bytes of memory, bytes on disk."""
+
+    seconds: float
+    seconds_low: float
+    seconds_high: float
+    memory_bytes: int
+    disk_bytes: int
+
+
+def estimate_run(
+    shape: ModelShape, n_axes: int, budget: str | Budget, *, flops: float, minutes: float | None = None,
+    new_tokens: int = 20, window_tokens: int = 128, prompts_per_axis: int = 360,
+) -> RunEstimate:  # fmt: skip
+    """What scoring `n_axes` axes within `budget` takes; `flops` is `machine_flops()`.
+
+    With `minutes`, as with a budget that refines for so long, time is what was asked for, and the rest follows from it.
+    """
+    if budget == "paper":  # as scoring has it: every prompt three times, every head sampled again
+        n = 3 * prompts_per_axis
+        budget = Budget(samples=n, windows=256, knockout_windows=256, regenerate_samples=n, regenerate_all=True)
+    elif isinstance(budget, str):
+        budget = BUDGETS[budget]
+    if minutes is not None:
+        budget = FIRST_PASS
+    per_token = 2.0 * shape.parameters / (RUN_SHARE * flops)
+    text = PROMPT_TOKENS + new_tokens
+    heads = shape.n_heads
+    passes = n_axes * budget.samples * text * (1 + GRADIENT_PASSES)  # sampled, then gradients of all heads
+    passes += budget.windows * window_tokens * GRADIENT_PASSES
+    passes += budget.knockout_windows * window_tokens * heads * RESUMED_SHARE
+    passes += n_axes * budget.knockout_samples * text * heads * RESUMED_SHARE
+    again = heads if budget.regenerate_all else 0  # otherwise only heads whose weights cannot be trusted: few
+    passes += n_axes * budget.regenerate_samples * text * again
+    seconds = passes * per_token
+    low, high = seconds / TIME_FACTOR, seconds * TIME_FACTOR
+    refined = 60 * (minutes or budget.refine_minutes)
+    if minutes is not None:
+        low, seconds, high = refined, refined, refined + seconds / 4
+    elif refined:
+        low, seconds, high = low + refined, seconds + refined, high + refined
+    texts = n_axes * budget.samples + budget.windows + budget.knockout_windows
+    texts += n_axes * (budget.regenerate_samples * (again or 10)) // max(heads, 1)
+    if refined:  # refinement goes on as the first pass does
+        texts += int(refined / (text * (1 + GRADIENT_PASSES) * per_token))
+    return RunEstimate(
+        seconds, low, high, memory_bytes=shape.parameters * shape.weight_bytes + BATCH_BYTES + PROGRAM_BYTES,
+        disk_bytes=int(texts * (heads * RATIO_BYTES + SAMPLE_BYTES)),
+    )  # fmt: skip
+
+
+def model_shape(ref: str, root: str | Path | None = None) -> ModelShape | None:
+    """The shape of a model on this machine, from its files alone; None where they do not tell (a hub id, a GGUF file).
+
+    Raises InputError for a folder whose config.json cannot be read.
+    """
+    folder = cache_root(root) / "models" / FOLDER if ref == "default" else Path(ref).expanduser()
+    if not (folder / "config.json").is_file():
+        return None
+    try:
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        config = config.get("text_config") or config
+        layers = config.get("num_hidden_layers") or config.get("n_layer") or config.get("num_layers")
+        heads = config.get("num_attention_heads") or config.get("n_head") or config.get("num_heads")
+        wide = 2 if str(config.get("dtype") or config.get("torch_dtype")) in ("float16", "bfloat16") else 4
+        stored = max(sum(path.stat().st_size for path in folder.glob(kind)) for kind in WEIGHT_FILES)
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(f"{folder}/config.json cannot be read; give the folder that save_pretrained wrote") from error
+    if not (isinstance(layers, int) and isinstance(heads, int) and stored):
+        return None
+    return ModelShape(stored // wide, layers, heads)  # computed with in float32 on a CPU, whatever is stored
+
+
+def machine_flops(size: int = 768, repeats: int = 3) -> float:
+    """Floating-point operations per second of this machine, all its cores, at the best of some matrix products."""
+    matrix = np.ones((size, size), np.float32)
+    best = float("inf")
+    for _ in range(repeats):
+        started = time.perf_counter()
+        matrix @ matrix
+        best = min(best, time.perf_counter() - started)
+    return 2.0 * size**3 / best
+
+
+def spoken_range(estimate: RunEstimate) -> str:
+    """The time with its error, as people say it: `about 9 min (5 to 18 min)`."""
+    low, middle, high = (_minutes(s) for s in (estimate.seconds_low, estimate.seconds, estimate.seconds_high))
+    return f"about {middle}" if low == high else f"about {middle} ({low} to {high})"
+
+
+def spoken_bytes(n: float) -> str:
+    """Bytes as people say them: `2.6 GB`, `14 MB`."""
+    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
+        if n >= size:
+            return f"{n / size:.3g} {unit}"
+    return f"{max(1, round(n / 1e3))} kB"
+
+
+def _minutes(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 90 * 60:
+        return f"{round(seconds / 60)} min"
+    if seconds < 72 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{round(seconds / 86400)} days"

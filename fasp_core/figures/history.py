@@ -1,0 +1,77 @@
+"""Every measured set as a point: its bias against its perplexity, the Pareto front, and the intact model."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+from ..estimates import Estimate
+from ..numbers import format_estimate
+from ..palette import palette
+from .style import half_width, lay_out
+
+
+def history_plot(
+    ppl: Sequence[Estimate],
+    bias: Sequence[Estimate],
+    labels: Sequence[str],
+    front: Sequence[bool] | np.ndarray,
+    *,
+    before: tuple[Estimate, Estimate] | None = None,
+    current: int | None = None,
+    pinned: Sequence[bool] = (),
+    dark: bool = False,
+) -> go.Figure:
+    """Pruned sets by perplexity and bias, with 95 % intervals; lower left is better.
+
+    `front` marks those that no other set beats, joined by a line; `before` is the intact model, `current` the index of
+    the set that is looked at, `pinned` which carry a star. Trace 0 holds the sets in their order, for clicks.
+    """
+    colours = palette(dark)
+    x, y = [e.value for e in ppl], [e.value for e in bias]
+    on_front = np.flatnonzero(np.asarray(front, bool))
+    on_front = on_front[np.argsort([x[i] for i in on_front], kind="stable")]
+    fills = [colours.pruned if i in set(on_front.tolist()) else colours.muted for i in range(len(x))]
+    texts = [
+        f"{html.escape(label)}<br>perplexity {format_estimate(p.value, p.se)}<br>bias {format_estimate(b.value, b.se)}"
+        for label, p, b in zip(labels, ppl, bias, strict=True)
+    ]
+    visible = {"marker": {"opacity": 1}}
+    bars = {"color": colours.faint, "thickness": 1, "width": 0}
+    figure = go.Figure(
+        go.Scatter(
+            x=x, y=y, mode="markers", text=texts, hovertemplate="%{text}<extra></extra>", name="sets",
+            marker={
+                "size": [14 if p else 9 for p in (pinned or [False] * len(x))], "color": fills, "opacity": 1,
+                "symbol": ["star" if p else "circle" for p in (pinned or [False] * len(x))],
+            },
+            error_x={"array": [half_width(e) for e in ppl], **bars},
+            error_y={"array": [half_width(e) for e in bias], **bars}, selected=visible, unselected=visible,
+        )
+    )  # fmt: skip
+    figure.add_scatter(
+        x=[x[i] for i in on_front], y=[y[i] for i in on_front], mode="lines", hoverinfo="skip", name="Pareto front",
+        line={"color": colours.pruned, "width": 1.5, "dash": "dot", "shape": "hv"},
+    )  # fmt: skip
+    if before is not None:
+        figure.add_scatter(
+            x=[before[0].value], y=[before[1].value], mode="markers+text", text=["intact"], name="intact",
+            textposition="top center", textfont={"color": colours.before}, hoverinfo="skip",
+            marker={"size": 11, "symbol": "diamond", "color": colours.before},
+        )  # fmt: skip
+    if current is not None:
+        figure.add_scatter(
+            x=[x[current]], y=[y[current]], mode="markers", hoverinfo="skip", name="shown",
+            marker={"size": 18, "symbol": "circle-open", "color": colours.selected, "line": {"width": 2}},
+        )  # fmt: skip
+    lay_out(figure, colours)
+    axis = {"gridcolor": colours.grid, "zeroline": False, "automargin": True, "fixedrange": True, "nticks": 6}
+    figure.update_layout(
+        height=340, margin={"l": 8, "r": 12, "t": 12, "b": 8}, clickmode="event+select", dragmode=False,
+        xaxis={**axis, "title": {"text": "perplexity · lower is better"}},
+        yaxis={**axis, "title": {"text": "bias · lower is better"}},
+    )  # fmt: skip
+    return figure
