@@ -65,7 +65,7 @@ def estimate_run(
     With `minutes`, as with a budget that refines for so long, time is what was asked for, and the rest follows from it.
     """
     if budget == "paper":  # as scoring has it: every prompt three times, every head sampled again
-        n = 3 * prompts_per_axis
+        n, new_tokens = 3 * prompts_per_axis, 40
         budget = Budget(samples=n, windows=256, knockout_windows=256, regenerate_samples=n, regenerate_all=True)
     elif isinstance(budget, str):
         budget = BUDGETS[budget]

@@ -158,7 +158,7 @@ def test_moving_a_slider_selects_anew_and_asks_for_just_that(cache):
     expected = select_heads(scores, axis=AXIS, gamma=0.3, alpha=0.25)
     assert "6 of 24 heads pruned, 7 protected, 11 kept" in all_text(app)
     request = the_request(cache)
-    assert (request.pruned, request.axes, request.split) == (expected.pruned, (AXIS,), "valid")
+    assert (request.pruned, request.axes, request.split) == (expected.pruned, (AXIS, "religion"), "valid")
 
 
 def test_the_measured_result_fills_in_and_is_shown_with_its_intervals(cache):
@@ -166,12 +166,12 @@ def test_the_measured_result_fills_in_and_is_shown_with_its_intervals(cache):
     app = open_page("pages/prune.py")
     answer(cache, "running", fraction=0.4)
     app.run()
-    assert "Measured 24.0 → 25.5 +1.5 ± 0.5" in all_text(app)
+    assert "Perplexity 24.0 → 25.5 +1.5 ± 0.5" in all_text(app)
     answer(cache, "done", fraction=1.0)
     app.run()
     text = all_text(app)
     assert "Measured on 500 texts, 50 text windows" in text
-    assert "Measured 0.200 → 0.140 -0.060 ± 0.006" in text
+    assert "Bias · Gender and sex 0.200 → 0.140 -0.060 ± 0.006" in text
     assert "Bias fell by 0.048 to 0.072" in text
     assert "Perplexity rose by" in text
 
@@ -181,7 +181,7 @@ def test_a_result_of_other_heads_is_never_shown(cache):
     app = open_page("pages/prune.py")
     answer(cache, "done", fraction=1.0, pruned=((0, 0),))
     app.run()
-    assert "Measured 2" not in all_text(app)
+    assert "Perplexity 2" not in all_text(app)
 
 
 def test_a_failed_measurement_is_said_and_asked_again_only_by_its_button(cache):
@@ -191,7 +191,7 @@ def test_a_failed_measurement_is_said_and_asked_again_only_by_its_button(cache):
     app.run()
     assert "cannot open" in app.error[0].value
     assert not EvaluationStore(cache).open_requests(60)
-    app.button[0].click().run()
+    app.button(key="again_valid").click().run()
     assert the_request(cache).state == "queued"
 
 
@@ -203,7 +203,7 @@ def test_a_service_that_cannot_work_is_one_clear_line(cache, monkeypatch):
     monkeypatch.setattr(EvaluationClient, "request", refuse)
     app = open_page("pages/prune.py")
     assert "evaluations\\.sqlite cannot be used; delete it" in app.error[0].value
-    assert "Predicted" in all_text(app)
+    assert "predicted" in all_text(app)
 
 
 def test_a_forgotten_request_is_asked_again(cache):
@@ -221,7 +221,7 @@ def test_without_a_model_one_can_still_select_predict_and_download(cache):
     app = open_page("pages/prune.py")
     answer(cache, "failed", message="no such model")
     app.run()
-    assert "Predicted" in all_text(app)
+    assert "predicted" in all_text(app)
     assert len(app.get("download_button")) == 1
 
 
@@ -264,7 +264,7 @@ def test_a_link_opens_the_same_view(cache):
     make_study(cache)
     app = open_page("pages/prune.py", study="default", axis="religion", gamma="0.45", alpha="0.20")
     assert (app.slider(key="widget.gamma").value, app.slider(key="widget.alpha").value) == (0.45, 0.2)
-    assert the_request(cache).axes == ("religion",)
+    assert the_request(cache).axes == ("religion", AXIS)
 
 
 DEFAULTS = read_view({})

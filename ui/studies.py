@@ -10,6 +10,7 @@ from pathlib import Path
 import streamlit as st
 
 from fasp_core.errors import InputError
+from fasp_core.evaluation_plan import study_identity
 from fasp_core.head_scores import HeadScores
 from fasp_core.jobs import EvaluationClient
 from fasp_core.paths import cache_root
@@ -63,6 +64,16 @@ def current_study() -> tuple[Study, HeadScores]:
 def evaluation_client() -> EvaluationClient:
     """The page's side of the evaluation service, one for all sessions."""
     return _client(cache_root())
+
+
+def evaluation_identity(study: Study) -> str:
+    """What evaluations of this study are found by; reading the text windows for it once is enough."""
+    return _identity(study.folder, study.manifest.shards["windows.parquet"].sha256)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _identity(folder: Path, windows: str) -> str:
+    return study_identity(open_study(folder.name, folder.parent))
 
 
 @st.cache_resource(show_spinner="Reading the study …", max_entries=8)

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fasp_core.rules import METHODS
+
 Head = tuple[int, int]
 
 
@@ -90,13 +92,52 @@ def one_of(*allowed: str) -> Callable[[str], str]:
     return read
 
 
+def read_fine_share(text: str) -> float:
+    """A share in [0, 1] with up to four decimals, such as α where it was typed as a number of heads."""
+    read_share(text)
+    return round(float(text), 4)
+
+
+def write_fine_share(value: float) -> str:
+    """The inverse of `read_fine_share`; two decimals where they do."""
+    return f"{value:.2f}" if round(value, 2) == value else f"{value:.4f}"
+
+
+def read_seed(text: str) -> int:
+    """A whole number of at least 0."""
+    if not text.isdecimal() or len(text) > 7:
+        raise ValueError(text)
+    return int(text)
+
+
+def read_weights(text: str) -> tuple[tuple[str, float], ...]:
+    """Weights by axis: `religion:1-gender_and_sex:0.5`."""
+    weights = []
+    for part in text.split("-"):
+        axis, weight = part.split(":")
+        if not (axis and math.isfinite(float(weight)) and float(weight) >= 0):
+            raise ValueError(text)
+        weights.append((axis, float(weight)))
+    return tuple(weights)
+
+
+def write_weights(weights: tuple[tuple[str, float], ...]) -> str:
+    """The inverse of `read_weights`."""
+    return "-".join(f"{axis}:{weight:g}" for axis, weight in weights)
+
+
 # fmt: off
 PARTS: dict[str, Part] = {
     "study": Part(None, str),             # None: the study named default, else the first
     "axis": Part(None, str),              # None: the study's first
     "metric": Part("toxicity", one_of("toxicity", "likelihood")),
     "gamma": Part(0.3, read_share, write_share),
-    "alpha": Part(0.1, read_share, write_share),
+    "alpha": Part(0.1, read_fine_share, write_fine_share),
+    "method": Part("fasp", one_of(*METHODS)),
+    "weights": Part(None, read_weights, write_weights),  # of fasp_multi; None: all axes alike
+    "seed": Part(0, read_seed),                          # of random
+    "heads": Part(None, read_heads, write_heads),        # a set made by hand; None: what the method chooses
+    "limit": Part(0.1, read_share, write_share),         # rise of perplexity that one accepts
     "head": Part(None, read_head, write_head),  # None: the one with the highest z_bias
 }
 # fmt: on
