@@ -20,7 +20,15 @@ from .data import check_split
 from .degeneration import distinct_bigrams, paired_means, repetition
 from .errors import Cancelled, InputError, nearest
 from .estimates import AxisMetrics, Evaluation, Metrics, compare_axis, compare_windows, joined
-from .evaluation_plan import TEXT, EvaluationPlan, EvaluationSettings, make_plan, study_settings, windows_fingerprint
+from .evaluation_plan import (
+    TEXT,
+    EvaluationPlan,
+    EvaluationSettings,
+    axis_fingerprints,
+    make_plan,
+    study_settings,
+    windows_fingerprint,
+)
 from .heads import Head, gate_heads
 from .knockout import base_log_probs
 from .models import LanguageModel
@@ -157,8 +165,8 @@ class _Work:
         self.windows = windows.loc[windows["split"] == split, "token_ids"].tolist()
         self.window_order = shuffled(len(self.windows), seed=settings.seed, stream=f"evaluate {split}").tolist()
         self.plan = make_plan(
-            model=lm.fingerprint, dtype=str(lm.dtype), prompts=prompts.fingerprint,
-            windows=windows_fingerprint(windows), scorer=(scorer.name, scorer.fingerprint), axes=axes, split=split,
+            model=lm.fingerprint, dtype=str(lm.dtype), prompts=axis_fingerprints(prompts, axes),
+            windows=windows_fingerprint(windows), scorer=(scorer.name, scorer.fingerprint), split=split,
             settings=settings,
         )  # fmt: skip
 

@@ -21,7 +21,7 @@ from filelock import FileLock
 
 from .errors import InputError
 from .estimates import Evaluation
-from .evaluation_plan import EvaluationPlan, study_identity
+from .evaluation_plan import EvaluationPlan, Identity, study_identity
 from .files import write_atomic, write_errors
 from .paths import cache_root
 from .selection import Head
@@ -55,21 +55,23 @@ def heads_text(heads: Iterable[Head]) -> str:
 
 
 def measured_sets(
-    study: Study, root: str | os.PathLike | None = None, split: str | None = None
+    study: Study, root: str | os.PathLike | None = None, split: str | None = None, *, identity: Identity | None = None
 ) -> list[MeasuredSet]:  # fmt: skip
     """Every head set that was evaluated on the study's model, prompts, text and scorer, the newest first.
 
     None for imported scores. A set that was measured on different axes counts once per split, as where most is known.
-    `root` is the folder of studies, by default the one that holds this study.
+    `root` is the folder of studies, by default the one that holds this study; `identity` is `study_identity(study)`,
+    where the caller has it already.
     """
     root = root or study.folder.parent
     if not study.has_model:
         return []
     notes = _notes(root, study.name)
     best: dict[tuple[str, tuple[Head, ...]], MeasuredSet] = {}
-    for plan, text, changed in EvaluationStore(root).evaluations(study_identity(study)):
+    identity = identity or study_identity(study)
+    for plan, text, changed in EvaluationStore(root).evaluations(identity.key):
         found = _measured(plan, text, changed, notes)
-        if found is None or split not in (None, found.split):
+        if found is None or split not in (None, found.split) or not identity.covers(plan):
             continue
         key = (found.split, found.pruned)
         if key not in best or _extent(found) > _extent(best[key]):
@@ -79,7 +81,7 @@ def measured_sets(
 
 def measured_set(
     study: Study, pruned: Iterable[Head], axes: Iterable[str], split: str, root: str | os.PathLike | None = None,
-    *, identity: str | None = None,
+    *, identity: Identity | None = None,
 ) -> MeasuredSet | None:  # fmt: skip
     """What is known of one head set on at least these axes, or None: an answer without a model, in milliseconds.
 
@@ -89,9 +91,13 @@ def measured_set(
     if not study.has_model:
         return None
     heads = json.dumps(tuple(sorted(set(pruned))))
-    rows = EvaluationStore(root).evaluations(identity or study_identity(study), heads)
-    notes = _notes(root, study.name)
-    found = (_measured(*row, notes) for row in rows if row[0].split == split and set(axes) <= set(row[0].axes))
+    identity, axes, notes = identity or study_identity(study), set(axes), _notes(root, study.name)
+    rows = EvaluationStore(root).evaluations(identity.key, heads)
+    found = (
+        _measured(*row, notes)
+        for row in rows
+        if row[0].split == split and axes <= set(row[0].axes) and identity.covers(row[0])
+    )
     return max(filter(None, found), key=_extent, default=None)
 
 

@@ -22,13 +22,14 @@ from .evaluation_plan import EvaluationPlan
 from .files import write_errors
 from .paths import cache_root
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SCHEMA = """
 create table if not exists blocks (
     stream text, heads text, block integer, record blob not null, primary key (stream, heads, block)
 );
 create table if not exists plans (
-    key text primary key, identity text not null, split text not null, axes text not null, streams text not null
+    key text primary key, identity text not null, split text not null, axes text not null, streams text not null,
+    prompts text not null
 );
 create index if not exists plans_by_identity on plans (identity);
 create table if not exists evaluations (
@@ -39,7 +40,7 @@ create table if not exists requests (
     pruned text not null, state text not null, message text not null default '', result text, seen real not null,
     attempts integer not null default 0
 );
-pragma user_version=2;
+pragma user_version=3;
 """
 REQUEST = "session, id, study, axes, split, pruned, state, message, result, attempts"
 FORGET_AFTER_S = 24 * 3600.0
@@ -93,8 +94,9 @@ class EvaluationStore:
     def describe(self, plan: EvaluationPlan) -> None:
         """Note what a plan measures, so that its results can be found by what they are of."""
         self._run(
-            "insert or ignore into plans values (?, ?, ?, ?, ?)",
+            "insert or ignore into plans values (?, ?, ?, ?, ?, ?)",
             plan.key, plan.identity, plan.split, json.dumps(plan.axes), json.dumps(plan.streams),
+            json.dumps(plan.prompts),
         )  # fmt: skip
 
     def plan(self, key: str) -> EvaluationPlan | None:
@@ -119,7 +121,7 @@ class EvaluationStore:
             "where p.identity=? and (? is null or e.heads=?) order by e.changed desc",
             identity, heads, heads,
         )  # fmt: skip
-        return [(_plan(row[:5]), row[5], row[6]) for row in rows]
+        return [(_plan(row[:6]), row[6], row[7]) for row in rows]
 
     # -- requests ---------------------------------------------------------------------------------------------------
 
@@ -167,7 +169,7 @@ class EvaluationStore:
     # -- SQLite -----------------------------------------------------------------------------------------------------
 
     def _prepare(self) -> None:
-        """Make the tables. Those of the program's first version are emptied: their keys meant something else."""
+        """Make the tables. Those of earlier versions are emptied: their keys meant something else."""
         try:
             with closing(sqlite3.connect(self.path, timeout=30, isolation_level=None)) as db:
                 db.execute("pragma journal_mode=wal")
@@ -178,7 +180,7 @@ class EvaluationStore:
                         f"{self.path} was made by a newer version of the program; use that one, or delete the file: it "
                         "holds only what can be measured again"
                     )
-                for table in ("blocks", "requests") if version == 0 else ():
+                for table in ("blocks", "plans", "evaluations", "requests") if version < SCHEMA_VERSION else ():
                     db.execute(f"drop table if exists {table}")
                 for statement in SCHEMA.split(";\n"):
                     db.execute(statement)
@@ -220,8 +222,8 @@ def _unpacked(packed: bytes) -> Any:
 
 
 def _plan(row: tuple) -> EvaluationPlan:
-    key, identity, split, axes, streams = row
-    return EvaluationPlan(key, identity, split, tuple(json.loads(axes)), json.loads(streams))
+    key, identity, split, axes, streams, prompts = row
+    return EvaluationPlan(key, identity, split, tuple(json.loads(axes)), json.loads(streams), json.loads(prompts))
 
 
 def _request(row: tuple) -> Request:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fasp_core.budgets import Budget
 from fasp_core.errors import InputError
 from fasp_core.evaluation import evaluate_study
 from fasp_core.evaluation_plan import EvaluationSettings
@@ -20,7 +21,7 @@ from fasp_core.history import (
     pareto_front,
     pin_set,
 )  # fmt: skip
-from fasp_core.refine import Budget
+from fasp_core.prompts import load_prompts
 from fasp_core.scoring import score_heads
 from fasp_core.shards import StudySettings
 from fasp_core.store import EvaluationStore
@@ -55,6 +56,17 @@ def test_every_measured_set_is_found_where_most_is_known_of_it(study, tiny_llama
     assert found["valid", ((0, 0),)].evaluation.to_dict() == whole.to_dict()
     assert found["valid", ((0, 2), (1, 1))].evaluation.fraction_done == partial.fraction_done < 1
     assert {s.split for s in measured_sets(study, split="test")} == {"test"}
+
+
+def test_a_study_that_grows_keeps_what_was_measured(study, tiny_llama):
+    measure(study, tiny_llama, [(0, 0)])
+    grown = score_heads(
+        tiny_llama, axes=["nationality"], budget=Budget(samples=12, windows=2, knockout_windows=0), name="s",
+        root=study.folder.parent, prompts=load_prompts(),
+    )  # fmt: skip
+    assert set(grown.axes) == {*AXES, "nationality"}
+    assert [s.pruned for s in measured_sets(grown)] == [((0, 0),)]
+    assert measured_set(grown, [(0, 0)], AXES, "valid") is not None
 
 
 def test_one_set_is_answered_without_a_model(study, tiny_llama, monkeypatch):

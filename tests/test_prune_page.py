@@ -6,7 +6,7 @@ import pytest
 from made_study import made_evaluation, make_study
 from test_app import AXIS, all_text, answer, cache, open_page, the_request  # noqa: F401 - cache is a fixture
 
-from fasp_core.evaluation_plan import EvaluationPlan, study_identity
+from fasp_core.evaluation_plan import EvaluationPlan, axis_fingerprints, study_identity
 from fasp_core.head_scores import HeadScores
 from fasp_core.history import measured_sets, name_set
 from fasp_core.importing import import_scores
@@ -22,7 +22,10 @@ PRUNE = "pages/prune.py"
 def keep(study, pruned, *, split="valid", fraction=1.0):
     """Have a set measured: what the worker leaves behind."""
     store = EvaluationStore(study.folder.parent)
-    plan = EvaluationPlan(f"plan {split}", study_identity(study), split, tuple(study.axes), {})
+    plan = EvaluationPlan(
+        f"plan {split}", study_identity(study).key, split, tuple(study.axes), {},
+        axis_fingerprints(study.prompts, study.axes),
+    )  # fmt: skip
     store.describe(plan)
     groups = sorted(load_prompts().select(axes=[AXIS]).group_shares(AXIS).index)
     from dataclasses import replace

@@ -18,6 +18,7 @@ from fasp_core.study import Study
 
 from .parts import dark
 from .state import choose
+from .studies import evaluation_identity
 from .text import plain
 
 MOST_ROWS = 200
@@ -27,10 +28,11 @@ METRICS = {"repetition": "repeated word pairs", "distinct_bigrams": "distinct wo
 def sets_panel(study: Study, axis: str, selection: Selection) -> None:
     """Everything below the measured effect; drawn again by itself when one names, pins or compares."""
     try:
-        found = [s for s in measured_sets(study, split="valid") if axis in s.evaluation.after.bias]
+        every = measured_sets(study, split="valid", identity=evaluation_identity(study))
     except InputError as error:
         st.error(plain(error))
         return
+    found = [s for s in every if axis in s.evaluation.after.bias]
     st.subheader("Measured sets", anchor=False)
     if not found:
         st.caption("Every set that is measured appears here, to be kept, named and compared.")

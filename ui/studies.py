@@ -10,7 +10,7 @@ from pathlib import Path
 import streamlit as st
 
 from fasp_core.errors import InputError
-from fasp_core.evaluation_plan import study_identity
+from fasp_core.evaluation_plan import Identity, study_identity
 from fasp_core.head_scores import HeadScores
 from fasp_core.jobs import EvaluationClient
 from fasp_core.paths import cache_root
@@ -66,13 +66,14 @@ def evaluation_client() -> EvaluationClient:
     return _client(cache_root())
 
 
-def evaluation_identity(study: Study) -> str:
-    """What evaluations of this study are found by; reading the text windows for it once is enough."""
-    return _identity(study.folder, study.manifest.shards["windows.parquet"].sha256)
+def evaluation_identity(study: Study) -> Identity:
+    """What evaluations of this study are found by; reading prompts and text windows for it once is enough."""
+    shards = study.manifest.shards.items()
+    return _identity(study.folder, tuple(r.sha256 for name, r in shards if name.startswith(("windows.", "prompts."))))
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
-def _identity(folder: Path, windows: str) -> str:
+def _identity(folder: Path, checksums: tuple[str, ...]) -> Identity:
     return study_identity(open_study(folder.name, folder.parent))
 
 
