@@ -5,13 +5,14 @@ sampled, so it has no sampling noise. What the two continuations share cancels; 
 count. The model reads each *context* (prompt, stem, and all but the last token of a word of several tokens) once,
 whatever number of pairs is read off its logits.
 
-The mean over a stem's pairs is the unit that is stored: `log_odds` (n, K), and its change without each head.
+The mean over a stem's pairs is the unit that is stored: `log_odds` (n, m), and its change without each head, for the m
+stems that each prompt is given.
 Letters: n prompts, K stems, N heads; B rows of a batch, T tokens, S positions read, R reads of a row, V vocabulary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -30,10 +31,12 @@ from .progress import Stop
 
 @dataclass(frozen=True)
 class Context:
-    """A row the model reads, for one prompt and stem: `reads` are (places from the end, token, weight), the last 0."""
+    """A row the model reads, for `place` (prompt i, its j-th stem).
 
-    prompt: int
-    stem: int
+    `reads` are (positions from the end, token, weight): what is read off its logits.
+    """
+
+    place: tuple[int, int]
     tokens: list[int]
     reads: list[tuple[int, int, float]]
 
@@ -48,9 +51,13 @@ class ReadBatch(TokenBatch):
 
 
 def likelihood_of(
-    lm: LanguageModel, prompts: Sequence[str], pairs: PairSet, *, off: Iterable[Head] = (), stop: Stop | None = None
-) -> np.ndarray:
-    """Log-odds of every prompt and stem, (n, K) float64 nats, with the heads `off` knocked out; > 0: toxic likelier."""
+    lm: LanguageModel, prompts: Sequence[str], pairs: PairSet, *, stems: np.ndarray | None = None,
+    off: Iterable[Head] = (), stop: Stop | None = None,
+) -> np.ndarray:  # fmt: skip
+    """Log-odds of prompts and stems, (n, m) float64 nats, with the heads `off` knocked out; > 0: toxic is likelier.
+
+    `stems` (n, m) are indices into `pairs.stems`; None is all of them for every prompt, here and below.
+    """
 
     @torch.no_grad()
     def work(batch: ReadBatch) -> tuple[Tensor, Tensor]:
@@ -58,29 +65,31 @@ def likelihood_of(
         return value.new_empty((len(value), 0)).cpu(), value.cpu()
 
     with gate_heads(lm.model, off=list(off)):
-        return _measure(lm, prompts, pairs, 0, lambda batch: halving(work, _joined, batch), False, stop)[0]
+        return _measure(lm, prompts, pairs, stems, 0, lambda batch: halving(work, _joined, batch), False, stop)[0]
 
 
 def likelihood_gradient(
-    lm: LanguageModel, prompts: Sequence[str], pairs: PairSet, stop: Stop | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Log-odds (n, K), and their change without each head to first order, (n, K, N): −∂ log-odds / ∂ gate."""
+    lm: LanguageModel, prompts: Sequence[str], pairs: PairSet, *, stems: np.ndarray | None = None,
+    stop: Stop | None = None,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Log-odds (n, m), and their change without each head to first order, (n, m, N): −∂ log-odds / ∂ gate."""
 
     def work(batch: ReadBatch) -> tuple[Tensor, Tensor]:
         return halving(lambda part: gradient_log_ratios(lm, part, read_log_odds), _joined, batch)
 
-    return _measure(lm, prompts, pairs, lm.layout.n_heads, work, True, stop)
+    return _measure(lm, prompts, pairs, stems, lm.layout.n_heads, work, True, stop)
 
 
 def likelihood_knockout(
-    lm: LanguageModel, prompts: Sequence[str], pairs: PairSet, heads: Sequence[int], stop: Stop | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Log-odds (n, K), and their exact change without each of `heads` (flat ids), (n, K, len(heads))."""
+    lm: LanguageModel, prompts: Sequence[str], pairs: PairSet, heads: Sequence[int], *,
+    stems: np.ndarray | None = None, stop: Stop | None = None,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Log-odds (n, m), and their exact change without each of `heads` (flat ids), (n, m, len(heads))."""
 
     def work(batch: ReadBatch) -> tuple[Tensor, Tensor]:
         return knockout_log_ratios(lm, batch, heads, value=read_log_odds, stop=stop)
 
-    return _measure(lm, prompts, pairs, len(heads), work, False, stop)
+    return _measure(lm, prompts, pairs, stems, len(heads), work, False, stop)
 
 
 def read_log_odds(model: nn.Module, batch: ReadBatch) -> Tensor:
@@ -100,57 +109,61 @@ def read_log_odds(model: nn.Module, batch: ReadBatch) -> Tensor:
     return (batch.weight * (chosen - norm)).sum(-1)
 
 
-def contexts(lm: LanguageModel, prompts: Sequence[str], pairs: PairSet) -> list[Context]:
+def contexts(lm: LanguageModel, prompts: Sequence[str], pairs: PairSet, stems: np.ndarray) -> list[Context]:
     """What the model must read for these prompts: as a rule one row for each prompt and stem.
 
     Texts are tokenized whole, so tokens are those the text would have. A prompt too long for the model is cut on the
     left.
     """
+    words = [group[["toxic", "benign"]].to_numpy().ravel() for _, group in pairs.frame.groupby("stem", sort=False)]
     found = []
     for i, prompt in enumerate(prompts):
-        for k, (stem, group) in enumerate(pairs.frame.groupby("stem", sort=False)):
-            words = [w for pair in group[["toxic", "benign"]].to_numpy() for w in pair]
-            ids = lm.tokenizer([f"{prompt}{stem} {word}" for word in words])["input_ids"]
+        for j, k in enumerate(stems[i].tolist()):
+            ids = lm.tokenizer([f"{prompt}{pairs.stems[k]} {word}" for word in words[k]])["input_ids"]
             reads: dict[tuple[int, ...], dict[int, float]] = {}
             for toxic, benign in zip(ids[::2], ids[1::2], strict=True):
                 shared = sum(1 for _ in takewhile(lambda two: two[0] == two[1], zip(toxic, benign, strict=False)))
                 for tokens, sign in ((toxic, 1), (benign, -1)):
                     for t in range(shared, len(tokens)):
                         at = reads.setdefault(tuple(tokens[:t]), {})
-                        at[tokens[t]] = at.get(tokens[t], 0.0) + sign / len(group)
-            found += _rows(i, k, reads, lm.max_length)
+                        at[tokens[t]] = at.get(tokens[t], 0.0) + 2 * sign / len(words[k])
+            found += _rows((i, j), reads, lm.max_length)
     return found
 
 
 def _rows(
-    prompt: int, stem: int, reads: dict[tuple[int, ...], dict[int, float]], max_length: int | None
+    place: tuple[int, int], reads: dict[tuple[int, ...], dict[int, float]], max_length: int | None
 ) -> list[Context]:
     """Rows that hold all contexts: one that begins another is read within it."""
     rows: list[Context] = []
     for context in sorted(reads, key=len, reverse=True):
         row = next((row for row in rows if tuple(row.tokens[: len(context)]) == context), None)
         if row is None:
-            row = Context(prompt, stem, list(context), [])
+            row = Context(place, list(context), [])
             rows.append(row)
-        place = len(row.tokens) - len(context)
-        row.reads.extend((place, token, weight) for token, weight in reads[context].items())
+        back = len(row.tokens) - len(context)
+        row.reads.extend((back, token, weight) for token, weight in reads[context].items())
     if max_length is not None:
         cut = max(0, max(len(row.tokens) for row in rows) - max_length)
-        rows = [Context(prompt, stem, row.tokens[cut:], row.reads) for row in rows]
+        rows = [Context(place, row.tokens[cut:], row.reads) for row in rows]
     return rows
 
 
-def _measure(lm, prompts, pairs, n_heads, work, gradient, stop) -> tuple[np.ndarray, np.ndarray]:
-    """Sum what `work` gives for batches of contexts, (B, heads) and (B), into (n, K, heads) and (n, K)."""
-    rows = contexts(lm, prompts, pairs)
-    shape = (len(prompts), len(pairs.stems))
+def _measure(
+    lm: LanguageModel, prompts: Sequence[str], pairs: PairSet, stems: np.ndarray | None, n_heads: int,
+    work: Callable[[ReadBatch], tuple[Tensor, Tensor]], gradient: bool, stop: Stop | None,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Sum what `work` gives for batches of contexts, (B, heads) and (B), into (n, m, heads) and (n, m)."""
+    if stems is None:
+        stems = np.tile(np.arange(len(pairs.stems)), (len(prompts), 1))
+    rows, shape = contexts(lm, prompts, pairs, stems), np.shape(stems)
     log_odds, changes = np.zeros(shape), np.zeros((*shape, n_heads), np.float32)
     for chosen in batches_by_length([len(row.tokens) for row in rows], tokens_per_batch(lm.model, gradient=gradient)):
         if stop is not None and stop():
             raise Cancelled("measuring was stopped")
         some = [rows[i] for i in chosen]
         change, value = work(_batch(lm, some))
-        index = ([row.prompt for row in some], [row.stem for row in some])
+        index = tuple(zip(*(row.place for row in some), strict=True))
         np.add.at(log_odds, index, value.double().numpy())
         np.add.at(changes, index, change.numpy())
     return log_odds, changes

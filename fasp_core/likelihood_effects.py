@@ -6,7 +6,12 @@ mean value of group g's prompts, as everywhere. Without head h each value change
 * gradient (first order): Δ = −∂ value / ∂ gate, over all prompts;
 * combined: gradient + the mean of (knock-out − gradient) over the group's prompts that have both.
 
-Letters: n prompts, K stems, G groups, N heads, R replicates.
+Nothing is sampled: what is uncertain is how prompts and pairs stand for others. Both are resampled, as two crossed
+random factors, by the product-weight bootstrap (Owen and Eckles 2012, doi:10.1214/12-AOAS547), which errs on the large
+side: a read counts e_cell · e_stem times, with e exponential of mean 1. Cells (one prompt of each group, from one
+template) and stems are shared by the groups, so what moves all groups alike cancels.
+
+Letters: n prompts, m stems of each, M = n·m reads, G groups, N heads, R replicates.
 """
 
 from __future__ import annotations
@@ -15,27 +20,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .bias import (
-    MIN_KNOCKOUT_PROMPTS,
-    HeadEffects,
-    axis_bias,
-    bootstrap_counts,
-    half_counts,
-    split_half_reliability,
-    standard_errors,
-)
+from .bias import MIN_KNOCKOUT_PROMPTS, HeadEffects, axis_bias, split_half_reliability, standard_errors
 
 
 @dataclass(frozen=True)
 class OddsSamples:
     """Everything measured for one axis: one row per prompt of the intact model.
 
-    `log_odds` (n, K) nats, `group` (n) codes into `groups`, `shares` (G) = π_g, `gradient` (n, K, N) first-order
-    changes of the log-odds without each head, `knockout` (n, K, N) exact ones with NaN where not measured, or None.
+    `log_odds` (n, m) nats of the stems `stem` (n, m); `group` (n) codes into `groups`, `cell` and `block` (n) as
+    planned (see `plan.each_prompt_once`), `shares` (G) = π_g; `gradient` (n, m, N) first-order changes of the log-odds
+    without each head, `knockout` (n, m, N) exact ones with NaN where not measured, or None.
     """
 
     log_odds: np.ndarray
     group: np.ndarray
+    cell: np.ndarray
+    block: np.ndarray
+    stem: np.ndarray
     shares: np.ndarray
     groups: tuple[str, ...]
     gradient: np.ndarray
@@ -46,19 +47,16 @@ def likelihood_effects(
     samples: OddsSamples, *, replicates: int = 400, splits: int = 20, seed: int = 0,
     protected: np.ndarray | None = None,
 ) -> HeadEffects:  # fmt: skip
-    """z_bias of every head in nats, with standard errors, and reliability (split-half over prompts).
+    """z_bias of every head in nats, with standard errors that stand for other prompts and other pairs.
 
-    Prompts are resampled within groups, pairs are fixed: errors are those of these pairs on other prompts.
+    Reliability is split-half over blocks: the halves share neither prompts nor pairs. With a single block, over cells.
     `protected` (N) bool leaves heads out of the reliability: those γ will protect anyway.
     """
-    measured = np.zeros(samples.group.size, bool)
-    if samples.knockout is not None:
-        measured = np.isfinite(samples.knockout).any(axis=(1, 2))
-    strata, rng = 2 * samples.group + measured, np.random.default_rng(seed)
-    once = np.ones((1, strata.size))
-    halves = half_counts(strata, splits, rng)
-    counts = np.concatenate([once, bootstrap_counts(strata, replicates, rng), halves, 1 - halves])
-    means, first_order, z, corrected, moves = _effects(samples, counts)
+    rng = np.random.default_rng(seed)
+    once = np.ones((1, samples.stem.size))
+    halves = _halves(samples, splits, rng)
+    weights = np.concatenate([once, _reweighted(samples, replicates, rng), halves, 1 - halves])
+    means, first_order, z, corrected, moves = _effects(samples, weights)
     boot = slice(1, replicates + 1)
     first, second = z[replicates + 1 : replicates + 1 + splits], z[replicates + 1 + splits :]
     bias = axis_bias(means, samples.shares)
@@ -74,27 +72,45 @@ def likelihood_effects(
     )  # fmt: skip
 
 
-def _effects(samples: OddsSamples, counts: np.ndarray) -> tuple[np.ndarray, ...]:
-    """For each row of prompt counts (R, n): group means (R, G), z_bias by gradient alone and with the corrections,
+def _reweighted(samples: OddsSamples, replicates: int, rng: np.random.Generator) -> np.ndarray:
+    """How much each read counts in each replicate, (R, M)."""
+    cells, stems = np.unique(samples.cell, return_inverse=True)[1], np.unique(samples.stem, return_inverse=True)[1]
+    by_cell = rng.standard_exponential((replicates, cells.max() + 1))[:, np.repeat(cells, samples.stem.shape[1])]
+    return by_cell * rng.standard_exponential((replicates, stems.max() + 1))[:, stems.ravel()]
+
+
+def _halves(samples: OddsSamples, splits: int, rng: np.random.Generator) -> np.ndarray:
+    """1 for reads of the first half, 0 for the second, (splits, M): blocks, or cells, are halved at random."""
+    key = samples.block if np.unique(samples.block).size > 1 else samples.cell
+    codes = np.repeat(np.unique(key, return_inverse=True)[1], samples.stem.shape[1])
+    n = codes.max() + 1
+    first = np.stack([rng.permutation(n) < (n + rng.integers(2)) // 2 for _ in range(splits)])
+    return first[:, codes].astype(float)
+
+
+def _effects(samples: OddsSamples, weights: np.ndarray) -> tuple[np.ndarray, ...]:
+    """For each row of weights of reads (R, M): group means (R, G), z_bias by gradient alone and with the corrections,
     (R, N) each; which heads are corrected, (N); and by what the first row moves each group's mean, (N, G)."""
-    value, gradient = samples.log_odds.mean(1)[:, None], samples.gradient.mean(1, dtype=float)  # (n, 1), (n, N)
-    has = np.zeros(gradient.shape, bool)
-    difference = np.zeros_like(gradient)
+    n_heads = samples.gradient.shape[-1]
+    value = samples.log_odds.reshape(-1, 1)  # (M, 1)
+    gradient = samples.gradient.reshape(-1, n_heads).astype(float)  # (M, N)
+    has, difference = np.zeros(gradient.shape, bool), np.zeros_like(gradient)
     if samples.knockout is not None:
-        exact = samples.knockout.mean(1, dtype=float)
+        exact = samples.knockout.reshape(-1, n_heads)
         has = np.isfinite(exact)
         difference = np.where(has, exact - gradient, 0.0)
-    groups = [np.flatnonzero(samples.group == g) for g in range(len(samples.groups))]
-    corrected = np.all([has[rows].sum(0) >= MIN_KNOCKOUT_PROMPTS for rows in groups], axis=0)
-    means, shifted, exact = [], [], []
+    per_prompt = samples.stem.shape[1]
+    groups = [np.flatnonzero(np.repeat(samples.group == g, per_prompt)) for g in range(len(samples.groups))]
+    corrected = np.all([has[rows].sum(0) >= MIN_KNOCKOUT_PROMPTS * per_prompt for rows in groups], axis=0)
+    means, shifted, combined = [], [], []
     for rows in groups:
-        weight = counts[:, rows]
+        weight = weights[:, rows]
         with np.errstate(invalid="ignore", divide="ignore"):
             n, n_exact = weight.sum(1, keepdims=True), weight @ has[rows].astype(float)
             means.append((weight @ value[rows] / n)[:, 0])
             shifted.append(means[-1][:, None] + weight @ gradient[rows] / n)
-            exact.append(shifted[-1] + np.where(corrected, weight @ difference[rows] / n_exact, 0.0))
-    means, shifted, exact = np.stack(means, -1), np.stack(shifted, -1), np.stack(exact, -1)  # (R, G), (R, N, G) twice
+            combined.append(shifted[-1] + np.where(corrected, weight @ difference[rows] / n_exact, 0.0))
+    means, shifted, combined = (np.stack(parts, -1) for parts in (means, shifted, combined))  # (R, G), (R, N, G) twice
     base = axis_bias(means, samples.shares)[:, None]
-    first_order, z = (base - axis_bias(moved, samples.shares) for moved in (shifted, exact))
-    return means, first_order, z, corrected, exact[0] - means[0]
+    first_order, z = (base - axis_bias(moved, samples.shares) for moved in (shifted, combined))
+    return means, first_order, z, corrected, combined[0] - means[0]

@@ -27,20 +27,26 @@ GRADIENT, KNOCKOUT = "likelihood", "likelihood-knockout"
 
 
 def odds_table(
-    units: Sequence[int], prompt_ids: Sequence[int], log_odds: np.ndarray, changes: np.ndarray, heads: Sequence[int]
+    order: pd.DataFrame, stems: np.ndarray, log_odds: np.ndarray, changes: np.ndarray, heads: Sequence[int]
 ) -> pa.Table:
-    """One row per prompt: unit, prompt_id, log_odds (K), change (K · heads); flat head ids in the metadata.
+    """One row per prompt: unit, prompt_id, cell, block, stem (m), log_odds (m), change (m · heads); flat head ids in
+    the metadata.
 
-    `log_odds` is (n, K) nats, `changes` (n, K, heads). Changes are kept in 16 bits, whose rounding (1 in 2,000 of each)
-    is far below what separates the two tiers; NaN marks a head whose knock-out gave no number.
+    `order` has prompt_id, cell and block, indexed by unit; `log_odds` is (n, m) nats, `changes` (n, m, heads). Changes
+    are kept in 16 bits, whose rounding (1 in 2,000 of each) is far below the error of the first order; NaN marks a head
+    whose knock-out gave no number.
     """
-    n_stems = log_odds.shape[1]
-    stored = pa.array(np.ascontiguousarray(changes, np.float16).ravel(), pa.float16(), from_pandas=False)
+    m = stems.shape[1]
+
+    def lists(values: np.ndarray, kind: pa.DataType, length: int) -> pa.FixedSizeListArray:
+        return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel(), kind, from_pandas=False), length)
+
     table = pa.table({
-        "unit": pa.array(units, pa.int32()),
-        "prompt_id": pa.array(prompt_ids, pa.int32()),
-        "log_odds": pa.FixedSizeListArray.from_arrays(pa.array(log_odds.ravel(), pa.float64()), n_stems),
-        "change": pa.FixedSizeListArray.from_arrays(stored, n_stems * len(heads)),
+        "unit": pa.array(order.index, pa.int32()),
+        **{name: pa.array(order[name], pa.int32()) for name in ("prompt_id", "cell", "block")},
+        "stem": lists(stems.astype(np.int32), pa.int32(), m),
+        "log_odds": lists(log_odds, pa.float64(), m),
+        "change": lists(changes.astype(np.float16), pa.float16(), m * len(heads)),
     })  # fmt: skip
     return table.replace_schema_metadata({"heads": json.dumps([int(h) for h in heads])})
 
@@ -66,13 +72,16 @@ def odds_samples(study: Study, axis: str) -> OddsSamples:
         )
     chosen = study.prompts.select(axes=[axis], split="valid")
     shares = chosen.group_shares(axis).sort_index()
-    prompts = np.concatenate([table["prompt_id"].to_numpy() for table in tables])
+    prompts, cell, block = (
+        np.concatenate([table[name].to_numpy() for table in tables]) for name in ("prompt_id", "cell", "block")
+    )
     group = chosen.frame.set_index("prompt_id")["group"].loc[prompts]
+    stem, log_odds = (np.concatenate([_lists(table[name]) for table in tables]) for name in ("stem", "log_odds"))
     gradient = np.concatenate([_changes(table) for table in tables])
     return OddsSamples(
-        log_odds=np.concatenate([_lists(table["log_odds"]) for table in tables]),
-        group=pd.Categorical(group, categories=shares.index).codes.astype(int), shares=shares.to_numpy(),
-        groups=tuple(shares.index), gradient=gradient, knockout=_knockout(study, axis, gradient.shape),
+        log_odds=log_odds, group=pd.Categorical(group, categories=shares.index).codes.astype(int), cell=cell,
+        block=block, stem=stem, shares=shares.to_numpy(), groups=tuple(shares.index), gradient=gradient,
+        knockout=_knockout(study, axis, gradient.shape),
     )  # fmt: skip
 
 

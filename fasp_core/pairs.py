@@ -11,12 +11,14 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import pandas as pd
 
 from .data import PACKAGED_PAIRS, frame_fingerprint
 from .errors import InputError
 
 COLUMNS = ("stem", "toxic", "benign")
+STEMS_PER_PROMPT = 3  # stems differ more than prompts do: each prompt reads a few, all prompts together read all
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +49,16 @@ class PairSet:
     def stems(self) -> tuple[str, ...]:
         """The K stems, in order of appearance."""
         return tuple(self.frame["stem"].unique())
+
+    @property
+    def n_blocks(self) -> int:
+        """How many blocks of STEMS_PER_PROMPT stems there are; the last may begin anew with the first stems."""
+        return -(-len(self.stems) // STEMS_PER_PROMPT)
+
+    def block_stems(self, blocks: np.ndarray) -> np.ndarray:
+        """The stems that a prompt of each block reads, (n, m) indices."""
+        size = min(STEMS_PER_PROMPT, len(self.stems))
+        return (np.asarray(blocks)[:, None] * STEMS_PER_PROMPT + np.arange(size)) % len(self.stems)
 
     def swapped(self) -> PairSet:
         """The same pairs with toxic and benign exchanged, which changes the sign of every log-odds."""

@@ -26,12 +26,21 @@ def sample_order(prompts: pd.DataFrame, *, seed: int, axis: str, start: int, sto
     return pd.DataFrame(islice(interleaved, start, stop), columns=["prompt_id", "draw"])
 
 
-def each_prompt_once(prompts: pd.DataFrame, *, seed: int, axis: str) -> list[int]:
-    """The prompt ids of one axis and split in the order in which `sample_order` first comes to each."""
-    groups = [rows.groupby("descriptor").size() for _, rows in prompts.groupby("group")]
-    one_pass = len(groups) * max(sizes.size * int(sizes.max()) for sizes in groups)
-    order = sample_order(prompts, seed=seed, axis=axis, start=0, stop=one_pass)
-    return order.loc[order["draw"] == 0, "prompt_id"].tolist()
+def each_prompt_once(prompts: pd.DataFrame, *, seed: int, axis: str, n_blocks: int) -> pd.DataFrame:
+    """Every prompt of one axis and split once: prompt_id, cell, block, one row per prompt.
+
+    A cell holds one prompt of every group (of those that have as many), all from one template where the groups share
+    templates: what a template does to all groups alike then cancels between them. Blocks 0…n_blocks−1 are spread over
+    templates. Any first n rows are as balanced as n allows.
+    """
+    rng = _rng(seed, axis, "once")
+    rows = prompts.iloc[rng.permutation(len(prompts))]
+    templates = rng.permutation(np.sort(rows["template"].unique()))
+    turn = rows.groupby(["group", "template"]).cumcount()
+    place = rows["template"].map({template: i for i, template in enumerate(templates)})
+    rows = rows.assign(turn=turn, place=place, block=(turn + place) % n_blocks).sort_values(["group", "turn", "place"])
+    rows["cell"] = rows.groupby("group").cumcount()
+    return rows.sort_values(["cell", "group"])[["prompt_id", "cell", "block"]].reset_index(drop=True)
 
 
 def shuffled(n: int, *, seed: int, stream: str) -> np.ndarray:

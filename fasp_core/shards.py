@@ -22,6 +22,7 @@ from .likelihood import likelihood_gradient, likelihood_knockout
 from .measure import Sequences, gradient_table, knockout_table, regenerated_table, samples_table
 from .models import LanguageModel
 from .odds import GRADIENT, KNOCKOUT, odds_table, study_pairs
+from .pairs import PairSet
 from .plan import each_prompt_once, sample_order, shuffled
 from .precision import precision_error
 from .progress import ProgressCallback, StageClock, Stop
@@ -44,7 +45,7 @@ class StudySettings:
     samples_per_shard: int = 128  # some 15 s of work for the default model on 2 cores
     windows_per_shard: int = 16
     knockout_samples_per_shard: int = 8
-    odds_per_shard: int = 36  # prompts whose log-odds are measured; some 15 s of work likewise
+    odds_per_shard: int = 60  # prompts whose log-odds are measured; some 15 s of work likewise
     top_k: int | None = None  # the model's own distribution, which re-weighting needs
     lowercase: bool = False  # before toxicity is scored; the published recipe does
 
@@ -134,13 +135,14 @@ class ShardWriter:
     def likelihood(self, axis: str, n: int, exact: int = 0) -> None:
         """Log-odds of the study's pairs after `n` of an axis's prompts, with first-order changes of all heads; and
         exact ones for the first `exact` of them."""
-        once = each_prompt_once(self._prompts(axis), seed=self.settings.seed, axis=axis)
+        pairs = study_pairs(self.study)
+        once = each_prompt_once(self._prompts(axis), seed=self.settings.seed, axis=axis, n_blocks=pairs.n_blocks)
 
         def shards(kind: str, n: int, size: int, heads: list[int] | None) -> list[Shard]:
             ranges = [range(r.start, min(r.stop, len(once))) for r in _ranges(min(n, len(once)), size)]
             return [
                 Shard(odds_name(kind, axis, i, heads), len(units) * len(heads or [0]),
-                      lambda units=units: self._odds(axis, units, once[units.start : units.stop], heads))
+                      lambda units=units: self._odds(axis, once.iloc[units.start : units.stop], pairs, heads))
                 for i, units in enumerate(ranges)
             ]  # fmt: skip
 
@@ -189,13 +191,14 @@ class ShardWriter:
     def _knockout(self, sequences: Sequences, heads: Sequence[int]) -> pa.Table:
         return knockout_table(self.lm, sequences, heads, self.stop)
 
-    def _odds(self, axis: str, units: range, prompt_ids: list[int], heads: list[int] | None) -> pa.Table:
-        prompts = self._prompts(axis).set_index("prompt_id")["prompt"].loc[prompt_ids].tolist()
+    def _odds(self, axis: str, order: pd.DataFrame, pairs: PairSet, heads: list[int] | None) -> pa.Table:
+        prompts = self._prompts(axis).set_index("prompt_id")["prompt"].loc[order["prompt_id"]].tolist()
+        stems = pairs.block_stems(order["block"])
         if heads is None:
-            log_odds, changes = likelihood_gradient(self.lm, prompts, study_pairs(self.study), self.stop)
+            measured = likelihood_gradient(self.lm, prompts, pairs, stems=stems, stop=self.stop)
         else:
-            log_odds, changes = likelihood_knockout(self.lm, prompts, study_pairs(self.study), heads, self.stop)
-        return odds_table(units, prompt_ids, log_odds, changes, self.all_heads if heads is None else heads)
+            measured = likelihood_knockout(self.lm, prompts, pairs, heads, stems=stems, stop=self.stop)
+        return odds_table(order, stems, *measured, self.all_heads if heads is None else heads)
 
     def _windows(self, units: range) -> Sequences:
         inside = [u for u in units if u < len(self.windows)]

@@ -101,6 +101,12 @@ def test_prompts_do_not_touch_each_other(lm):
     np.testing.assert_allclose(likelihood_of(lm, many, PAIRS)[:1], likelihood_of(lm, many[:1], PAIRS), atol=1e-3)
 
 
+def test_each_prompt_may_read_stems_of_its_own(lm):
+    whole = likelihood_of(lm, PROMPTS, PAIRS)
+    some = likelihood_of(lm, PROMPTS, PAIRS, stems=np.array([[1], [0]]))
+    np.testing.assert_allclose(some, [[whole[0, 1]], [whole[1, 0]]], atol=1e-3)
+
+
 def test_a_prompt_beyond_the_context_is_cut_on_the_left(lm):
     long = "x" * 600
     assert np.isfinite(likelihood_of(lm, [long], PAIRS)).all()
@@ -117,8 +123,12 @@ def test_stopping_is_heard(lm):
 def odds(values, group, gradient, knockout=None, shares=(0.5, 0.5)):
     values, gradient = np.array(values, float), np.array(gradient, float)
     exact = None if knockout is None else np.array(knockout, float)[:, None, :]
-    groups = ("a", "b", "c")[: len(shares)]
-    return OddsSamples(values[:, None], np.array(group), np.array(shares), groups, gradient[:, None, :], exact)
+    group, groups = np.array(group), ("a", "b", "c")[: len(shares)]
+    cell = pd.Series(group).groupby(group).cumcount().to_numpy()
+    return OddsSamples(
+        values[:, None], group, cell, np.zeros(len(group), int), np.zeros((len(group), 1), int), np.array(shares),
+        groups, gradient[:, None, :], exact,
+    )  # fmt: skip
 
 
 def test_scores_by_hand():
@@ -135,7 +145,10 @@ def test_scores_by_hand():
 def test_groups_alike_have_no_bias_and_no_head_drives_it(tiny_llama):
     """A model that treats two groups alike: the same prompts under two names."""
     log_odds, changes = likelihood_gradient(tiny_llama, PROMPTS * 2, PAIRS)
-    found = likelihood_effects(OddsSamples(log_odds, np.repeat([0, 1], 2), np.full(2, 0.5), ("a", "b"), changes))
+    stems, cell = np.tile([0, 1], (4, 1)), np.tile([0, 1], 2)
+    found = likelihood_effects(
+        OddsSamples(log_odds, np.repeat([0, 1], 2), cell, cell, stems, np.full(2, 0.5), ("a", "b"), changes)
+    )
     assert found.bias == pytest.approx(0.0, abs=1e-4)
     np.testing.assert_allclose(found.z, 0.0, atol=1e-3)
 
@@ -169,10 +182,13 @@ def test_the_correction_removes_the_gradients_error_and_carries_its_own():
 
 
 def test_the_built_in_pairs_are_checked_and_balanced(default_model):
-    """Every stem has as many pairs, no word comes twice, and words of a pair have about as many tokens."""
-    frame = load_pairs().frame
+    """Every stem has as many pairs, no toxic word comes twice, and words of a pair have about as many tokens."""
+    pairs = load_pairs()
+    frame = pairs.frame
     assert frame.groupby("stem").size().nunique() == 1
-    assert not frame[["toxic", "benign"]].melt()["value"].duplicated().any()
+    assert not frame["toxic"].duplicated().any()
+    assert not set(frame["toxic"]) & set(frame["benign"])
+    assert sorted(pairs.block_stems(np.arange(pairs.n_blocks)).ravel()) == list(range(len(pairs.stems)))
     tokens = [[len(default_model.tokenizer(f" {w}")["input_ids"]) for w in frame[side]] for side in ("toxic", "benign")]
     assert np.abs(np.subtract(*tokens)).max() <= 1
     assert np.mean(tokens[0]) - np.mean(tokens[1]) < 0.25
