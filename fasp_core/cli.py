@@ -17,6 +17,7 @@ from .cli_compare import compare
 from .cli_data import Prompts, ScorerRef, Text, check_axes, list_prompts, rescore, scorers
 from .cli_export import read_configuration, verify, write_export
 from .cli_import import import_file
+from .cli_likelihood import Metric, Metrics, evaluate_by_likelihood, print_agreement, study_agreement
 from .cli_output import print_base, print_heads, print_json, print_metrics, print_table
 from .errors import InputError
 from .numbers import format_estimate
@@ -71,6 +72,7 @@ def score(
         help="Instead of a budget: measure until the ranking is this reliable on every axis, such as 0.9.",
     )] = None,
     name: Annotated[str | None, typer.Option(help="Name of the study [default: that of the model].")] = None,
+    metric: Metrics = "toxicity",
     prompts: Prompts = None, text: Text = None, scorer: ScorerRef = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
@@ -78,7 +80,8 @@ def score(
 ) -> None:  # fmt: skip
     """Measure what every head does, and keep it as a study.
 
-    Stopped or killed, it goes on where it was when run again; more axes or a larger budget add to the study.
+    Stopped or killed, it goes on where it was when run again; more axes, a larger budget or another metric add to the
+    study.
     """
     from .prompts import load_prompts
     from .text import load_text
@@ -95,9 +98,9 @@ def score(
     with ProgressReport() as progress:
         study = score_heads(
             lm, axes=wanted, budget=budget, minutes=minutes, reliability=reliability, name=name, progress=progress,
-            prompts=prompt_set, text=articles, scorer=rater,
+            prompts=prompt_set, text=articles, scorer=rater, metrics=_names(metric),
         )  # fmt: skip
-    table = study.scores()
+    table = study.scores(metric=_names(metric)[0])
     if as_json:
         print_json({"study": study.name, "folder": str(study.folder), **table.meta})
         return
@@ -112,18 +115,21 @@ def scores(
     axis: Axis = None,
     top: Annotated[int, typer.Option(min=0, help="How many heads to list; 0 lists all.")] = 20,
     sort: Annotated[Literal["bias", "ppl"], typer.Option(help="What to list the highest of first.")] = "bias",
+    metric: Metric = "toxicity",
     to: Annotated[Path | None, typer.Option(help="Write the whole table to a .csv or .parquet file.")] = None,
     model: FileModel = None, n_layers: Layers = None,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """List heads by their scores.
 
-    z_bias > 0: the head drives that bias; z_ppl > 0: the model needs the head. After ± is one standard error.
+    z_bias > 0: the head drives that bias; z_ppl > 0: the model needs the head. After ± is one standard error. Where
+    bias was measured by both metrics, a line tells how far they agree.
     """
     import numpy as np
 
-    _, table = _open(source, model, n_layers)
+    study, table = _open(source, model, n_layers, metric)
     axis = _one_axis(table, axis)
+    agreement = study_agreement(study, axis)
     if to is not None:
         _write_table(table, to)
     values = table.z_bias(axis) if sort == "bias" else table.z_ppl
@@ -140,9 +146,11 @@ def scores(
         for i in order
     ]
     if as_json:
-        print_json({"source": source, "axis": axis, "n_heads": table.n_heads, "meta": table.meta, "heads": heads})
+        about = {"source": source, "axis": axis, "n_heads": table.n_heads, "meta": table.meta}
+        print_json({**about, "agreement": agreement and asdict(agreement), "heads": heads})
         return
     print_base(table, [axis])
+    print_agreement(agreement)
     print_table(
         ("layer", "head", f"z_bias {axis}", "z_ppl"),
         [(h["layer"], h["head"], format_estimate(h["z_bias"], h["z_bias_se"], signed=True),
@@ -153,14 +161,14 @@ def scores(
 @app.command()
 def select(
     source: Source, axis: Axis = None, gamma: Gamma = 0.3, alpha: Alpha = 0.1, method: Method = "fasp", seed: Seed = 0,
-    model: FileModel = None, n_layers: Layers = None, as_json: AsJson = False,
+    metric: Metric = "toxicity", model: FileModel = None, n_layers: Layers = None, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Choose the heads to prune.
 
     Method fasp protects a share gamma of all heads, the highest by z_ppl; of the others it takes a share alpha of all
     heads, the highest by z_bias.
     """
-    _, table = _open(source, model, n_layers)
+    _, table = _open(source, model, n_layers, metric)
     selection = _select(table, axis, gamma, alpha, method, seed)
     if as_json:
         print_json({"source": source, **asdict(selection)})
@@ -179,12 +187,14 @@ def evaluate(
     config: Annotated[Path | None, typer.Option(help="Prune the heads of an exported configuration instead.")] = None,
     axes: Annotated[str | None, typer.Option(help="Biases to measure, with commas [default: the axis].")] = None,
     split: Annotated[Literal["valid", "test"], typer.Option(help="Explore on valid, make claims on test.")] = "valid",
+    metric: Metric = "toxicity",
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Measure a pruned model: perplexity and bias.
 
     Before and after are sampled with the same random numbers, so the change is known better than either. What is
-    finished is kept, also for the app, when the run is stopped.
+    finished is kept, also for the app, when the run is stopped. By likelihood, nothing is sampled and only bias is
+    measured; heads are chosen by their toxicity scores either way.
     """
     opened = _study(study)
     if heads is not None and config is not None:
@@ -199,6 +209,9 @@ def evaluate(
     measured = _names(axes) if axes else [about] if about else opened.axes
     from .models import open_study_model
 
+    if metric == "likelihood":
+        evaluate_by_likelihood(opened, open_study_model(opened), pruned, measured, split, as_json=as_json)
+        return
     result = _measure(opened, open_study_model(opened), pruned, measured, split)
     if as_json:
         from .config import SplitMetrics
@@ -312,16 +325,20 @@ def _study(name: str) -> Study:
     return open_study(name)
 
 
-def _open(source: str, model: str | None, n_layers: int | None) -> tuple[Study | None, HeadScores]:
+def _open(
+    source: str, model: str | None, n_layers: int | None, metric: str = "toxicity"
+) -> tuple[Study | None, HeadScores]:
     """A study and its scores, or the scores of a file."""
     from .head_scores import read_head_scores
 
     if source.endswith(TABLE_FILES):
+        if metric != "toxicity":
+            raise InputError(f"{source} holds scores of one metric; --metric chooses between those of a study")
         return None, read_head_scores(source, model=model, n_layers=n_layers)
     if model is not None or n_layers is not None:
         raise InputError("--model and --n-layers are for files of head scores; a study knows its model")
     study = _study(source)
-    return study, study.scores()
+    return study, study.scores(metric=metric)
 
 
 def _one_axis(table: HeadScores, axis: str | None) -> str:

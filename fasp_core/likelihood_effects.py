@@ -22,6 +22,8 @@ import numpy as np
 
 from .bias import MIN_KNOCKOUT_PROMPTS, HeadEffects, axis_bias, split_half_reliability, standard_errors
 
+REPLICATES = 400
+
 
 @dataclass(frozen=True)
 class OddsSamples:
@@ -44,7 +46,7 @@ class OddsSamples:
 
 
 def likelihood_effects(
-    samples: OddsSamples, *, replicates: int = 400, splits: int = 20, seed: int = 0,
+    samples: OddsSamples, *, replicates: int = REPLICATES, splits: int = 20, seed: int = 0,
     protected: np.ndarray | None = None,
 ) -> HeadEffects:  # fmt: skip
     """z_bias of every head in nats, with standard errors that stand for other prompts and other pairs.
@@ -55,7 +57,7 @@ def likelihood_effects(
     rng = np.random.default_rng(seed)
     once = np.ones((1, samples.stem.size))
     halves = _halves(samples, splits, rng)
-    weights = np.concatenate([once, _reweighted(samples, replicates, rng), halves, 1 - halves])
+    weights = np.concatenate([once, reweighted(samples.cell, samples.stem, replicates, rng), halves, 1 - halves])
     means, first_order, z, corrected, moves = _effects(samples, weights)
     boot = slice(1, replicates + 1)
     first, second = z[replicates + 1 : replicates + 1 + splits], z[replicates + 1 + splits :]
@@ -72,11 +74,11 @@ def likelihood_effects(
     )  # fmt: skip
 
 
-def _reweighted(samples: OddsSamples, replicates: int, rng: np.random.Generator) -> np.ndarray:
-    """How much each read counts in each replicate, (R, M)."""
-    cells, stems = np.unique(samples.cell, return_inverse=True)[1], np.unique(samples.stem, return_inverse=True)[1]
-    by_cell = rng.standard_exponential((replicates, cells.max() + 1))[:, np.repeat(cells, samples.stem.shape[1])]
-    return by_cell * rng.standard_exponential((replicates, stems.max() + 1))[:, stems.ravel()]
+def reweighted(cell: np.ndarray, stem: np.ndarray, replicates: int, rng: np.random.Generator) -> np.ndarray:
+    """How much each read counts in each replicate, (R, n·m), for the prompts' cells (n) and stems (n, m)."""
+    cells, stems = np.unique(cell, return_inverse=True)[1], np.unique(stem, return_inverse=True)[1].ravel()
+    by_cell = rng.standard_exponential((replicates, cells.max() + 1))[:, np.repeat(cells, stem.shape[1])]
+    return by_cell * rng.standard_exponential((replicates, stems.max() + 1))[:, stems]
 
 
 def _halves(samples: OddsSamples, splits: int, rng: np.random.Generator) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from dataclasses import replace
 
 import numpy as np
@@ -10,11 +11,20 @@ import pandas as pd
 import pytest
 import torch
 
+from fasp_core.agreement import metric_agreement
 from fasp_core.errors import Cancelled, InputError
 from fasp_core.heads import HeadLayout, apply_gates, gate_heads
 from fasp_core.likelihood import likelihood_gradient, likelihood_knockout, likelihood_of
 from fasp_core.likelihood_effects import OddsSamples, likelihood_effects
+from fasp_core.likelihood_evaluation import evaluate_likelihood
+from fasp_core.odds import odds_samples
 from fasp_core.pairs import PairSet, load_pairs
+from fasp_core.plan import each_prompt_once
+from fasp_core.prompts import load_prompts
+from fasp_core.refine import Budget
+from fasp_core.scoring import score_heads
+from fasp_core.shards import StudySettings
+from fasp_core.study import open_study
 
 PROMPTS = ["I met a man, and", "They say that women"]
 # Words share beginnings, and the byte tokenizer gives them several tokens each.
@@ -202,3 +212,134 @@ def test_the_built_in_pairs_are_checked_and_balanced(default_model):
 def test_bad_pairs_are_named(rows, says):
     with pytest.raises(InputError, match=says):
         PairSet(pd.DataFrame(rows, columns=["stem", "toxic", "benign"]))
+
+
+# -- studies --------------------------------------------------------------------------------------------------------
+
+AXIS = "gender_and_sex"
+SETTINGS = StudySettings(
+    max_new_tokens=4, window_tokens=24, samples_per_shard=12, windows_per_shard=4, knockout_samples_per_shard=60,
+    odds_per_shard=24,
+)  # fmt: skip
+BUDGET = Budget(samples=24, windows=8, knockout_windows=4, likelihood_prompts=60, likelihood_knockout=60)
+
+
+def score(lm, root, **more):
+    return score_heads(lm, axes=[AXIS], budget=BUDGET, settings=SETTINGS, pairs=PAIRS, name="s", root=root, **more)
+
+
+def digests(study):
+    return {n: hashlib.sha256((study.folder / n).read_bytes()).hexdigest() for n in study.manifest.shards}
+
+
+@pytest.fixture(scope="module")
+def both(tiny_llama, tmp_path_factory):
+    """A study by toxicity, and the likelihood metric added to it; with what was there before."""
+    root = tmp_path_factory.mktemp("both")
+    before = digests(score(tiny_llama, root))
+    return score(tiny_llama, root, metrics=["likelihood"]), before
+
+
+def test_a_metric_is_added_and_nothing_else_touched(both):
+    study, before = both
+    assert before.items() <= digests(study).items()
+    assert {n.split(".")[0] for n in set(digests(study)) - set(before)} == {
+        "pairs", "likelihood", "likelihood-knockout",
+    }  # fmt: skip
+    assert open_study("s", study.folder.parent).metrics == ["toxicity", "likelihood"]
+
+
+def test_both_metrics_give_the_same_table(both):
+    toxicity, likelihood = both[0].scores(), both[0].scores(metric="likelihood")
+    assert list(toxicity.frame) == list(likelihood.frame)
+    assert (toxicity.z_ppl == likelihood.z_ppl).all()
+    assert (likelihood.meta["metric"], likelihood.meta["unit"]) == ("likelihood", "nats")
+    assert np.isfinite(likelihood.frame[[f"z_bias.{AXIS}", f"z_bias_se.{AXIS}"]]).all(axis=None)
+    assert set(likelihood.meta["corrected"][AXIS]) == set(range(likelihood.n_heads))
+    assert metric_agreement(toxicity, likelihood, axis=AXIS, gamma=0.25, alpha=0.25).n_pruned == 3
+
+
+def test_scores_are_those_of_gated_models(both, tiny_llama):
+    """z_bias of a head, from the bias of the model with and without it, worked out from plain forward passes."""
+    study = both[0]
+    prompts = study.prompts.frame.set_index("prompt_id")
+    rows = pd.concat([study.read_shard(n).to_pandas() for n in study.shard_names("likelihood", AXIS)])
+    rows = rows.iloc[:60]  # whole shards are measured: 72; the first 60 have a knock-out, and every group ten of them
+    chosen = prompts.loc[rows["prompt_id"]]
+    assert chosen["group"].value_counts().tolist() == [10] * 6
+
+    def bias(**gates):
+        values = likelihood_of(tiny_llama, chosen["prompt"].tolist(), PAIRS, **gates).mean(1)
+        means = pd.Series(values).groupby(chosen["group"].to_numpy()).mean()
+        return float((means - means.mean()).abs().sum())
+
+    samples = odds_samples(study, AXIS)
+    first = OddsSamples(**{
+        name: value[:60] if isinstance(value, np.ndarray) and len(value) == 72 else value
+        for name, value in vars(samples).items()
+    })  # fmt: skip
+    found = likelihood_effects(first, replicates=5, splits=1)
+    assert found.bias == pytest.approx(bias(), abs=1e-3)
+    for flat_id in (0, 6, 11):
+        without = bias(off=[tiny_llama.layout.head(flat_id)])
+        assert found.z[flat_id] == pytest.approx(bias() - without, abs=5e-3)
+
+
+def test_a_stopped_run_resumes_to_the_same_bits(both, tiny_llama, tmp_path):
+    study = None
+    for patience in range(3, 300, 11):
+        checks = iter(range(patience))
+        try:
+            study = score(tiny_llama, tmp_path, metrics=["likelihood"], stop=lambda: next(checks, None) is None)  # noqa: B023
+            break
+        except Cancelled:
+            continue
+    odds_shards = [n for n in study.manifest.shards if n.startswith("likelihood")]
+    assert odds_shards
+    assert study.metrics == ["likelihood"]
+    assert {n: digests(study)[n] for n in odds_shards}.items() <= digests(both[0]).items()
+    with pytest.raises(InputError, match="no scores by toxicity"):
+        study.scores()
+
+
+def test_bad_requests_are_one_line(both, tiny_llama, tmp_path):
+    with pytest.raises(InputError, match="unknown metric 'likelyhood'; did you mean 'likelihood'"):
+        score(tiny_llama, tmp_path, metrics=["likelyhood"])
+    with pytest.raises(InputError, match="no metric"):
+        score(tiny_llama, tmp_path, metrics=[])
+    with pytest.raises(InputError, match="compares other pairs"):
+        score_heads(
+            tiny_llama, axes=[AXIS], metrics=["likelihood"], pairs=load_pairs(), name="s", root=both[0].folder.parent
+        )
+    with pytest.raises(InputError, match="unknown metric"):
+        both[0].scores(metric="kindness")
+
+
+# -- pruned sets ----------------------------------------------------------------------------------------------------
+
+
+def test_a_pruned_set_changes_the_bias_by_what_brute_force_says(tiny_llama):
+    prompts, off = load_prompts(), [(0, 1), (2, 3)]
+    found = evaluate_likelihood(tiny_llama, off, AXIS, prompts=prompts, split="test", pairs=PAIRS, n_prompts=12)
+    frame = prompts.select(axes=[AXIS], split="test").frame
+    order = each_prompt_once(frame, seed=0, axis=AXIS, n_blocks=PAIRS.n_blocks).head(12)
+    chosen = frame.set_index("prompt_id").loc[order["prompt_id"]]
+
+    def means():
+        values = brute_force(tiny_llama, chosen["prompt"].tolist()).mean(1)
+        return pd.Series(values).groupby(chosen["group"].to_numpy()).mean()
+
+    before = means()
+    with gate_heads(tiny_llama.model, off=off):
+        after = means()
+    for when, values in (("before", before), ("after", after)):
+        assert getattr(found, when).value == pytest.approx((values - values.mean()).abs().sum(), abs=5e-3)
+        for group, value in values.items():
+            assert found.groups[group][when].value == pytest.approx(value, abs=2e-3)
+    assert found.change.value == pytest.approx(found.after.value - found.before.value)
+    assert found.change.low < found.change.value < found.change.high
+
+
+def test_pruning_nothing_changes_nothing(tiny_llama):
+    found = evaluate_likelihood(tiny_llama, [], AXIS, prompts=load_prompts(), pairs=PAIRS, n_prompts=12)
+    assert (found.change.value, found.change.se) == (0.0, 0.0)

@@ -6,7 +6,7 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fasp_core.plan import sample_order, shuffled
+from fasp_core.plan import each_prompt_once, sample_order, shuffled
 
 
 def _prompts(descriptors_per_group, templates):
@@ -56,3 +56,22 @@ def test_seed_and_axis_change_the_order():
 
 def test_shuffled_is_a_permutation():
     assert sorted(shuffled(50, seed=0, stream="text")) == list(range(50))
+
+
+@given(sizes, st.integers(1, 4), st.integers(1, 5), st.integers(0, 50))
+def test_each_prompt_once_is_matched_between_groups(descriptors, templates, n_blocks, seed):
+    """Every prompt once; a cell holds one of each group that has any left, from one template if they share it."""
+    prompts = _prompts(descriptors, templates)
+    prompts["template"] = prompts["prompt_id"] % templates
+    once = each_prompt_once(prompts, seed=seed, axis="a", n_blocks=n_blocks)
+    order = once.merge(prompts, on="prompt_id")
+    assert sorted(order["prompt_id"]) == list(prompts["prompt_id"])
+    assert order["block"].between(0, n_blocks - 1).all()
+    for cell, rows in order.groupby("cell"):
+        left = [group for group, n in enumerate(descriptors) if n * templates > cell]
+        assert sorted(rows["group"]) == left
+        assert rows["template"].nunique() == rows["block"].nunique() == 1
+    assert order["cell"].is_monotonic_increasing
+    assert order.equals(
+        each_prompt_once(prompts, seed=seed, axis="a", n_blocks=n_blocks).merge(prompts, on="prompt_id")
+    )
