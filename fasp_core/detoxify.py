@@ -14,6 +14,8 @@ import hashlib
 import json
 import pickle
 import re
+import warnings
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,10 +158,12 @@ class _Checkpoint:
     @classmethod
     def read(cls, path: Path) -> _Checkpoint:
         """Open a file, running none of what it may hold."""
-        if path.stat().st_size > MAX_BYTES:
+        if _unpacked_bytes(path) > MAX_BYTES:
             raise InputError(f"{path}: larger than {MAX_BYTES >> 30} GB, no Detoxify checkpoint; check the path")
         try:
-            data = torch.load(path, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # on pickles of other kinds, which are refused anyway
+                data = torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             raise InputError(
                 f"{path}: refused, for it is cut off or holds more than weights and values; get it from {RELEASES}"
@@ -206,6 +210,16 @@ class _Checkpoint:
                     f"{self.path}: {what} the weight '{names[0]}' of a {self.model_class.__name__}; get the file again"
                 )
         return model
+
+
+def _unpacked_bytes(path: Path) -> int:
+    """How large a file is once it is read; PyTorch's are zip archives, which could hold far more than they are long."""
+    size = path.stat().st_size
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return max(size, sum(entry.file_size for entry in archive.infolist()))
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return size
 
 
 def _part(path: Path, data: Any, *keys: str) -> dict[str, Any]:

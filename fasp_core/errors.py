@@ -9,6 +9,9 @@ from collections.abc import Iterable
 class FaspError(Exception):
     """Base of every error raised on purpose; `str(error)` is one line: what is wrong and how to mend it."""
 
+    def __str__(self) -> str:
+        return " ".join(super().__str__().splitlines())  # names from files may hold line breaks
+
 
 class InputError(FaspError, ValueError):
     """Something the user gave, or the machine it runs on, must be mended first (exit status 2)."""

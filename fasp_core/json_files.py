@@ -19,9 +19,19 @@ def read_json_object(path: Path, what: str) -> dict[str, Any]:
         place = f", row {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         reason = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deep or a number out of range"
         raise InputError(f"{path}{place}: not JSON ({reason}); get the file again") from error
+    if "\\ud" in text.lower() and not _is_unicode(data):
+        raise InputError(f"{path}: holds half of a character (\\ud…), which is no text; get the file again")
     if not isinstance(data, dict) or not data:
         raise InputError(f"{path}: must hold {what}, as a JSON object; get the file again")
     return data
+
+
+def _is_unicode(data: Any) -> bool:
+    try:
+        json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def bad(path: Path, place: str, value: object, needs: str) -> InputError:

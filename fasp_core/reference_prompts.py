@@ -41,7 +41,7 @@ def read_reference_prompts(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     whole = len(frame)
     frame = frame[~frame.duplicated(["axis", "group", "prompt"])]
     if len(frame) < whole:
-        notes.append(f"{whole - len(frame)} prompts repeat another of their group and were left out")
+        notes.append(f"left out, for they repeat another prompt of their group: {whole - len(frame)}")
     groups = frame.groupby("axis", sort=False)["group"].nunique()
     if lone := list(groups.index[groups < 2]):
         notes.append(f"{', '.join(lone)}: one group only, left out, for bias compares groups")
