@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from .cli_compare import compare
-from .cli_data import Prompts, ScorerRef, Text, check_axes, list_prompts, rescore, scorers
+from .cli_data import Prompts, ScorerName, ScorerRef, Text, check_axes, list_prompts, rescore, scorers
 from .cli_export import read_configuration, verify, write_export
 from .cli_import import import_file
 from .cli_likelihood import Metric, Metrics, evaluate_by_likelihood, print_agreement, study_agreement
@@ -117,8 +117,7 @@ def scores(
     sort: Annotated[Literal["bias", "ppl"], typer.Option(help="What to list the highest of first.")] = "bias",
     metric: Metric = "toxicity",
     to: Annotated[Path | None, typer.Option(help="Write the whole table to a .csv or .parquet file.")] = None,
-    model: FileModel = None, n_layers: Layers = None,
-    as_json: AsJson = False,
+    scorer: ScorerName = None, model: FileModel = None, n_layers: Layers = None, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """List heads by their scores.
 
@@ -127,7 +126,7 @@ def scores(
     """
     import numpy as np
 
-    study, table = _open(source, model, n_layers, metric)
+    study, table = _open(source, model, n_layers, metric, scorer)
     axis = _one_axis(table, axis)
     agreement = study_agreement(study, axis)
     if to is not None:
@@ -161,14 +160,15 @@ def scores(
 @app.command()
 def select(
     source: Source, axis: Axis = None, gamma: Gamma = 0.3, alpha: Alpha = 0.1, method: Method = "fasp", seed: Seed = 0,
-    metric: Metric = "toxicity", model: FileModel = None, n_layers: Layers = None, as_json: AsJson = False,
+    metric: Metric = "toxicity", scorer: ScorerName = None, model: FileModel = None, n_layers: Layers = None,
+    as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Choose the heads to prune.
 
     Method fasp protects a share gamma of all heads, the highest by z_ppl; of the others it takes a share alpha of all
     heads, the highest by z_bias.
     """
-    _, table = _open(source, model, n_layers, metric)
+    _, table = _open(source, model, n_layers, metric, scorer)
     selection = _select(table, axis, gamma, alpha, method, seed)
     if as_json:
         print_json({"source": source, **asdict(selection)})
@@ -326,7 +326,7 @@ def _study(name: str) -> Study:
 
 
 def _open(
-    source: str, model: str | None, n_layers: int | None, metric: str = "toxicity"
+    source: str, model: str | None, n_layers: int | None, metric: str = "toxicity", scorer: str | None = None
 ) -> tuple[Study | None, HeadScores]:
     """A study and its scores, or the scores of a file."""
     from .head_scores import read_head_scores
@@ -334,11 +334,13 @@ def _open(
     if source.endswith(TABLE_FILES):
         if metric != "toxicity":
             raise InputError(f"{source} holds scores of one metric; --metric chooses between those of a study")
+        if scorer is not None:
+            raise InputError("--scorer is for studies; a file holds the scores of one scorer")
         return None, read_head_scores(source, model=model, n_layers=n_layers)
     if model is not None or n_layers is not None:
         raise InputError("--model and --n-layers are for files of head scores; a study knows its model")
     study = _study(source)
-    return study, study.scores(metric=metric)
+    return study, study.scores(scorer, metric=metric)
 
 
 def _one_axis(table: HeadScores, axis: str | None) -> str:

@@ -24,6 +24,9 @@ Text = Annotated[str | None, typer.Option(
 ScorerRef = Annotated[str | None, typer.Option(
     "--scorer", help="What rates toxicity (see: scorers) [default: the study's own, or the best on this machine].",
 )]  # fmt: skip
+ScorerName = Annotated[str | None, typer.Option(
+    "--scorer", help="Scores by this one of the study's scorers [default: the first].",
+)]  # fmt: skip
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 

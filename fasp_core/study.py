@@ -194,9 +194,12 @@ class Study:
         self._save_manifest()
 
     def add_scorer(self, name: str, ref: str, fingerprint: str) -> None:
-        """Note that this scorer rates the study's texts, and what opens it again."""
+        """Note that this scorer rates the study's texts, and what opens it again; forget those that rated none."""
+        made = self.manifest
+        used = [n for n in made.scorers if any(shard.startswith(f"toxicity.{n}.") for shard in made.shards)]
         self.update(
-            scorers={**self.manifest.scorers, name: fingerprint}, scorer_refs={**self.manifest.scorer_refs, name: ref}
+            scorers={n: made.scorers[n] for n in used} | {name: fingerprint},
+            scorer_refs={n: made.scorer_refs[n] for n in used if n in made.scorer_refs} | {name: ref},
         )
 
     def add_prompts(self, prompts: PromptSet) -> None:

@@ -255,3 +255,23 @@ def test_bad_requests_are_one_line(tiny_llama, tiny_gpt2, whole, tmp_path):
     with pytest.raises(InputError, match="another model"):
         score(tiny_gpt2, whole.folder.parent)
     assert not list(tmp_path.iterdir())
+
+
+def test_axes_of_a_large_set_join_a_study_one_by_one(tiny_llama, tmp_path, monkeypatch):
+    """Only what was asked for is kept, and what was there stays as it is."""
+    from fasp_core import prompts
+
+    monkeypatch.setattr(prompts, "LARGE_SET", 1000)
+    small, whole = Budget(samples=12, windows=4, knockout_windows=0), prompts.load_prompts()
+    first = score(tiny_llama, tmp_path, small, prompts=whole)
+    assert first.prompts.axes == (AXIS,)
+    before = digests(first)
+    with pytest.raises(InputError, match=r"unknown axis 'religion'.* give --prompts again to add others"):
+        score(tiny_llama, tmp_path, small, axes=["religion"])
+    study = score(tiny_llama, tmp_path, small, axes=["religion"], prompts=whole)
+    assert study.prompts.axes == (AXIS, "religion")
+    assert "prompts.religion.parquet" in study.manifest.shards
+    assert before.items() <= digests(study).items()
+    assert study.scores().axes == [AXIS, "religion"]
+    assert study.manifest.prompts["fingerprint"] == whole.fingerprint
+    score(tiny_llama, tmp_path, small, axes=["religion", AXIS])  # resumes with what it holds
