@@ -13,6 +13,7 @@ st.set_page_config(page_title="FASP", page_icon=str(ICON), layout="wide")
 pages = [
     st.Page("pages/heads.py", title="Heads", default=True),
     st.Page("pages/prune.py", title="Prune"),
+    st.Page("pages/studies.py", title="Studies"),
 ]
 page = st.navigation(pages, position="hidden")
 with kept_in_url(page.url_path):

@@ -22,6 +22,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -307,6 +308,27 @@ def list_studies(root: str | os.PathLike | None = None) -> list[str]:
         return []
     names = (path.parent.name for path in folder.glob("*/manifest.json"))
     return sorted(name for name in names if NAME_PATTERN.fullmatch(name) and name not in NOT_STUDIES)
+
+
+def delete_study(name: str, root: str | os.PathLike | None = None) -> None:
+    """Delete a study with all that was measured for it, also a damaged one.
+
+    Raises InputError if there is none, while a process writes it, and for a link, which leads elsewhere.
+    """
+    folder = study_folder(name, root)
+    if folder.is_symlink() or not (folder / "manifest.json").is_file():
+        raise InputError(f"there is no study '{name}' to delete; known: {', '.join(list_studies(root)) or 'none'}")
+    with write_errors(folder):
+        lock = FileLock(folder / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise InputError(f"study '{name}' is being measured; stop that first") from None
+        lock.release()
+        gone = folder.with_name(f".{name}.deleted")
+        shutil.rmtree(gone, ignore_errors=True)
+        folder.rename(gone)  # at once, so that nobody meets half a study
+        shutil.rmtree(gone)
 
 
 def study_folder(name: str, root: str | os.PathLike | None = None) -> Path:

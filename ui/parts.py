@@ -25,8 +25,8 @@ def dark() -> bool:
     return st.context.theme.type == "dark"
 
 
-def start_page(title: str) -> tuple[Study, HeadScores]:
-    """What every page begins with: its title, the chosen study and its scores, and what made them.
+def open_page(title: str) -> None:
+    """What every page begins with: its title.
 
     Until `st.navigation` has been called once, streamlit takes the files of `pages/` for pages of its old kind, and
     when the address of one is the first to be opened after a start, runs that file alone. Then it runs app.py.
@@ -35,6 +35,11 @@ def start_page(title: str) -> tuple[Study, HeadScores]:
         run_path(str(APP))
         st.stop()
     st.title(title, anchor=False)
+
+
+def start_page(title: str) -> tuple[Study, HeadScores]:
+    """What every page about a study begins with: its title, the chosen study and its scores, and what made them."""
+    open_page(title)
     study, scores = current_study()
     st.caption(provenance(scores))
     for note in scores.meta.get("notes") or []:

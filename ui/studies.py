@@ -48,7 +48,7 @@ def current_study() -> tuple[Study, HeadScores]:
     if name is None:
         st.info("There is no study yet. Measure the default model first; this takes some ten minutes on two cores:")
         st.code(FIRST_STUDY, language="bash")
-        st.caption("Then reload this page.")
+        st.caption("Then reload this page; or start it on the page Studies.")
         raise EndOfPage
     root = cache_root()
     try:
