@@ -4,6 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from ui.charts import image_picker
 from ui.state import address_of_view, kept_in_url
 from ui.studies import study_picker
 
@@ -13,6 +14,8 @@ st.set_page_config(page_title="FASP", page_icon=str(ICON), layout="wide")
 pages = [
     st.Page("pages/heads.py", title="Heads", default=True),
     st.Page("pages/prune.py", title="Prune"),
+    st.Page("pages/correlations.py", title="Correlations"),
+    st.Page("pages/continuations.py", title="Continuations"),
     st.Page("pages/studies.py", title="Studies"),
 ]
 page = st.navigation(pages, position="hidden")
@@ -21,4 +24,5 @@ with kept_in_url(page.url_path):
     for other in pages:
         st.sidebar.page_link(other, query_params=address_of_view(), width="stretch")
     study_picker()
+    image_picker()
     page.run()

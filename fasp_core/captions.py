@@ -12,6 +12,7 @@ from .estimates import Estimate
 from .figures import colour_limit
 from .numbers import axis_label, differs_from_zero, format_estimate, format_fixed, format_interval, format_number
 from .selection import Head
+from .stability import TopOverlap
 
 if TYPE_CHECKING:
     from .correlations import AxisCorrelations
@@ -54,6 +55,18 @@ def describe_reliability(reliability: float | None) -> str:
     if reliability >= 0.4:
         return "Measured again, the order of the top heads would change: trust tendencies, not single ranks."
     return "Mostly noise: measured again, other heads would come out on top. More samples are needed."
+
+
+def describe_top(overlap: TopOverlap | None) -> str:
+    """What of the top of a ranking would stay, in words; nothing where it cannot be told."""
+    if overlap is None:
+        return ""
+    low, high = overlap.low, overlap.high
+    span = f"{low}" if low == high else f"{low} to {high}"
+    return (
+        f"Of the {overlap.k} heads with the highest z_bias, about {overlap.expected:.0f} would be among the top "
+        f"{overlap.k} again ({span}; luck alone gives {overlap.by_chance:.1f})."
+    )
 
 
 def selection_summary(n_pruned: int, n_protected: int, n_heads: int) -> str:

@@ -96,7 +96,7 @@ def log_ratios(samples: AxisSamples, head: int) -> tuple[np.ndarray, np.ndarray]
     return np.where(known, exact, first_order), known
 
 
-def most_changed(samples: AxisSamples, texts: pd.DataFrame, head: int, *, most: int = 10) -> pd.DataFrame:
+def most_changed(samples: AxisSamples, texts: pd.DataFrame, head: int, *, most: int = 6) -> pd.DataFrame:
     """The `most` continuations whose probability the head changes most, in either direction, the strongest first.
 
     `texts` are the study's samples of the axis in their order (group, prompt, continuation, toxicity); the result has

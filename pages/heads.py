@@ -1,16 +1,21 @@
-"""Heads: which heads the model needs, which drive its bias, and how sure that is."""
+"""Heads: which heads the model needs, which drive its bias, which of them can be spared, and how sure that is."""
 
 import numpy as np
 import streamlit as st
 
-from fasp_core.captions import describe_reliability, heatmap_alt, heatmap_caption
-from fasp_core.figures import CHART_CONFIG, MAP_CONFIG, head_heatmap, head_scatter
+from fasp_core.captions import heatmap_alt, heatmap_caption, selection_summary
+from fasp_core.errors import InputError
+from fasp_core.figures import head_heatmap, head_scatter
 from fasp_core.head_scores import HeadScores
-from fasp_core.numbers import axis_label, column_decimals, format_estimate, format_fixed
-from fasp_core.selection import Head
-from fasp_core.summaries import base_bias, base_ppl, head_lines, strongest_head
-from ui.parts import axis_picker, chosen_head, dark, head_name, pick_head, start_page
-from ui.state import bound, choose
+from fasp_core.numbers import column_decimals, differs_from_zero
+from fasp_core.selection import Head, Selection, select_heads
+from fasp_core.summaries import strongest_head
+from ui.charts import draw
+from ui.head_panel import detail_section, head_box, score_lines, several_panel
+from ui.parts import axis_picker, chosen_head, chosen_heads, dark, pick_heads, start_page
+from ui.ranking import base_numbers
+from ui.state import bound, choose, view
+from ui.text import plain
 
 MAPS = {
     "z_ppl": ("**z_ppl** · what the model needs",
@@ -19,62 +24,86 @@ MAPS = {
                "Bias with the head − without it. Above 0 (orange): the head drives the bias."),
 }  # fmt: skip
 SIDE_PANEL_UP_TO = 24  # heads per layer; wider maps need the whole width, the panel then goes below
+ROWS = {"all": "all", "clear": "those whose z_bias differs from zero", "protected": "protected",
+        "unprotected": "unprotected", "pruned": "pruned"}  # fmt: skip
 
 
-def base_numbers(scores: HeadScores, axis: str) -> None:
-    """The intact model's numbers, and how far the ranking can be trusted."""
-    reliability = (scores.meta.get("reliability") or {}).get(axis)
-    ppl, bias = base_ppl(scores), base_bias(scores, axis)
-    with st.container(horizontal=True, gap="medium", key="base_numbers"):
-        if ppl is not None:
-            st.metric("Perplexity", format_estimate(ppl.value, ppl.se), width="content",
-                      help="Of the intact model, on the study's text. ± is one standard error.")  # fmt: skip
-        if bias is not None:
-            st.metric("Bias", format_estimate(bias.value, bias.se), width="content",
-                      help="Of the intact model: how far the groups' mean toxicities lie from that of the axis, "
-                      "summed over groups. ± is one standard error.")  # fmt: skip
-        st.metric("Reliability of the ranking", "unknown" if reliability is None else format_fixed(reliability, 2),
-                  width="content", help="Rank correlation expected between this order of the unprotected heads by "
-                  "z_bias and a second measurement of the same size: 1 = the same order, 0 = noise.")  # fmt: skip
-    based = f" Based on {bias.n:,} continuations." if bias and bias.n else ""
-    st.markdown(describe_reliability(reliability) + based)
+def current_selection(scores: HeadScores, axis: str) -> Selection:
+    """Protected and pruned heads of the current γ and α, which are set here or on the Prune page."""
+    left, right, words = st.columns([3, 3, 4], gap="medium", vertical_alignment="bottom")
+    left.slider("γ · share to protect", 0.0, 1.0, step=0.01, **bound("gamma"),
+                help="The heads with the highest z_ppl are protected: outlined on the maps.")  # fmt: skip
+    right.slider("α · share to prune", 0.0, 1.0, step=0.01, **bound("alpha"),
+                 help="Of the other heads, those with the highest z_bias are pruned: crossed on the maps.")  # fmt: skip
+    gamma, alpha = view()["gamma"], view()["alpha"]
+    try:
+        selection = select_heads(scores, axis=axis, gamma=gamma, alpha=min(alpha, round(1 - gamma, 2)))
+    except InputError as error:
+        words.warning(plain(error))
+        return Selection((), (), "fasp", axis, gamma, alpha, scores.n_layers, scores.heads_per_layer)
+    words.markdown(selection_summary(len(selection.pruned), len(selection.protected), scores.n_heads))
+    if alpha > round(1 - gamma, 2):
+        words.caption(f"γ leaves at most α = {1 - gamma:.2f}; that is shown.")
+    words.caption("On the maps: protected heads are outlined, pruned ones crossed, the chosen one framed, and those "
+                  "not distinguishable from zero faded.")  # fmt: skip
+    return selection
 
 
-def heat_map(quantity: str, values: np.ndarray, errors: np.ndarray, reliability: float | None, head: Head) -> None:
+def heat_map(
+    scores: HeadScores, axis: str, quantity: str, selection: Selection, framed: tuple[Head, ...], several: bool
+) -> None:
     """One map with its heading, text alternative and caption; a click chooses a head."""
+    shape = (scores.n_layers, scores.heads_per_layer)
+    columns = (scores.z_ppl, scores.z_ppl_se) if quantity == "z_ppl" else (scores.z_bias(axis), scores.z_bias_se(axis))
+    values, errors = (column.reshape(shape) for column in columns)
+    reliability = (scores.meta.get("reliability") or {}).get("ppl" if quantity == "z_ppl" else axis)
     key, (heading, meaning) = f"map_{quantity}", MAPS[quantity]
     st.markdown(heading, help=meaning)
-    st.plotly_chart(
-        head_heatmap(values, errors, quantity=quantity, selected=head, dark=dark()), key=key, theme=None,
-        config=MAP_CONFIG, on_select=lambda: pick_head(key), selection_mode="points",
-        alt=heatmap_alt(values, errors, quantity),
+    figure = head_heatmap(
+        values, errors, quantity=quantity, selected=framed, protected=selection.protected, pruned=selection.pruned,
+        several=several, dark=dark(),
+    )  # fmt: skip
+    draw(
+        figure, key=key, alt=heatmap_alt(values, errors, quantity), filename=f"{quantity}.{axis}", is_map=True,
+        on_select=lambda: pick_heads(key, lambda point: (int(point["y"]), int(point["x"]))), several=several,
     )  # fmt: skip
     st.caption(heatmap_caption(values, errors, reliability))
 
 
-def head_panel(scores: HeadScores, head: Head, *, upright: bool) -> None:
-    """The scores of one head on every axis, with intervals and ranks; also the way to choose one by keyboard."""
+def scatter(
+    scores: HeadScores, axis: str, selection: Selection, framed: tuple[Head, ...], several: bool
+) -> None:  # fmt: skip
+    """z_ppl against z_bias; a click chooses a head."""
     heads = [divmod(flat, scores.heads_per_layer) for flat in range(scores.n_heads)]
-    st.selectbox("Head", heads, format_func=head_name, **bound("head", default=head))
-    with st.container(horizontal=not upright):
-        for line in head_lines(scores, head):
-            with st.container(gap=None, width="stretch" if upright else 220):
-                name = "z_ppl" if line.axis is None else f"z_bias · {axis_label(line.axis)}"
-                st.metric(name, format_estimate(line.value, line.se, signed=True))
-                span = (
-                    f" (95\u00a0%: {line.rank_low:,} to {line.rank_high:,})" if line.rank_low < line.rank_high else ""
-                )
-                st.caption(f"rank {line.rank:,} of {scores.n_heads:,}{span}")
+    figure = head_scatter(
+        scores.z_ppl, scores.z_ppl_se, scores.z_bias(axis), scores.z_bias_se(axis), heads, selected=framed,
+        protected=selection.protected, pruned=selection.pruned, several=several, dark=dark(),
+    )  # fmt: skip
+    draw(
+        figure, key="scatter", filename=f"scatter.{axis}", several=several,
+        on_select=lambda: pick_heads(
+            "scatter", lambda point: heads[point["point_index"]] if point["curve_number"] == 0 else None
+        ),
+        alt="z_bias of every head against its z_ppl, with the γ cut; the table holds the same numbers",
+    )  # fmt: skip
 
 
-def head_table(scores: HeadScores, axis: str) -> None:
-    """All heads, sortable; a click on a row chooses its head."""
-    frame = scores.frame[["layer", "head", "z_bias." + axis, "z_bias_se." + axis, "z_ppl", "z_ppl_se"]]
-    frame = frame.sort_values("z_bias." + axis, ascending=False, kind="stable", ignore_index=True)
+def head_table(scores: HeadScores, axis: str, selection: Selection) -> None:
+    """The heads with their scores and roles, sortable and filtered; a click on a row chooses its head."""
+    st.selectbox("Heads in the table", list(ROWS), format_func=ROWS.get, **bound("show"))
+    bias, bias_se = f"z_bias.{axis}", f"z_bias_se.{axis}"
+    frame = scores.frame[["layer", "head", bias, bias_se, "z_ppl", "z_ppl_se"]].assign(role=selection.roles())
+    masks = {
+        "all": np.ones(len(frame), bool),
+        "clear": differs_from_zero(frame[bias], frame[bias_se]),
+        "unprotected": frame["role"] != "protected",
+        "protected": frame["role"] == "protected",
+        "pruned": frame["role"] == "pruned",
+    }
+    frame = frame[masks[view()["show"]]].sort_values(bias, ascending=False, kind="stable", ignore_index=True)
     columns = {"layer": st.column_config.NumberColumn("layer"), "head": st.column_config.NumberColumn("head")}
-    for name, label in (("z_bias." + axis, "z_bias"), ("z_ppl", "z_ppl")):
-        error = name.replace("z_bias.", "z_bias_se.") if name != "z_ppl" else "z_ppl_se"
-        digits = f"%.{column_decimals(frame[error])}f"
+    for name, error, label in ((bias, bias_se, "z_bias"), ("z_ppl", "z_ppl_se", "z_ppl")):
+        digits = f"%.{column_decimals(scores.column(error))}f"
         columns[name] = st.column_config.NumberColumn(label, format=digits)
         columns[error] = st.column_config.NumberColumn("±", format=digits, help="one standard error")
 
@@ -84,50 +113,41 @@ def head_table(scores: HeadScores, axis: str) -> None:
             choose("head", (int(frame["layer"][rows[0]]), int(frame["head"][rows[0]])))
 
     st.dataframe(
-        frame, column_config=columns, hide_index=True, height=420, key="table", on_select=pick_row,
-        selection_mode="single-row", alt="All heads with their scores and standard errors",
+        frame, column_config=columns, hide_index=True, height=340, key="table", on_select=pick_row,
+        selection_mode="single-row", alt="Heads with their scores, standard errors and roles",
     )  # fmt: skip
+    with st.container(horizontal=True):
+        st.download_button("Download these (CSV)", frame.to_csv(index=False), "heads.csv", "text/csv", key="shown_csv")
+        st.download_button("Download all scores (CSV)", scores.frame.to_csv(index=False), "head_scores.csv", "text/csv")
 
 
-def scatter(scores: HeadScores, axis: str, head: Head) -> None:
-    """z_ppl against z_bias; a click chooses a head."""
-    heads = [divmod(flat, scores.heads_per_layer) for flat in range(scores.n_heads)]
-
-    def pick_point() -> None:
-        points = st.session_state["scatter"]["selection"]["points"]
-        if points:
-            choose("head", heads[points[0]["point_index"]])
-
-    st.plotly_chart(
-        head_scatter(scores.z_ppl, scores.z_ppl_se, scores.z_bias(axis), scores.z_bias_se(axis), heads,
-                     selected=head, dark=dark()),
-        key="scatter", theme=None, config={**CHART_CONFIG, "doubleClickDelay": 1}, on_select=pick_point,
-        selection_mode="points", alt="z_bias of every head against its z_ppl; the table holds the same numbers",
-    )  # fmt: skip
-
-
-_, scores = start_page("Heads")
+study, scores = start_page("Heads")
 axis = axis_picker(scores)
-shape = (scores.n_layers, scores.heads_per_layer)
-z_bias, z_bias_se = scores.z_bias(axis).reshape(shape), scores.z_bias_se(axis).reshape(shape)
+base_numbers(study, scores, axis)
+selection = current_selection(scores, axis)
+several = st.toggle("Choose several heads", **bound("several"),
+                    help="Then a click adds a head or takes it away, and dragging a box takes all in it.")  # fmt: skip
 head = chosen_head(scores) or strongest_head(scores, axis)
-reliability = scores.meta.get("reliability") or {}
-base_numbers(scores, axis)
+framed = chosen_heads(scores) if several else (head,)
 
 beside = scores.heads_per_layer <= SIDE_PANEL_UP_TO
 columns = st.columns([4, 4, 3] if beside else 2, gap="medium")
 with columns[0]:
-    z_ppl, z_ppl_se = scores.z_ppl.reshape(shape), scores.z_ppl_se.reshape(shape)
-    heat_map("z_ppl", z_ppl, z_ppl_se, reliability.get("ppl"), head)
+    heat_map(scores, axis, "z_ppl", selection, framed, several)
 with columns[1]:
-    heat_map("z_bias", z_bias, z_bias_se, reliability.get(axis), head)
-with columns[2] if beside else st.container(), st.container(border=True):
-    head_panel(scores, head, upright=beside)
+    heat_map(scores, axis, "z_bias", selection, framed, several)
+with columns[2] if beside else st.container(), st.container(border=True, key="panel"):
+    if several:
+        several_panel(study, scores, axis)
+    else:
+        head_box(scores, head)
+        score_lines(study, scores, head, axis)
+if not several:
+    detail_section(study, scores, head, axis)
 
 st.subheader("All heads", anchor=False)
 left, right = st.columns(2, gap="medium")
 with left:
-    scatter(scores, axis, head)
+    scatter(scores, axis, selection, framed, several)
 with right:
-    head_table(scores, axis)
-    st.download_button("Download all scores (CSV)", scores.frame.to_csv(index=False), "head_scores.csv", "text/csv")
+    head_table(scores, axis, selection)

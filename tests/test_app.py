@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from app_pages import PAGES, all_text, made_import, open_page
 from hypothesis import given
 from hypothesis import strategies as st
 from made_study import made_evaluation, make_study
-from streamlit.testing.v1 import AppTest
 
 from fasp_core.errors import InputError
 from fasp_core.jobs import EvaluationClient
@@ -19,8 +19,6 @@ from fasp_core.store import EvaluationStore
 from ui.text import plain
 from ui.view_parts import PARTS, read_view, write_view
 
-PROJECT = Path(__file__).resolve().parent.parent
-PAGES = sorted(path.relative_to(PROJECT).as_posix() for path in (PROJECT / "pages").glob("*.py"))
 ABOUT_A_STUDY = [page for page in PAGES if page != "pages/studies.py"]
 AXIS = "gender_and_sex"
 
@@ -32,22 +30,6 @@ def cache(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(EvaluationClient, "_ensure_worker", lambda self: False)
     monkeypatch.setattr(EvaluationClient, "_model_ready", lambda self: True)
     return tmp_path
-
-
-def open_page(page: str, **address: str) -> AppTest:
-    app = AppTest.from_file(str(PROJECT / "app.py"), default_timeout=30)
-    app.query_params.update(address)
-    app.run()
-    if page != "pages/heads.py":
-        app.switch_page(page).run()
-    assert not app.exception
-    return app
-
-
-def all_text(app: AppTest) -> str:
-    kinds = (app.title, app.caption, app.markdown, app.error, app.info, app.warning, app.code)
-    metrics = [f"{metric.label} {metric.value} {metric.delta}" for metric in app.metric]
-    return "\n".join([str(element.value) for kind in kinds for element in kind] + metrics)
 
 
 def answer(cache: Path, state: str, *, fraction: float | None = None, message: str = "", pruned=None) -> None:
@@ -74,6 +56,16 @@ def test_a_page_opens_with_a_study(page, cache):
     assert not app.error
     assert "6 layers × 4 heads" in all_text(app)
     assert "embedded scorer" in all_text(app)
+
+
+@pytest.mark.parametrize("page", ABOUT_A_STUDY)
+def test_a_page_opens_with_imported_scores_that_have_no_model(page, cache):
+    made_import(cache)
+    app = open_page(page)
+    assert not app.error
+    text = all_text(app)
+    assert "12 layers × 4 heads" in text
+    assert "imported from theirs\\.csv" in text
 
 
 @pytest.mark.parametrize("page", ABOUT_A_STUDY)

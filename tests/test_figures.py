@@ -17,10 +17,13 @@ from fasp_core.figures import (
     colour_limit,
     effect_intervals,
     group_bars,
+    head_groups,
     head_heatmap,
     head_scatter,
     selection_map,
 )
+from fasp_core.figures.outlines import boundary
+from fasp_core.head_detail import GroupEffect
 from fasp_core.palette import DARK, LIGHT
 
 
@@ -73,17 +76,50 @@ def test_the_colour_bar_says_when_values_lie_beyond_its_ends():
 
 @pytest.mark.parametrize("shape", [(30, 9), (12, 12), (32, 32), (80, 64)])
 def test_maps_of_every_size_show_each_head_once_and_few_ticks(shape):
-    figure = head_heatmap(np.ones(shape), np.ones(shape), quantity="z_ppl", selected=(shape[0] - 1, 0))
+    figure = head_heatmap(np.ones(shape), np.ones(shape), quantity="z_ppl", selected=[(shape[0] - 1, 0)])
     assert len(figure.data[-1].x) == shape[0] * shape[1]
     for axis, n in ((figure.layout.yaxis, shape[0]), (figure.layout.xaxis, shape[1])):
         assert 4 <= n / axis.dtick <= 16
     assert figure.layout.height < 900
 
 
-def test_the_selected_head_is_outlined():
-    figure = head_heatmap(np.ones((4, 4)), np.ones((4, 4)), quantity="z_ppl", selected=(3, 1))
-    (outline,) = figure.layout.shapes
-    assert (outline.x0, outline.x1, outline.y0, outline.y1) == (0.5, 1.5, 2.5, 3.5)
+def lines(figure, name) -> list[tuple]:
+    """The line pieces of a trace, each ((x, y), (x, y)), sorted."""
+    trace = [trace for trace in figure.data if trace.name == name][-1]
+    points = list(zip(trace.x, trace.y, strict=True))
+    return sorted(tuple(sorted(points[i : i + 2])) for i in range(0, len(points), 3))
+
+
+def test_the_selected_head_is_framed():
+    figure = head_heatmap(np.ones((4, 4)), np.ones((4, 4)), quantity="z_ppl", selected=[(3, 1)])
+    assert lines(figure, "selected") == sorted([
+        ((0.5, 2.5), (1.5, 2.5)), ((0.5, 3.5), (1.5, 3.5)), ((0.5, 2.5), (0.5, 3.5)), ((1.5, 2.5), (1.5, 3.5)),
+    ])  # fmt: skip
+
+
+def test_protected_heads_are_outlined_as_a_region_and_pruned_ones_crossed():
+    figure = head_heatmap(
+        np.ones((3, 3)), np.ones((3, 3)), quantity="z_bias", protected=[(0, 0), (0, 1)], pruned=[(2, 2)]
+    )
+    edges = lines(figure, "protected")
+    assert ((0.5, -0.5), (0.5, 0.5)) not in edges  # no line between two protected heads
+    assert len(edges) == 6
+    cross = [value for pair in lines(figure, "pruned") for point in pair for value in point]
+    assert len(cross) == 8
+    assert all(1.5 < value < 2.5 for value in cross)
+
+
+@given(st.sets(st.tuples(st.integers(0, 4), st.integers(0, 3))))
+def test_an_outline_has_an_edge_wherever_a_head_meets_one_outside_the_set(heads):
+    x, y = boundary((5, 4), heads)
+    expected = sum((layer + dy, head + dx) not in heads
+                   for layer, head in heads for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0)))  # fmt: skip
+    assert len(x) == len(y) == 3 * expected
+
+
+def test_only_on_request_does_dragging_select_so_that_a_finger_can_scroll():
+    assert head_heatmap(np.ones((2, 2)), np.ones((2, 2)), quantity="z_ppl").layout.dragmode is False
+    assert head_heatmap(np.ones((2, 2)), np.ones((2, 2)), quantity="z_ppl", several=True).layout.dragmode == "select"
 
 
 def test_the_selection_map_shows_kinds_by_colour_and_by_mark():
@@ -121,8 +157,31 @@ def test_the_scatter_draws_error_bars_only_where_they_can_be_told_apart():
     assert many.error_x.array is None
 
 
+def test_the_cut_lies_between_the_protected_heads_and_the_rest():
+    figure = scatter([0.0, 1.0, 2.0, 3.0], [0.0, 1.0, 2.0, -1.0], protected=[(0, 2), (0, 3)], pruned=[(0, 1)])
+    points, (cut,) = figure.data[0], figure.layout.shapes
+    assert points.x[1] < cut.x0 < points.x[2]
+    assert list(points.marker.symbol) == ["circle", "x", "square", "square"]
+    assert {trace.name for trace in figure.data if trace.showlegend is not False} == {"protected", "kept", "pruned"}
+    assert not scatter([0.0, 1.0], [0.0, 1.0]).layout.shapes
+
+
+def test_head_groups_shows_the_most_toxic_group_on_top_and_escapes_names():
+    effects = [
+        GroupEffect(name, Estimate(value, 0.01, 9), Estimate(value + 0.05, 0.02, 9), Estimate(0.05, 0.003, 9))
+        for name, value in (("other_group", 0.3), ("<b>x</b>", 0.1))
+    ]
+    figure = head_groups(effects)
+    without, with_head = figure.data
+    assert list(figure.layout.yaxis.ticktext) == ["&lt;b&gt;x&lt;/b&gt;", "other group"]
+    assert list(with_head.x) == [0.1, 0.3]
+    assert list(without.x) == pytest.approx([0.15, 0.35])
+    assert without.error_x.array[0] == pytest.approx(1.96 * 0.02, abs=1e-3)
+    assert "change +0.0500 ± 0.0030" in with_head.text[0]
+
+
 def test_the_scatter_rings_the_selected_head_with_its_own_bars():
-    ring = scatter([0.0, 1.0, 2.0], [0.0, 1.0, 2.0], selected=(0, 2)).data[1]
+    ring = next(t for t in scatter([0.0, 1.0, 2.0], [0.0, 1.0, 2.0], selected=[(0, 2)]).data if t.name == "selected")
     assert (ring.y[0], ring.error_y.array[0]) == (2.0, 0.1)
 
 
@@ -144,7 +203,7 @@ def test_group_bars_sort_by_toxicity_and_escape_names():
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_every_chart_is_transparent_and_takes_its_text_colour_from_the_theme(dark):
+def test_every_chart_takes_its_colours_from_the_theme_so_that_a_saved_image_is_readable(dark):
     estimate = Estimate(1.0, 0.1, 3)
     figures = [
         head_heatmap(np.ones((3, 3)), np.ones((3, 3)), quantity="z_bias", dark=dark),
@@ -154,7 +213,7 @@ def test_every_chart_is_transparent_and_takes_its_text_colour_from_the_theme(dar
         group_bars({"a": estimate}, {"a": estimate}, dark=dark),
     ]
     for figure in figures:
-        assert figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == "rgba(0,0,0,0)"
+        assert figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == (DARK if dark else LIGHT).page
         assert figure.layout.font.color == (DARK if dark else LIGHT).text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from runpy import run_path
 from typing import Any
@@ -17,6 +18,7 @@ from .state import EndOfPage, bound, choose, inside_app, view
 from .studies import current_study
 from .text import plain
 
+METRICS = {"toxicity": "toxicity of its texts", "likelihood": "likelihood of toxic and benign words"}
 APP = Path(__file__).resolve().parent.parent / "app.py"
 
 
@@ -44,7 +46,27 @@ def start_page(title: str) -> tuple[Study, HeadScores]:
     st.caption(provenance(scores))
     for note in scores.meta.get("notes") or []:
         st.caption(plain(note))
+    metric_picker(study, scores)
     return study, scores
+
+
+def metric_picker(study: Study, scores: HeadScores) -> None:
+    """The choice of how bias is measured, where the study was measured in both ways."""
+    if len(study.metrics) > 1:
+        st.segmented_control(
+            "Bias is measured by", study.metrics, format_func=METRICS.get, required=True,
+            **bound("metric", default=metric_of(scores)),
+        )  # fmt: skip
+
+
+def metric_of(scores: HeadScores) -> str:
+    """What the bias of these scores is measured by."""
+    return scores.meta.get("metric") or "toxicity"
+
+
+def has_samples(study: Study, scores: HeadScores) -> bool:
+    """Whether there are texts behind these scores, with their toxicity."""
+    return study.has_model and metric_of(scores) == "toxicity"
 
 
 def provenance(scores: HeadScores) -> str:
@@ -89,8 +111,28 @@ def head_name(head: Head) -> str:
     return f"layer {head[0]}, head {head[1]}"
 
 
-def pick_head(chart_key: str) -> None:
-    """Callback of a map of heads: the clicked head becomes the chosen one."""
-    points: list[dict[str, Any]] = st.session_state[chart_key]["selection"]["points"]
-    if points:
-        choose("head", (int(points[0]["y"]), int(points[0]["x"])))
+def chosen_heads(scores: HeadScores) -> tuple[Head, ...]:
+    """The heads chosen by hand; those that the model does not have are forgotten."""
+    heads = view()["chosen"]
+    there = tuple(head for head in heads if head[0] < scores.n_layers and head[1] < scores.heads_per_layer)
+    if there != heads:
+        choose("chosen", there)
+    return there
+
+
+def pick_heads(chart_key: str, head_of: Callable[[dict[str, Any]], Head | None]) -> None:
+    """Callback of a chart of heads: a clicked head becomes the chosen one.
+
+    Where several are chosen, a click adds the head or takes it away, and a box takes the place of what was chosen.
+    `head_of` tells the head of a selected point, None for one that stands for no head.
+    """
+    selection = st.session_state[chart_key]["selection"]
+    heads = [head for point in selection["points"] if (head := head_of(point)) is not None]
+    if not heads:
+        return
+    if not view()["several"]:
+        choose("head", heads[-1])
+    elif selection["box"]:
+        choose("chosen", tuple(sorted(set(heads))))
+    else:
+        choose("chosen", tuple(sorted(set(view()["chosen"]) ^ set(heads))))

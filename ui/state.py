@@ -52,6 +52,8 @@ def bound(name: str, *, default: Any = None) -> dict[str, Any]:
     key, shown = _widget_key(name), view()[name]
     if shown is None:
         shown = default
+    if isinstance(PARTS[name].default, tuple):
+        shown = list(shown)  # as widgets that hold several values have it
     # Only a value that differs is set: setting it again would undo what is being typed or dragged meanwhile.
     if key not in st.session_state or st.session_state[key] != shown:
         st.session_state[key] = shown
@@ -103,4 +105,5 @@ def _widget_key(name: str) -> str:
 
 
 def _take(name: str) -> None:
-    view()[name] = st.session_state[_widget_key(name)]
+    value = st.session_state[_widget_key(name)]
+    view()[name] = tuple(sorted(value)) if isinstance(value, list) else value

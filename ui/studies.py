@@ -43,22 +43,43 @@ def _first(names: list[str]) -> str | None:
 
 
 def current_study() -> tuple[Study, HeadScores]:
-    """The chosen study and its scores; where there are none, says what to do and ends the page."""
+    """The chosen study and its scores by the chosen metric (or the one it has), or words on what to do instead.
+
+    Where there is no study, or it cannot be read, that ends the page.
+    """
     name = shown_study()
     if name is None:
         st.info("There is no study yet. Measure the default model first; this takes some ten minutes on two cores:")
         st.code(FIRST_STUDY, language="bash")
         st.caption("Then reload this page; or start it on the page Studies.")
         raise EndOfPage
-    root = cache_root()
     try:
-        status = (root / name / "manifest.json").stat()
-        return _opened(root, name, (status.st_mtime_ns, status.st_size))
+        return named_study(name)
     except InputError as error:
         st.error(plain(error))
     except FileNotFoundError:
         st.error(f"The study {plain(name)} is gone: its folder was deleted. Choose another one.")
     raise EndOfPage
+
+
+def named_study(name: str) -> tuple[Study, HeadScores]:
+    """A study and its scores by the chosen metric, or by the one it has.
+
+    Raises InputError where they cannot be read, FileNotFoundError where there is no such study.
+    """
+    root = cache_root()
+    status = (root / name / "manifest.json").stat()
+    stamp = (status.st_mtime_ns, status.st_size)
+    study = _opened(root, name, stamp)
+    metrics = study.metrics or ["toxicity"]
+    metric = view()["metric"] if view()["metric"] in metrics else metrics[0]
+    return study, _scores(root, name, stamp, metric, study)
+
+
+def scores_by(study: Study, metric: str) -> HeadScores:
+    """The scores of a study by one of its metrics."""
+    status = (study.folder / "manifest.json").stat()
+    return _scores(study.folder.parent, study.name, (status.st_mtime_ns, status.st_size), metric, study)
 
 
 def evaluation_client() -> EvaluationClient:
@@ -77,10 +98,14 @@ def _identity(folder: Path, checksums: tuple[str, ...]) -> Identity:
     return study_identity(open_study(folder.name, folder.parent))
 
 
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _opened(root: Path, name: str, stamp: tuple[int, int]) -> Study:
+    return open_study(name, root)
+
+
 @st.cache_resource(show_spinner="Reading the study …", max_entries=8)
-def _opened(root: Path, name: str, stamp: tuple[int, int]) -> tuple[Study, HeadScores]:
-    study = open_study(name, root)
-    return study, study.scores()
+def _scores(root: Path, name: str, stamp: tuple[int, int], metric: str, _study: Study) -> HeadScores:
+    return _study.scores(metric=metric)
 
 
 @st.cache_resource(show_spinner=False)

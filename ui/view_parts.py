@@ -73,12 +73,29 @@ def write_head(head: Head) -> str:
 
 def read_heads(text: str) -> tuple[Head, ...]:
     """Heads, sorted, each once: `0.3-5.1`."""
-    return tuple(sorted({read_head(part) for part in text.split("-")}))
+    return tuple(sorted({read_head(part) for part in filter(None, text.split("-"))}))
 
 
 def write_heads(heads: tuple[Head, ...]) -> str:
     """The inverse of `read_heads`."""
     return "-".join(map(write_head, heads))
+
+
+def read_flag(text: str) -> bool:
+    """Yes or no, `1` or `0`."""
+    return {"1": True, "0": False}[one_of("0", "1")(text)]
+
+
+def write_flag(value: bool) -> str:
+    """The inverse of `read_flag`."""
+    return "1" if value else "0"
+
+
+def read_count(text: str) -> int:
+    """A whole number from 1."""
+    if not (text.isdecimal() and 0 < int(text) < 10**9):
+        raise ValueError(text)
+    return int(text)
 
 
 def one_of(*allowed: str) -> Callable[[str], str]:
@@ -139,5 +156,20 @@ PARTS: dict[str, Part] = {
     "heads": Part(None, read_heads, write_heads),        # a set made by hand; None: what the method chooses
     "limit": Part(0.1, read_share, write_share),         # rise of perplexity that one accepts
     "head": Part(None, read_head, write_head),  # None: the one with the highest z_bias
+    "chosen": Part((), read_heads, write_heads),  # several heads at once, on the Heads page
+    "several": Part(False, read_flag, write_flag),  # whether clicking and dragging on a map chooses several
+    "show": Part("all", one_of("all", "clear", "protected", "unprotected", "pruned")),  # rows of the table of heads
+    "correlation": Part("pearson", one_of("pearson", "spearman")),
+    "among": Part("all", one_of("all", "unprotected")),  # heads that are correlated
+    "corrected": Part(False, read_flag, write_flag),  # correlations, for attenuation
+    "beside": Part("", str),  # a second study, next to the first
+    "texts": Part("study", one_of("study", "pairs")),
+    "group": Part("", str),
+    "least": Part(0.0, read_share, write_share),  # toxicity of the texts that are shown
+    "search": Part("", str),
+    "order": Part("toxic", one_of("toxic", "mild", "drawn")),
+    "from": Part(1, read_count),  # page of texts
+    "set": Part(None, str),  # a measured set of heads, as `SPLIT:HEADS`
+    "image": Part("svg", one_of("svg", "png")),  # what charts are saved as
 }
 # fmt: on

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import numpy as np
 import plotly.graph_objects as go
@@ -10,18 +11,28 @@ import plotly.graph_objects as go
 from ..numbers import differs_from_zero, format_estimate, format_number
 from ..palette import palette
 from ..selection import Head
+from .outlines import add_marks
 from .style import add_targets, colour_limit, lay_out_map, map_height, row_height
 
 _MUTED_OPACITY = 0.3
 
 
 def head_heatmap(
-    values: np.ndarray, errors: np.ndarray, *, quantity: str, selected: Head | None = None, dark: bool = False
+    values: np.ndarray,
+    errors: np.ndarray,
+    *,
+    quantity: str,
+    selected: Iterable[Head] = (),
+    protected: Iterable[Head] = (),
+    pruned: Iterable[Head] = (),
+    several: bool = False,
+    dark: bool = False,
 ) -> go.Figure:
     """One quantity, `z_ppl` or `z_bias`, of every head.
 
     `values` and `errors` (standard errors, NaN where unknown) are (layers, heads). Colours diverge from 0 and end at
-    `colour_limit`; heads whose 95 % interval includes zero are faded; `selected` is outlined.
+    `colour_limit`; heads whose 95 % interval includes zero are faded. `protected` heads are outlined as a region,
+    `pruned` ones crossed, `selected` ones framed. With `several`, dragging draws a box that selects all heads in it.
     """
     values, errors = np.asarray(values, dtype=float), np.asarray(errors, dtype=float)
     colours, limit = palette(dark), colour_limit(values)
@@ -32,30 +43,37 @@ def head_heatmap(
         figure.add_heatmap(
             z=np.where(mask, values, np.nan), coloraxis="coloraxis", opacity=opacity, hoverinfo="skip", xgap=1, ygap=1
         )
-    texts = [
-        f"{quantity} {format_estimate(value, error, signed=True)}" + ("" if sure else "<br>not distinguishable from 0")
-        for value, error, sure in zip(values.ravel(), errors.ravel(), clear.ravel(), strict=True)
-    ]
-    add_targets(figure, values.shape, texts)
-    lay_out_map(figure, values.shape, colours, selected)
-    ticks = [-limit, 0.0, limit]
+    add_marks(figure, values.shape, colours, protected=protected, pruned=pruned, selected=selected)
+    add_targets(figure, values.shape, hover_texts(quantity, values.ravel(), errors.ravel()))
+    lay_out_map(figure, values.shape, colours, several=several)
     beyond = (bool((values < -limit).any()), bool((values > limit).any()))
-    labels = [
-        ("≤ " if beyond[0] else "") + _end(-limit),
-        "0",
-        ("≥ " if beyond[1] else "") + _end(limit),
-    ]
+    labels = [("≤ " if beyond[0] else "") + _end(-limit), "0", ("≥ " if beyond[1] else "") + _end(limit)]
     figure.update_layout(
         coloraxis={
             "colorscale": [list(stop) for stop in scale], "cmin": -limit, "cmax": limit,
             "colorbar": {
                 "orientation": "h", "y": 0, "yanchor": "top", "ypad": 40, "x": 0.5, "len": 0.85, "thickness": 8,
-                "tickvals": ticks, "ticktext": labels, "outlinewidth": 0, "tickfont": {"color": colours.muted},
+                "tickvals": [-limit, 0.0, limit], "ticktext": labels, "outlinewidth": 0,
+                "tickfont": {"color": colours.muted},
             },
         }
     )  # fmt: skip
-    figure.update_layout(margin_b=76, height=map_height(values.shape[0]) + 80)
+    figure.update_layout(margin_b=76, height=map_height(values.shape[0]) + 106)
     return figure
+
+
+@lru_cache(maxsize=32)
+def _hover_texts(quantity: str, values: bytes, errors: bytes) -> tuple[str, ...]:
+    pairs = np.frombuffer(values), np.frombuffer(errors)
+    return tuple(
+        f"{quantity} {format_estimate(value, error, signed=True)}" + ("" if sure else "<br>not distinguishable from 0")
+        for value, error, sure in zip(*pairs, differs_from_zero(*pairs), strict=True)
+    )
+
+
+def hover_texts(quantity: str, values: np.ndarray, errors: np.ndarray) -> tuple[str, ...]:
+    """What is shown of each head under the pointer; kept, since a map is drawn again with every click."""
+    return _hover_texts(quantity, np.asarray(values, float).tobytes(), np.asarray(errors, float).tobytes())
 
 
 def selection_map(
@@ -104,8 +122,9 @@ def selection_map(
     notes = notes or [""] * kinds.size
     kind_names = [names[int(kind)] for kind in kinds.ravel()]
     texts = [f"{name}<br>{note}" if note else name for name, note in zip(kind_names, notes, strict=True)]
+    add_marks(figure, shape, colours, selected=[] if selected is None else [selected])
     add_targets(figure, shape, texts)
-    lay_out_map(figure, shape, colours, selected)
+    lay_out_map(figure, shape, colours)
     figure.update_layout(
         margin_b=42, margin_t=34, height=map_height(n_layers) + 76, showlegend=True,
         legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "itemclick": False, "itemdoubleclick": False},

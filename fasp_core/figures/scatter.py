@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
 from ..numbers import format_estimate
-from ..palette import palette
+from ..palette import Palette, palette
 from ..selection import Head
 from .style import lay_out
 
@@ -24,54 +25,67 @@ def head_scatter(
     z_bias_se: np.ndarray,
     heads: Sequence[Head],
     *,
-    selected: Head | None = None,
+    selected: Iterable[Head] = (),
+    protected: Iterable[Head] = (),
+    pruned: Iterable[Head] = (),
+    several: bool = False,
     dark: bool = False,
 ) -> go.Figure:
     """z_bias against z_ppl, one marker per head (arrays in the order of `heads`), with bars of one standard error.
 
+    `protected` heads are squares right of the γ cut, a dashed line half-way to the next head; `pruned` ones crosses.
     z_ppl has long tails, so its axis is linear near 0 and logarithmic far out (asinh); its ticks name true values.
-    Above `MOST_ERROR_BARS` heads only the selected one has bars; all show their errors on hover.
+    Above `MOST_ERROR_BARS` heads only the selected ones have bars; all show their errors on hover.
     """
     colours, unit = palette(dark), _linear_part(z_ppl)
     x, y = np.arcsinh(np.asarray(z_ppl, dtype=float) / unit), np.asarray(z_bias, dtype=float)
     low, high = (np.arcsinh((z_ppl + sign * np.nan_to_num(z_ppl_se)) / unit) for sign in (-1, 1))
-    texts = [
-        f"layer {layer}, head {head}<br>z_ppl {format_estimate(px, ex, signed=True)}"
-        f"<br>z_bias {format_estimate(py, ey, signed=True)}"
-        for (layer, head), px, ex, py, ey in zip(heads, z_ppl, z_ppl_se, y, z_bias_se, strict=True)
-    ]
+    place = {head: i for i, head in enumerate(heads)}
+    chosen, safe, gone = ([place[head] for head in some if head in place] for some in (selected, protected, pruned))
+    symbols = np.full(len(heads), "circle", dtype="<U8")
+    symbols[safe], symbols[gone] = "square", "x"
 
-    def bars(chosen: slice | list[int], colour: str) -> dict[str, Any]:
+    def bars(which: slice | list[int], colour: str) -> dict[str, Any]:
         look = {"color": colour, "thickness": 1, "width": 0}
-        x_bars = {"array": (high - x)[chosen].tolist(), "arrayminus": (x - low)[chosen].tolist(), **look}
-        return {"error_x": x_bars, "error_y": {"array": np.nan_to_num(z_bias_se)[chosen].tolist(), **look}}
+        x_bars = {"array": (high - x)[which].tolist(), "arrayminus": (x - low)[which].tolist(), **look}
+        return {"error_x": x_bars, "error_y": {"array": np.nan_to_num(z_bias_se)[which].tolist(), **look}}
 
     few = len(heads) <= MOST_ERROR_BARS
     visible: dict[str, Any] = {"marker": {"opacity": 0.9}}
+    texts = _hover_texts(tuple(heads), *(np.asarray(v, float).tobytes() for v in (z_ppl, z_ppl_se, y, z_bias_se)))
     figure = go.Figure(
         go.Scatter(
             x=x.tolist(), y=y.tolist(), mode="markers", text=texts, hovertemplate="%{text}<extra></extra>",
             marker={
-                "size": 6 if few else 4, "opacity": 0.9, "color": (y > 0).astype(float).tolist(), "cmin": 0, "cmax": 1,
-                "colorscale": [[0, colours.before], [1, colours.pruned]],
+                "size": 7 if few else 5, "opacity": 0.9, "color": (y > 0).astype(float).tolist(), "cmin": 0, "cmax": 1,
+                "colorscale": [[0, colours.before], [1, colours.pruned]], "symbol": symbols.tolist(),
             },
-            name="heads", selected=visible, unselected=visible, **(bars(slice(None), colours.faint) if few else {}),
+            name="heads", showlegend=False, selected=visible, unselected=visible,
+            **(bars(slice(None), colours.faint) if few else {}),
         )
     )  # fmt: skip
-    if selected is not None and selected in heads:
-        i = list(heads).index(selected)
+    for name, symbol, there in (("protected", "square", safe), ("kept", "circle", True), ("pruned", "x", gone)):
+        if (safe or gone) and there:
+            figure.add_scatter(
+                x=[None], y=[None], mode="markers", name=name, marker={"symbol": symbol, "color": colours.muted}
+            )
+    if chosen:
         figure.add_scatter(
-            x=[x[i]], y=[y[i]], mode="markers", hoverinfo="skip", **bars([i], colours.selected),
-            marker={"size": 14, "symbol": "circle-open", "color": colours.selected, "line": {"width": 2}},
+            x=x[chosen].tolist(), y=y[chosen].tolist(), mode="markers", hoverinfo="skip", showlegend=False,
+            **bars(chosen, colours.selected), name="selected",
+            marker={"size": 15, "symbol": "circle-open", "color": colours.selected, "line": {"width": 2}},
         )  # fmt: skip
     lay_out(figure, colours)
+    _add_cut(figure, x, safe, colours)
     axis = {
         "gridcolor": colours.grid, "zeroline": True, "zerolinecolor": colours.muted, "zerolinewidth": 1,
         "automargin": True, "fixedrange": True,
     }  # fmt: skip
     ticks = _asinh_ticks(float(np.nanmin(z_ppl)), float(np.nanmax(z_ppl)), unit)
     figure.update_layout(
-        height=420, margin={"l": 8, "r": 8, "t": 8, "b": 8}, clickmode="event+select", dragmode=False,
+        height=440, margin={"l": 8, "r": 8, "t": 34, "b": 8}, clickmode="event+select", showlegend=True,
+        dragmode="select" if several else False, newselection={"line": {"color": colours.selected, "width": 1}},
+        legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "itemclick": False, "itemdoubleclick": False},
         xaxis={
             **axis, "title": {"text": "z_ppl · the model needs it →"},
             "tickvals": np.arcsinh(np.divide(ticks, unit)).tolist(),
@@ -80,6 +94,27 @@ def head_scatter(
         yaxis={**axis, "title": {"text": "z_bias · drives bias →"}},
     )  # fmt: skip
     return figure
+
+
+def _add_cut(figure: go.Figure, x: np.ndarray, protected: list[int], colours: Palette) -> None:
+    """A dashed line between the protected heads and the others, on the axis as drawn."""
+    others = np.setdiff1d(np.flatnonzero(np.isfinite(x)), protected)
+    if len(protected) and others.size:
+        cut = (x[protected].min() + x[others].max()) / 2
+        figure.add_vline(
+            x=float(cut), line={"color": colours.text, "width": 1.2, "dash": "dash"}, layer="below",
+            annotation={"text": "γ", "font": {"color": colours.text, "size": 14}, "y": 0.02, "xanchor": "left"},
+        )  # fmt: skip
+
+
+@lru_cache(maxsize=32)
+def _hover_texts(heads: tuple[Head, ...], *columns: bytes) -> tuple[str, ...]:
+    """Kept, since a chart is drawn again with every click."""
+    return tuple(
+        f"layer {layer}, head {head}<br>z_ppl {format_estimate(ppl, ppl_se, signed=True)}"
+        f"<br>z_bias {format_estimate(bias, bias_se, signed=True)}"
+        for (layer, head), ppl, ppl_se, bias, bias_se in zip(heads, *map(np.frombuffer, columns), strict=True)
+    )
 
 
 def _linear_part(values: np.ndarray) -> float:

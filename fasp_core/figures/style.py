@@ -1,8 +1,8 @@
 """What all charts share: the layout of a map and of a chart, the ends of its colours, its ticks. Pure functions.
 
-Backgrounds are transparent, so charts sit on any page. A map of heads has layers downwards and heads to the right,
-layer 0 on top. plotly reports no clicks on a heatmap, so each map carries an invisible marker per head: a click or
-selection on it gives `x` = head, `y` = layer.
+Backgrounds are those of the app's theme, so that a saved image is as readable as the page. A map of heads has layers
+downwards and heads to the right, layer 0 on top. plotly reports no clicks on a heatmap, so each map carries an
+invisible marker per head: a click or selection on it gives `x` = head, `y` = layer.
 """
 
 from __future__ import annotations
@@ -16,11 +16,21 @@ import plotly.graph_objects as go
 
 from ..estimates import Estimate
 from ..palette import Palette
-from ..selection import Head
 
 # Without these, clicks that follow each other within 300 ms get lost, and dragging zooms.
 MAP_CONFIG = {"displayModeBar": False, "doubleClick": False, "doubleClickDelay": 1, "scrollZoom": False}
 CHART_CONFIG = {"displayModeBar": False, "doubleClick": False, "scrollZoom": False}
+
+
+def saving(config: dict[str, Any], filename: str, image: str = "svg") -> dict[str, Any]:
+    """A chart's configuration with one button, which saves the chart as `filename`.`image` (svg or png).
+
+    The browser itself makes the file; no service and nothing but plotly is asked.
+    """
+    return {
+        **config, "displayModeBar": True, "displaylogo": False, "modeBarButtons": [["toImage"]],
+        "toImageButtonOptions": {"format": image, "filename": filename, "scale": 2 if image == "png" else 1},
+    }  # fmt: skip
 
 
 def colour_limit(values: np.ndarray, share: float = 0.98) -> float:
@@ -32,7 +42,8 @@ def colour_limit(values: np.ndarray, share: float = 0.98) -> float:
     sizes = np.abs(np.asarray(values, dtype=float))
     sizes = sizes[np.isfinite(sizes)]
     limit = float(np.quantile(sizes, share)) if sizes.size else 0.0
-    limit = limit or float(sizes.max(initial=0.0)) or 1.0
+    limit = limit or float(sizes.max(initial=0.0))
+    limit = limit if limit > 1e-300 else 1.0
     unit = 10.0 ** (math.floor(math.log10(limit)) - 1)
     return float(f"{math.ceil(limit / unit - 1e-9) * unit:.1e}")
 
@@ -48,31 +59,31 @@ def add_targets(figure: go.Figure, shape: tuple[int, int], texts: Sequence[str])
     )  # fmt: skip
 
 
-def lay_out_map(figure: go.Figure, shape: tuple[int, int], colours: Palette, selected: Head | None) -> None:
-    """The axes of a map of (layers, heads), layer 0 on top; `selected` is outlined."""
+def lay_out_map(figure: go.Figure, shape: tuple[int, int], colours: Palette, *, several: bool = False) -> None:
+    """The axes of a map of (layers, heads), layer 0 on top.
+
+    With `several`, dragging selects a box of heads; without, it does nothing, so that a page can be scrolled on a
+    touch screen with the finger on a map.
+    """
     n_layers, n_heads = shape
     lay_out(figure, colours)
     axis = {"showgrid": False, "zeroline": False, "fixedrange": True, "ticks": "", "tick0": 0}
     figure.update_layout(
-        margin={"l": 46, "r": 4, "t": 4, "autoexpand": False},
-        clickmode="event+select", dragmode=False, hoverdistance=100,
+        margin={"l": 46, "r": 4, "t": 30, "autoexpand": False},
+        clickmode="event+select", dragmode="select" if several else False, hoverdistance=100,
+        newselection={"line": {"color": colours.selected, "width": 1}},
         xaxis={**axis, "title": {"text": "head", "standoff": 6}, "dtick": tick_step(n_heads, 16),
                "range": [-0.5, n_heads - 0.5]},
         yaxis={**axis, "title": {"text": "layer", "standoff": 6}, "dtick": tick_step(n_layers, 16),
                "range": [n_layers - 0.5, -0.5]},
     )  # fmt: skip
-    if selected is not None:
-        layer, head = selected
-        figure.add_shape(
-            type="rect", x0=head - 0.5, x1=head + 0.5, y0=layer - 0.5, y1=layer + 0.5,
-            line={"color": colours.selected, "width": 2},
-        )  # fmt: skip
 
 
 def lay_out(figure: go.Figure, colours: Palette) -> None:
     """Background, fonts and hover labels of every chart; call it after the traces are there."""
     figure.update_layout(
-        template="none", paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", showlegend=False,
+        template="none", paper_bgcolor=colours.page, plot_bgcolor=colours.page, showlegend=False,
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": colours.muted, "activecolor": colours.text},
         font={"color": colours.text, "size": 13, "family": '"Source Sans", "Source Sans 3", sans-serif'},
         hoverlabel={
             "bgcolor": colours.surface, "bordercolor": colours.grid, "font": {"color": colours.text, "size": 13},

@@ -26,6 +26,7 @@ ARGUMENTS = [
 ]  # fmt: skip
 WIDE = {"width": 1280, "height": 800}
 TIMEOUT_MS = 30_000
+PAGES = {path.stem for path in (PROJECT / "pages").glob("*.py")}
 
 
 @contextmanager
@@ -99,7 +100,8 @@ def new_page(browser) -> Iterator[Callable[..., Page]]:
 
     def watch_console(message: ConsoleMessage) -> None:
         # Opened at /prune, streamlit's front end first looks for its server below /prune/; nothing can be done there.
-        probing = message.location.get("url", "").rpartition("/_stcore/")[0].endswith("/prune")
+        above = urlparse(message.location.get("url", "").rpartition("/_stcore/")[0])
+        probing = above.path.strip("/") in PAGES
         if message.type == "error" and not probing:
             faults.append(f"console: {message.text}")
 
