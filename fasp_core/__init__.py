@@ -19,6 +19,8 @@ _MODULE_OF = {
     "Study": "study", "list_studies": "study", "open_study": "study",
     "import_scores": "importing",
     "HeadScores": "head_scores", "read_head_scores": "head_scores",
+    "Agreement": "agreement", "metric_agreement": "agreement",
+    "load_pairs": "pairs", "evaluate_likelihood": "likelihood_evaluation",
     "Selection": "selection", "head_count": "selection", "select_heads": "selection",
     "Estimate": "estimates", "Evaluation": "estimates",
     "EvaluationSettings": "evaluation_plan", "evaluate": "evaluation", "evaluate_study": "evaluation",
