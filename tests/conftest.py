@@ -17,10 +17,14 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+from hypothesis import settings
 
 from fasp_core.models import open_model
 
 PROJECT = Path(__file__).resolve().parent.parent
+# No test depends on how busy the machine is.
+settings.register_profile("no_deadline", deadline=None)
+settings.load_profile("no_deadline")
 # Tiny tensors are slower on many threads; the default model is faster on two.
 torch.set_num_threads(1)
 
