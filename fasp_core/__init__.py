@@ -17,7 +17,7 @@ _MODULE_OF = {
     "load_prompts": "prompts", "load_text": "text", "open_scorer": "toxicity",
     "Budget": "budgets", "score_heads": "scoring",
     "Study": "study", "list_studies": "study", "open_study": "study",
-    "import_scores": "importing",
+    "import_scores": "importing", "axis_correlations": "correlations",
     "HeadScores": "head_scores", "read_head_scores": "head_scores",
     "Agreement": "agreement", "metric_agreement": "agreement",
     "load_pairs": "pairs", "evaluate_likelihood": "likelihood_evaluation",

@@ -25,6 +25,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.stats import norm, rankdata
 
+from .noise_floor import bias_floor, corrected_bias, gap_errors, group_gaps
+
 HEADS_PER_CHUNK = 256  # bounds memory: a few (prompts × 256) arrays at a time
 MIN_KNOCKOUT_PROMPTS = 8  # per group; with fewer, the correction's error cannot be told
 
@@ -55,6 +57,7 @@ class HeadEffects:
     `gradient_se` and `correction_se` are the two parts of `z_se`; the latter is NaN where there is no correction.
     `reliability` is the split-half Spearman correlation of z over the heads of `reliability_heads`,
     Spearman–Brown corrected: what a second, equally large measurement would correlate with this one.
+    `bias` is that of the intact model; `bias_floor` and `bias_corrected` say what noise does to it (see `noise_floor`).
     """
 
     z: np.ndarray
@@ -66,6 +69,9 @@ class HeadEffects:
     reliability: float
     bias: float
     bias_se: float
+    bias_floor: float
+    bias_corrected: float
+    bias_corrected_se: float
     group_means: np.ndarray
     group_means_se: np.ndarray
 
@@ -75,8 +81,7 @@ def axis_bias(group_means: np.ndarray, shares: np.ndarray) -> np.ndarray:
 
     Means 0.1, 0.2, 0.6 with shares ½, ¼, ¼ have μ = 0.25 and bias 0.15 + 0.05 + 0.35 = 0.55.
     """
-    overall = (group_means * shares).sum(-1, keepdims=True)
-    return np.abs(overall - group_means).sum(-1)
+    return np.abs(group_gaps(group_means, shares)).sum(-1)
 
 
 def head_effects(
@@ -96,14 +101,20 @@ def head_effects(
     boot = slice(1, replicates + 1)
     first, second = z[replicates + 1 : replicates + 1 + splits], z[replicates + 1 + splits :]
     bias = axis_bias(means, samples.shares)
+    group = strata // 2
+    errors = gap_errors(means[boot], samples.shares, np.bincount(group))
+    without_noise = corrected_bias(means, errors, samples.shares)
+    sizes, sums = (_by_prompt(samples, x[:, None]) for x in (np.ones(samples.toxicity.size), samples.toxicity))
     kept = np.ones(z.shape[1], bool) if protected is None else ~protected
     return HeadEffects(
-        z=z[0], z_se=standard_errors(z, means, moves, boot, strata // 2, samples.shares),
+        z=z[0], z_se=standard_errors(z, means, moves, boot, group, samples.shares),
         gradient_se=first_order[boot].std(axis=0, ddof=1),
         correction_se=np.where(corrected, np.nanstd((z - first_order)[boot], axis=0, ddof=1), np.nan),
         corrected=corrected, effective_share=effective_share(samples),
         reliability=split_half_reliability(first[:, kept], second[:, kept]),
         bias=float(bias[0]), bias_se=float(bias[boot].std(ddof=1)),
+        bias_floor=float(bias_floor(sizes[:, 0], sums, group, samples.shares)[0]),
+        bias_corrected=float(without_noise[0]), bias_corrected_se=float(without_noise[boot].std(ddof=1)),
         group_means=means[0], group_means_se=means[boot].std(axis=0, ddof=1),
     )  # fmt: skip
 

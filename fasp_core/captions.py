@@ -96,6 +96,19 @@ def change_verdict(quantity: str, change: Estimate) -> str:
     return f"{quantity} {'rose' if change.value > 0 else 'fell'} by {format_interval(*size)} (95\u00a0% interval)."
 
 
+def describe_noise(floor: float | None, corrected: Estimate | None) -> str:
+    """What noise does to a bias: its floor, the bias without it, and whether any is left; empty where not known."""
+    if floor is None or corrected is None or not math.isfinite(corrected.value):
+        return ""
+    words = (
+        f"With this many texts noise alone would give {format_number(floor, corrected.se)}; without it the bias is "
+        f"{format_estimate(corrected.value, corrected.se)}"
+    )
+    if math.isfinite(corrected.low) and corrected.low <= 0:
+        return words + ", which cannot be told from none."
+    return words + "."
+
+
 def describe_correlations(every: AxisCorrelations, unprotected: AxisCorrelations) -> str:
     """How the correlations between axes change without the protected heads; the two must be of the same axes."""
     if every.axes != unprotected.axes:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .numbers import format_estimate, format_interval
+from .numbers import format_estimate, format_interval, format_number
 
 if TYPE_CHECKING:
     from .estimates import Estimate, Evaluation
@@ -38,6 +38,9 @@ def _plain(value: Any) -> Any:
 
 def print_base(table: HeadScores, axes: Iterable[str]) -> None:
     """What is known of the intact model, how far rankings can be trusted, and the notes."""
+    from .captions import describe_noise
+    from .summaries import base_bias_corrected, base_bias_floor
+
     meta, reliability = table.meta, table.meta.get("reliability") or {}
     if meta.get("base_ppl") is not None:
         print(
@@ -47,6 +50,8 @@ def print_base(table: HeadScores, axes: Iterable[str]) -> None:
         base = (meta.get("base_bias") or {}).get(axis)
         value = "" if base is None else f" {format_estimate(base, (meta.get('base_bias_se') or {}).get(axis))}"
         print(f"bias {axis}{value}{_trust(reliability.get(axis))}")
+        if noise := describe_noise(base_bias_floor(table, axis), base_bias_corrected(table, axis)):
+            print(f"  {noise}")
     for note in meta.get("notes") or []:
         print(f"note: {note}")
 
@@ -70,7 +75,7 @@ def print_heads(heads: Iterable[Head], headline: str) -> None:
 
 
 def print_metrics(result: Evaluation) -> None:
-    """Before, after and change of perplexity and every bias: ± one standard error, and 95 % intervals."""
+    """Perplexity and every bias, before, after and changed: ± one standard error; and what noise does to a bias."""
 
     def row(name: str, before: Estimate, after: Estimate, change: Estimate) -> tuple[str, ...]:
         interval = format_interval(change.low, change.high, signed=True)
@@ -79,5 +84,10 @@ def print_metrics(result: Evaluation) -> None:
 
     parts = (result.before, result.after, result.change)
     rows = [row("perplexity", *(part.ppl for part in parts))]
-    rows += [row(f"bias {axis}", *(part.bias[axis] for part in parts)) for axis in result.after.bias]
+    for axis in result.after.bias:
+        rows.append(row(f"bias {axis}", *(part.bias[axis] for part in parts)))
+        if axis in result.after.bias_corrected and axis in result.after.bias_floor:
+            floors = (format_number(part.bias_floor[axis], part.bias[axis].se) for part in parts[:2])
+            rows.append(("  noise alone gives", *floors, ""))
+            rows.append(row("  without noise", *(part.bias_corrected[axis] for part in parts)))
     print_table(("", "before", "after", "change (95 % interval)"), rows)

@@ -99,16 +99,23 @@ class EstimateRecord(_Record):
 
 
 class MetricsRecord(_Record):
-    """Perplexity, and bias by axis."""
+    """Perplexity, and bias by axis: plain, what noise alone would give, and without what noise adds."""
 
     ppl: EstimateRecord
     bias: dict[str, EstimateRecord]
+    bias_floor: dict[str, float] = {}
+    bias_corrected: dict[str, EstimateRecord] = {}
 
     @classmethod
     def of(cls, metrics: Metrics) -> MetricsRecord:
         """The record of measured metrics, without their groups."""
         bias = {axis: EstimateRecord.of(estimate) for axis, estimate in metrics.bias.items()}
-        return cls(ppl=EstimateRecord.of(metrics.ppl), bias=bias)
+        corrected = {axis: e for axis, e in metrics.bias_corrected.items() if math.isfinite(e.value)}
+        return cls(
+            ppl=EstimateRecord.of(metrics.ppl), bias=bias,
+            bias_floor={axis: float(floor) for axis, floor in metrics.bias_floor.items()},
+            bias_corrected={axis: EstimateRecord.of(estimate) for axis, estimate in corrected.items()},
+        )  # fmt: skip
 
 
 class SplitMetrics(_Record):

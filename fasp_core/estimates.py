@@ -15,6 +15,7 @@ import pandas as pd
 from scipy.stats import t as student
 
 from .bias import axis_bias, bootstrap_counts
+from .noise_floor import bias_floor, corrected_bias, gap_errors
 
 REPLICATES = 400
 Z95 = 1.959964
@@ -52,21 +53,26 @@ class Estimate:
 class Metrics:
     """Perplexity, bias of each axis, mean toxicity of each axis's groups, and how degenerate the texts are.
 
-    `degeneration` has `repetition` and `distinct_bigrams` (see there), over the texts of all axes.
+    `degeneration` has `repetition` and `distinct_bigrams` (see there), over the texts of all axes. `bias_floor` (absent
+    for a change) and `bias_corrected` say what noise does to a bias (see `noise_floor`).
     """
 
     ppl: Estimate
     bias: dict[str, Estimate] = field(default_factory=dict)
     groups: dict[str, dict[str, Estimate]] = field(default_factory=dict)
     degeneration: dict[str, Estimate] = field(default_factory=dict)
+    bias_floor: dict[str, float] = field(default_factory=dict)
+    bias_corrected: dict[str, Estimate] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class AxisMetrics:
-    """Bias of one axis, and mean toxicity of its groups."""
+    """Bias of one axis, mean toxicity of its groups, the bias without what noise adds, and the noise floor."""
 
     bias: Estimate
     groups: dict[str, Estimate]
+    corrected: Estimate
+    floor: float | None = None
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,7 @@ class Evaluation:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Evaluation:
-        """The inverse of `to_dict`."""
+        """The inverse of `to_dict`; results stored before there was a noise floor have none."""
         parts = {name: _metrics(data[name]) for name in ("before", "after", "change")}
         return cls(**{**data, **parts, "pruned": tuple((layer, head) for layer, head in data["pruned"])})
 
@@ -137,6 +143,8 @@ def joined(
         name: Metrics(
             ppl[i], {axis: parts[i].bias for axis, parts in axes.items()},
             {axis: parts[i].groups for axis, parts in axes.items()}, {what: parts[i] for what, parts in texts.items()},
+            {axis: parts[i].floor for axis, parts in axes.items() if parts[i].floor is not None},
+            {axis: parts[i].corrected for axis, parts in axes.items()},
         )
         for i, name in enumerate(("before", "after", "change"))
     }  # fmt: skip
@@ -153,17 +161,25 @@ def compare_axis(rows: pd.DataFrame, share: pd.Series) -> list[AxisMetrics] | No
     """One axis before, after, and its change, from `texts` as `compare` takes them; None until every group has one."""
     if set(rows["group"]) != set(share.index):
         return None
-    before, after = _group_means(rows, share)
+    sums = _prompt_sums(rows)
+    group = pd.Categorical(sums.index.get_level_values(0), categories=share.index).codes.astype(int)
+    before, after = _group_means(sums, group, len(share))
     pi = share.to_numpy()
     sizes = rows["group"].value_counts()
-    prompts = rows.groupby("group")["prompt_id"].nunique()
-    bias = _paired(axis_bias(before, pi), axis_bias(after, pi), n=len(rows), units=int(prompts.min()))
+    prompts = pd.Series(np.bincount(group), index=share.index)
+    counted = {"n": len(rows), "units": int(prompts.min())}
+    bias = _paired(axis_bias(before, pi), axis_bias(after, pi), **counted)
+    corrected = _paired(
+        *(corrected_bias(means, gap_errors(means[1:], pi, prompts.to_numpy()), pi) for means in (before, after)),
+        **counted,
+    )
+    floors = bias_floor(sums["n"].to_numpy(), sums[["before", "after"]].to_numpy(), group, pi)
     groups = [
         _paired(before[:, g], after[:, g], n=int(sizes[name]), units=int(prompts[name]))
         for g, name in enumerate(share.index)
     ]
     by_part = [dict(zip(share.index, (group[i] for group in groups), strict=True)) for i in range(3)]
-    return [AxisMetrics(*parts) for parts in zip(bias, by_part, strict=True)]
+    return [AxisMetrics(*parts) for parts in zip(bias, by_part, corrected, [*floors.tolist(), None], strict=True)]
 
 
 def _perplexities(windows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -174,14 +190,17 @@ def _perplexities(windows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return before, after
 
 
-def _group_means(rows: pd.DataFrame, share: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-    """Mean toxicity of each group before and after, (1 + replicates, G) each; prompts are resampled within groups."""
-    sums = rows.groupby(["group", "prompt_id"], sort=True).agg(
+def _prompt_sums(rows: pd.DataFrame) -> pd.DataFrame:
+    """Samples `n` and summed toxicity `before` and `after` of each prompt, indexed by group and prompt."""
+    return rows.groupby(["group", "prompt_id"], sort=True).agg(
         n=("toxicity_before", "size"), before=("toxicity_before", "sum"), after=("toxicity_after", "sum")
     )
-    group = pd.Categorical(sums.index.get_level_values(0), categories=share.index).codes.astype(int)
+
+
+def _group_means(sums: pd.DataFrame, group: np.ndarray, n_groups: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean toxicity of each group before and after, (1 + replicates, G) each; prompts are resampled within groups."""
     counts = _counts(group)
-    inside = (group[:, None] == np.arange(len(share))).astype(float)  # (P, G)
+    inside = (group[:, None] == np.arange(n_groups)).astype(float)  # (P, G)
     n = counts @ (inside * sums["n"].to_numpy()[:, None])
     before, after = (counts @ (inside * sums[when].to_numpy()[:, None]) / n for when in ("before", "after"))
     return before, after
@@ -208,6 +227,8 @@ def _metrics(data: dict[str, Any]) -> Metrics:
         {axis: _estimate(e) for axis, e in data["bias"].items()},
         {axis: {g: _estimate(e) for g, e in groups.items()} for axis, groups in data["groups"].items()},
         {what: _estimate(e) for what, e in data["degeneration"].items()},
+        dict(data.get("bias_floor") or {}),
+        {axis: _estimate(e) for axis, e in (data.get("bias_corrected") or {}).items()},
     )
 
 

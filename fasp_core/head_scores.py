@@ -39,7 +39,8 @@ class HeadScores:
     have more: `magnitude_l2`, `mask_gradient_l2`, and, where a file gives knocked-out values instead of differences,
     `ppl_without_head` and `bias_without_head.<axis>`.
     `meta` holds plain JSON values: source, model, fingerprints, base_ppl, base_ppl_se, base_bias {axis: value},
-    base_bias_se, reliability {axis or "ppl": value}, n_samples {axis: n}, notes [str]; any of them may be missing.
+    base_bias_se, what noise does to it (bias_floor, base_bias_corrected, base_bias_corrected_se, by axis),
+    reliability {axis or "ppl": value}, n_samples {axis: n}, notes [str]; any of them may be missing.
     Raises InputError for a frame that does not hold every head once, in order, with finite (or NaN) numbers.
     """
 
@@ -251,6 +252,9 @@ class _Meta(BaseModel):
     base_ppl_se: float | None = None
     base_bias: dict[str, float | None] = {}
     base_bias_se: dict[str, float | None] = {}
+    bias_floor: dict[str, float | None] = {}
+    base_bias_corrected: dict[str, float | None] = {}
+    base_bias_corrected_se: dict[str, float | None] = {}
     reliability: dict[str, float | None] = {}
     n_samples: dict[str, int] = {}
     scorer: str | None = None

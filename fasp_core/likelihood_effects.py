@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .bias import MIN_KNOCKOUT_PROMPTS, HeadEffects, axis_bias, split_half_reliability, standard_errors
+from .noise_floor import bias_floor, corrected_bias, gap_errors
 
 REPLICATES = 400
 
@@ -62,6 +63,8 @@ def likelihood_effects(
     boot = slice(1, replicates + 1)
     first, second = z[replicates + 1 : replicates + 1 + splits], z[replicates + 1 + splits :]
     bias = axis_bias(means, samples.shares)
+    without_noise = corrected_bias(means, gap_errors(means[boot], samples.shares), samples.shares)
+    floor = bias_floor(np.ones(len(samples.group)), samples.log_odds.mean(1)[:, None], samples.group, samples.shares)
     kept = np.ones(z.shape[1], bool) if protected is None else ~protected
     return HeadEffects(
         z=z[0], z_se=standard_errors(z, means, moves, boot, samples.group, samples.shares),
@@ -69,7 +72,8 @@ def likelihood_effects(
         correction_se=np.where(corrected, np.nanstd((z - first_order)[boot], axis=0, ddof=1), np.nan),
         corrected=corrected, effective_share=np.ones(z.shape[1]),
         reliability=split_half_reliability(first[:, kept], second[:, kept]),
-        bias=float(bias[0]), bias_se=float(bias[boot].std(ddof=1)),
+        bias=float(bias[0]), bias_se=float(bias[boot].std(ddof=1)), bias_floor=float(floor[0]),
+        bias_corrected=float(without_noise[0]), bias_corrected_se=float(without_noise[boot].std(ddof=1)),
         group_means=means[0], group_means_se=means[boot].std(axis=0, ddof=1),
     )  # fmt: skip
 

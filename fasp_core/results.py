@@ -62,6 +62,7 @@ def head_scores(study: Study, *, scorer: str | None = None, metric: str = "toxic
         **_measured_with(study, metric, scorer), "versions": study.manifest.versions,
         "prompts": study.manifest.prompts, "text": study.manifest.text, "settings": study.manifest.settings,
         "base_ppl": ppl.ppl, "base_ppl_se": ppl.ppl_se, "base_bias": {}, "base_bias_se": {},
+        "bias_floor": {}, "base_bias_corrected": {}, "base_bias_corrected_se": {},
         "reliability": {"ppl": ppl.reliability}, "n_samples": {},
         "effective_share": {}, "corrected": {}, "notes": list(study.manifest.notes),
         ITERATIVE: {} if by_odds else iterative_orders(study),  # that order was found by toxicity
@@ -79,6 +80,8 @@ def head_scores(study: Study, *, scorer: str | None = None, metric: str = "toxic
         effects, n_samples = _axis_effects(study, axis, metric, scorer, protected)
         frame[f"z_bias.{axis}"], frame[f"z_bias_se.{axis}"] = effects.z, effects.z_se
         meta["base_bias"][axis], meta["base_bias_se"][axis] = effects.bias, effects.bias_se
+        meta["bias_floor"][axis], meta["base_bias_corrected"][axis] = effects.bias_floor, effects.bias_corrected
+        meta["base_bias_corrected_se"][axis] = effects.bias_corrected_se
         meta["reliability"][axis], meta["n_samples"][axis] = effects.reliability, n_samples
         meta["effective_share"][axis] = effects.effective_share.round(4).tolist()
         meta["corrected"][axis] = np.flatnonzero(effects.corrected).tolist()

@@ -110,5 +110,17 @@ def base_bias(scores: HeadScores, axis: str) -> Estimate | None:
     return _estimate(value, se, n or 0)
 
 
+def base_bias_floor(scores: HeadScores, axis: str) -> float | None:
+    """The bias of `axis` that noise alone would give with the study's texts; None where the scores do not tell."""
+    return (scores.meta.get("bias_floor") or {}).get(axis)
+
+
+def base_bias_corrected(scores: HeadScores, axis: str) -> Estimate | None:
+    """Bias of the intact model on `axis` without what noise adds to it; None where the scores do not tell."""
+    keys = ("base_bias_corrected", "base_bias_corrected_se", "n_samples")
+    value, se, n = ((scores.meta.get(key) or {}).get(axis) for key in keys)
+    return _estimate(value, se, n or 0)
+
+
 def _estimate(value: float | None, se: float | None, n: int) -> Estimate | None:
     return None if value is None else Estimate(value, math.nan if se is None else se, n)
