@@ -44,6 +44,8 @@ NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 SHARD_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\.parquet")
 PROMPTS_PATTERN = re.compile(r"prompts\.[A-Za-z0-9_-]+\.parquet")
 NOT_STUDIES = {"models"}
+# Measured numbers hardly repeat: without dictionaries shards of log-ratios are a third smaller.
+STORED_AS = {"compression": "zstd", "use_dictionary": False}
 
 
 class ShardRecord(BaseModel):
@@ -213,7 +215,7 @@ class Study:
 
     def _write_table(self, name: str, table: pa.Table) -> None:
         path = self.folder / name
-        write_atomic(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+        write_atomic(path, lambda temporary: pq.write_table(table, temporary, **STORED_AS))
         self.manifest.shards[name] = _record(path, table.num_rows)
 
     def _read(self, name: str) -> pa.Table:

@@ -367,3 +367,14 @@ def test_a_pruned_set_changes_the_bias_by_what_brute_force_says(tiny_llama):
 def test_pruning_nothing_changes_nothing(tiny_llama):
     found = evaluate_likelihood(tiny_llama, [], AXIS, prompts=load_prompts(), pairs=PAIRS, n_prompts=12)
     assert (found.change.value, found.change.se) == (0.0, 0.0)
+
+
+# -- the shipped study ----------------------------------------------------------------------------------------------
+
+
+def test_the_shipped_study_has_both_metrics():
+    study = open_study("default")
+    assert study.metrics == ["toxicity", "likelihood"]
+    meta = study.scores(metric="likelihood").meta
+    assert meta["n_samples"] == {AXIS: 360}
+    assert meta["pairs_fingerprint"] == load_pairs().fingerprint
