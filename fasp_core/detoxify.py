@@ -18,6 +18,7 @@ import warnings
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -76,19 +77,14 @@ class DetoxifyScorer:
     """
 
     def __init__(self, which: str = "unbiased", *, device: str = "auto") -> None:
+        path = _checkpoint_path(which)
         if which in PUBLISHED:
-            path, digest = PUBLISHED[which].path, PUBLISHED[which].path.stem.rpartition("-")[2]
-            if hint := how_to_get(which):
-                raise InputError(f"scorer 'detoxify:{which}' is not on this machine; {hint}")
             self.name, self.ref = f"detoxify-{which}", f"detoxify:{which}"
         else:
-            path, digest = Path(which).expanduser().absolute(), ""
-            if not path.is_file():
-                raise InputError(f"scorer 'detoxify:{which}': no such checkpoint file; {nearest(which, PUBLISHED)}")
             self.name = f"detoxify-{re.sub(r'[^A-Za-z0-9_-]+', '-', path.stem)[:50]}"
             self.ref = f"detoxify:{path}"
         content = _digest(path)
-        if not content.startswith(digest):
+        if which in PUBLISHED and not content.startswith(path.stem.rpartition("-")[2]):
             raise InputError(f"{path}: not the file that was released (its checksum differs); download it again")
         device_ = choose_device(device)
         checkpoint = _Checkpoint.read(path)
@@ -124,6 +120,29 @@ class DetoxifyScorer:
                 torch.cuda.empty_cache()
         middle = len(ids) // 2
         return np.concatenate([self._batch(ids[:middle]), self._batch(ids[middle:])])
+
+
+def open_detoxify(which: str = "unbiased", *, device: str = "auto") -> DetoxifyScorer:
+    """A `DetoxifyScorer`; the one that was opened last stays open, as long as its file does not change."""
+    state = _checkpoint_path(which).stat()
+    return _opened(which, device, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=1)
+def _opened(which: str, device: str, *state: int) -> DetoxifyScorer:
+    return DetoxifyScorer(which, device=device)
+
+
+def _checkpoint_path(which: str) -> Path:
+    """Where a released model or a file is; raises InputError if it, or what else it needs, is not there."""
+    if which in PUBLISHED:
+        if hint := how_to_get(which):
+            raise InputError(f"scorer 'detoxify:{which}' is not on this machine; {hint}")
+        return PUBLISHED[which].path
+    path = Path(which).expanduser().absolute()
+    if not path.is_file():
+        raise InputError(f"scorer 'detoxify:{which}': no such checkpoint file; {nearest(which, PUBLISHED)}")
+    return path
 
 
 def missing_file(name: str) -> Path | str | None:

@@ -76,7 +76,7 @@ def read_csv_columns(
                 )
             rows.append([cells[i] for i in wanted])
             if len(rows) > MAX_ROWS:
-                raise InputError(f"{path}: more than {MAX_ROWS} rows; it is no table of head scores")
+                raise InputError(f"{path}: more than {MAX_ROWS} rows, more than this program reads; check the file")
     except csv.Error as error:
         raise InputError(f"{path}, row {len(rows) + 2}: not a CSV row ({error}); mend that row") from error
     return _not_empty(pd.DataFrame(rows, columns=[header[i] for i in wanted], dtype=str), path)
@@ -93,7 +93,9 @@ def read_parquet(path: Path, required: Iterable[str]) -> tuple[pd.DataFrame, dic
         info = file.metadata
         unpacked = sum(info.row_group(i).total_byte_size for i in range(info.num_row_groups))
         if info.num_rows > MAX_ROWS or info.num_columns > MAX_COLUMNS or unpacked > MAX_BYTES:
-            raise InputError(f"{path}: unpacks to more than {MAX_BYTES >> 20} MB; it is no table of head scores")
+            raise InputError(
+                f"{path}: unpacks to more than {MAX_BYTES >> 20} MB, more than this program reads; check the file"
+            )
         table = file.read()
     except (pa.ArrowException, OSError, ValueError) as error:
         if isinstance(error, InputError):
@@ -141,7 +143,7 @@ def to_integers(cells: pd.Series, path: Path, name: str, *, low: int, high: int 
 
 def _require_columns(header: list[str], required: list[str], path: Path) -> None:
     if len(header) > MAX_COLUMNS:
-        raise InputError(f"{path}: more than {MAX_COLUMNS} columns; it is no table of head scores")
+        raise InputError(f"{path}: more than {MAX_COLUMNS} columns, more than this program reads; check the file")
     missing = [name for name in required if name not in header]
     if missing:
         shown = [_short(name) for name in header[:30]]

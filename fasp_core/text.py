@@ -77,7 +77,7 @@ def load_text(source: str | os.PathLike = "builtin") -> TextSet:
 
     Raises InputError for a source that is missing, is not UTF-8, is above MAX_MB, or holds fewer than two articles.
     """
-    if source in HUB_NAMES:
+    if source in HUB_NAMES and not Path(source).exists():
         return _by_split("wikitext-2", {split: _from_hub(file) for split, file in HUB_FILES.items()})
     path = PACKAGED_ARTICLES if source == "builtin" else Path(source).expanduser()
     if path.is_dir():

@@ -78,9 +78,9 @@ def open_scorer(ref: str | None = None, *, device: str = "auto") -> Scorer:
     ref = default_scorer() if ref is None else ref
     kind, colon, rest = ref.partition(":")
     if kind == "detoxify":
-        from .detoxify import DetoxifyScorer
+        from .detoxify import open_detoxify
 
-        return DetoxifyScorer(rest or "unbiased", device=device)
+        return open_detoxify(rest or "unbiased", device=device)
     if colon:
         from .user_scorer import UserScorer
 

@@ -123,6 +123,7 @@ def test_fingerprint_is_of_weights_config_and_tokenizer(tmp_path):
     assert re.fullmatch(r"[0-9a-f]{16}", scorer.fingerprint)
     assert (scorer.name, scorer.ref) == ("detoxify-tiny", f"detoxify:{path}")
     assert open_scorer(scorer.ref).fingerprint == scorer.fingerprint
+    assert open_scorer(scorer.ref) is open_scorer(scorer.ref)  # a slider's next step does not load it again
     (tmp_path / "b").mkdir()
     other = DetoxifyScorer(str(make_checkpoint(tmp_path / "b", classes=("toxicity", "threat"))))
     assert other.fingerprint != scorer.fingerprint

@@ -145,3 +145,60 @@ def test_select_refuses_an_unknown_or_absent_split(builtin):
         builtin.select("validation")
     with pytest.raises(InputError, match="has no test article"):
         builtin.select("valid").select("test")
+
+
+def test_a_folder_says_the_splits_itself(shared_data, tmp_path):
+    text = load_text(shared_data / "wikitext-2")
+    assert text.name == "wikitext-2"
+    parts = {split: load_text(shared_data / "wikitext-2" / f"{split}.txt") for split in ("valid", "test")}
+    for split, part in parts.items():
+        assert text.select(split).frame["text"].tolist() == part.frame["text"].tolist()
+    for split, name in (("valid", "wiki.valid.raw"), ("test", "wiki.test.raw")):
+        (tmp_path / name).write_text(f" = Same = \n {split} text\n")
+    assert load_text(tmp_path).frame.to_dict("records") == [
+        {"article": "Same", "split": "valid", "text": "valid text"},
+        {"article": "Same (2)", "split": "test", "text": "test text"},
+    ]
+    (tmp_path / "wiki.test.raw").write_text("\n")
+    with pytest.raises(InputError, match="holds no test article"):
+        load_text(tmp_path)
+
+
+def test_wikitext_from_the_hub(tmp_path, monkeypatch):
+    """The hub keeps one line per row, line breaks included."""
+    lines = {"validation": [" = A = \n", "", " one \n", " = B = \n", " two \n"], "test": [" = C = \n", " three \n"]}
+
+    def download(repository, file, repo_type):
+        part = file.removeprefix("wikitext-2-raw-v1/").split("-")[0]
+        pd.DataFrame({"text": lines[part]}).to_parquet(tmp_path / f"{part}.parquet")
+        return str(tmp_path / f"{part}.parquet")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    frame = load_text("wikitext-2").frame
+    assert list(frame.itertuples(index=False, name=None)) == [
+        ("A", "valid", "one"), ("B", "valid", "two"), ("C", "test", "three"),
+    ]  # fmt: skip
+
+
+def test_without_a_hub_there_is_one_clear_line(monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(InputError, match="cannot be had from the hub") as caught:
+        load_text("wikitext-2")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_beyond_what_a_run_can_use_is_refused(tmp_path):
+    path = write(tmp_path, "a\n\nb")
+    with path.open("ab") as file:
+        file.truncate(17 * 2**20)
+    with pytest.raises(InputError, match="larger than 16 MB"):
+        load_text(path)
+    with path.open("ab") as file:
+        file.truncate(200 * 2**20)
+    with pytest.raises(InputError, match="larger than 64 MB"):
+        load_text(path)
+
+
+def test_titles_that_look_numbered_stay_apart(tmp_path):
+    text = load_text(write(tmp_path, "= A =\nx\n= A (2) =\ny\n= A =\nz\n"))
+    assert text.frame["article"].tolist() == ["A", "A (2)", "A (3)"]
