@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -19,6 +19,7 @@ from .cli_export import read_configuration, verify, write_export
 from .cli_import import import_file
 from .cli_likelihood import Metric, Metrics, evaluate_by_likelihood, print_agreement, study_agreement
 from .cli_output import print_base, print_heads, print_json, print_metrics, print_table
+from .cli_studies import studies
 from .errors import InputError
 from .numbers import format_estimate
 from .terminal import Commands, ProgressReport
@@ -281,24 +282,7 @@ app.command("import")(import_file)
 app.command()(rescore)
 app.command("prompts")(list_prompts)
 app.command()(scorers)
-
-
-@app.command()
-def studies(as_json: AsJson = False) -> None:
-    """List the studies on this machine."""
-    from .study import list_studies
-
-    rows = [_describe(name) for name in list_studies()]
-    if as_json:
-        print_json(rows)
-    elif not rows:
-        print("There is no study yet. Make one: python -m fasp_core score default --axes gender_and_sex")
-    else:
-        print_table(
-            ("study", "model", "layers × heads", "axes", "created"),
-            [(r["name"], r["model"], r["shape"], ", ".join(r["axes"]), r["created"]) if r["problem"] is None
-             else (r["name"], r["problem"], "", "", "") for r in rows],
-        )  # fmt: skip
+app.command()(studies)
 
 
 def parse_heads(text: str) -> tuple[Head, ...]:
@@ -390,15 +374,3 @@ def _measure(study: Study, lm: LanguageModel, pruned: Sequence[Head], axes: Sequ
         for result in evaluate_study(study, lm, pruned, axes, split=split, store=store):
             clock.step(int(100 * result.fraction_done) - clock.done)
     return result
-
-
-def _describe(name: str) -> dict[str, Any]:
-    try:
-        made = _study(name).manifest
-    except InputError as error:
-        return {"name": name, "model": None, "shape": None, "axes": [], "created": None, "problem": str(error)}
-    shape = f"{made.model['n_layers']} × {made.model['heads_per_layer']}"
-    return {
-        "name": name, "model": made.model.get("name"), "shape": shape, "axes": list(made.axes), "created": made.created,
-        "problem": None,
-    }  # fmt: skip
