@@ -16,6 +16,7 @@ pages = [
     st.Page("pages/prune.py", title="Prune"),
     st.Page("pages/correlations.py", title="Correlations"),
     st.Page("pages/continuations.py", title="Continuations"),
+    st.Page("pages/export.py", title="Export"),
     st.Page("pages/studies.py", title="Studies"),
 ]
 page = st.navigation(pages, position="hidden")

@@ -43,7 +43,7 @@ SCHEMA_VERSION = 1
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 SHARD_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\.parquet")
 PROMPTS_PATTERN = re.compile(r"prompts\.[A-Za-z0-9_-]+\.parquet")
-NOT_STUDIES = {"models"}
+NOT_STUDIES = {"models", "exports"}
 # Measured numbers hardly repeat: without dictionaries shards of log-ratios are a third smaller.
 STORED_AS = {"compression": "zstd", "use_dictionary": False}
 

@@ -16,7 +16,6 @@ from fasp_core.numbers import axis_label
 from fasp_core.paths import cache_root
 from fasp_core.prompts import PromptSet, load_prompts
 from fasp_core.study import list_studies, open_study, study_folder
-from fasp_core.toxicity import scorer_names
 
 from .text import plain
 
@@ -33,6 +32,7 @@ BUDGETS = {
     "reliability": "Until reliable",
 }  # fmt: skip
 NEW = "A new study"
+SCORERS = ("embedded", "detoxify:unbiased", "vader")  # `python -m fasp_core scorers` lists all, but looking needs torch
 MOST_UPLOAD_MB = 200
 
 
@@ -122,7 +122,7 @@ def _data() -> tuple[PromptSet | None, str, str, str]:
             help="wikitext-2, a UTF-8 text file, or a folder of valid.txt and test.txt.",
         ).strip()  # fmt: skip
         scorer_ref = st.selectbox(
-            "Toxicity scorer", scorer_names(), index=None, placeholder="the best that is on this machine",
+            "Toxicity scorer", SCORERS, index=None, placeholder="the best that is on this machine",
             accept_new_options=True, help="Or module:function of your own.",
         )  # fmt: skip
     try:

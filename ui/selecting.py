@@ -50,14 +50,33 @@ def selection_or_stop(scores: HeadScores, axis: str) -> Selection:
         st.button(f"Set α to {most:.2f}", on_click=choose, args=("alpha", most))
         raise EndOfPage
     try:
-        ruled = select_heads(
-            scores, method, axis=axis, gamma=gamma, alpha=alpha, seed=view()["seed"],
-            weights=dict(view()["weights"]) if rule.uses_weights and view()["weights"] else None,
-        )  # fmt: skip
+        ruled = _ruled(scores, axis)
     except InputError as error:
         st.error(plain(error))
         raise EndOfPage from error
     return _by_hand(scores, ruled, axis)
+
+
+def chosen_selection(scores: HeadScores, axis: str) -> Selection:
+    """The choice that the Prune page shows, for other pages; says why and ends the page where there is none."""
+    try:
+        ruled = _ruled(scores, axis)
+    except InputError as error:
+        st.error(f"{plain(error)} Choose heads on the page Prune.")
+        raise EndOfPage from error
+    heads = view()["heads"]
+    if heads is None or heads == ruled.pruned or not _exist(scores, heads):
+        return ruled
+    return _own(scores, ruled, heads, axis)
+
+
+def _ruled(scores: HeadScores, axis: str) -> Selection:
+    """What the method in the view chooses."""
+    chosen, rule = view(), RULES[view()["method"]]
+    return select_heads(
+        scores, chosen["method"], axis=axis, gamma=chosen["gamma"], alpha=chosen["alpha"], seed=chosen["seed"],
+        weights=dict(chosen["weights"]) if rule.uses_weights and chosen["weights"] else None,
+    )  # fmt: skip
 
 
 def toggle_head(ruled: tuple[Head, ...], head: Head) -> None:
@@ -167,8 +186,7 @@ def _by_hand(scores: HeadScores, ruled: Selection, axis: str) -> Selection:
     heads = view()["heads"]
     if heads is None or heads == ruled.pruned:
         return ruled
-    shape = (scores.n_layers, scores.heads_per_layer)
-    if any(layer >= shape[0] or head >= shape[1] for layer, head in heads):
+    if not _exist(scores, heads):
         st.warning("The heads in the address are not all heads of this model; showing the rule's choice.")
         choose("heads", None)
         return ruled
@@ -179,6 +197,15 @@ def _by_hand(scores: HeadScores, ruled: Selection, axis: str) -> Selection:
             f"{spared} that it would prune left out. Moving a slider goes back to the rule."
         )
         st.button("Back to the sliders", on_click=choose, args=("heads", None))
+    return _own(scores, ruled, heads, axis)
+
+
+def _exist(scores: HeadScores, heads: tuple[Head, ...]) -> bool:
+    return all(layer < scores.n_layers and head < scores.heads_per_layer for layer, head in heads)
+
+
+def _own(scores: HeadScores, ruled: Selection, heads: tuple[Head, ...], axis: str) -> Selection:
+    """A set made by hand as a selection; what γ protects stays protected, unless it is pruned."""
     return replace(
         ruled, pruned=tuple(heads), protected=tuple(h for h in ruled.protected if h not in set(heads)), method=BY_HAND,
         axis=axis, alpha=len(heads) / scores.n_heads, seed=None, weights=None,
