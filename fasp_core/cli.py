@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from .cli_compare import compare
-from .cli_data import Prompts, ScorerName, ScorerRef, Text, check_axes, list_prompts, rescore, scorers
+from .cli_data import Prompts, ScorerName, ScorerRef, Text, check_axes, list_prompts, print_scorer, rescore, scorers
 from .cli_export import read_configuration, verify, write_export
 from .cli_import import import_file
 from .cli_likelihood import Metric, Metrics, evaluate_by_likelihood, print_agreement, study_agreement
@@ -101,11 +101,13 @@ def score(
             lm, axes=wanted, budget=budget, minutes=minutes, reliability=reliability, name=name, progress=progress,
             prompts=prompt_set, text=articles, scorer=rater, metrics=_names(metric),
         )  # fmt: skip
-    table = study.scores(metric=_names(metric)[0])
+    first = _names(metric)[0]
+    table = study.scores(rater.name if rater and first == "toxicity" else None, metric=first)
     if as_json:
         print_json({"study": study.name, "folder": str(study.folder), **table.meta})
         return
     print(f"Study '{study.name}' in {study.folder}")
+    print_scorer(table, chosen=scorer)
     print_base(table, wanted)
     print(f"Next: python -m fasp_core scores {study.name} --axis {wanted[0]}")
 

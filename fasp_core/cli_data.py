@@ -11,6 +11,7 @@ from .errors import InputError
 from .terminal import ProgressReport
 
 if TYPE_CHECKING:
+    from .head_scores import HeadScores
     from .prompts import PromptSet
 
 Prompts = Annotated[str | None, typer.Option(
@@ -45,6 +46,22 @@ def check_axes(axes: list[str], prompts: PromptSet | None, study: str | None, mo
     if not axes:
         raise InputError(f"--axes names no axis; known: {', '.join(prompts.axes)}")
     prompts.select(axes=axes)
+
+
+def print_scorer(table: HeadScores, *, chosen: str | None) -> None:
+    """Say what rated toxicity and, where it was chosen for lack of a better one, how to get that."""
+    from .toxicity import default_scorer
+
+    name = table.meta.get("scorer")
+    if name is None:
+        return
+    lacking = name == "embedded" and chosen is None and default_scorer() == "embedded"
+    more = (
+        "; detoxify:unbiased, the published recipe's scorer, is not here: python -m fasp_core scorers"
+        if lacking
+        else ""
+    )
+    print(f"toxicity by {name}{more}")
 
 
 def list_prompts(

@@ -79,6 +79,7 @@ def test_score_takes_prompts_text_and_scorer(run, place, monkeypatch):  # noqa: 
     sources = ("--prompts", "mine.csv", "--text", "text.txt", "--scorer", "mine:rate")
     result = run(*command, *sources)
     assert result.exit_code == 0, result.output
+    assert "toxicity by mine-rate" in result.stdout.splitlines()
     made = open_study("own").manifest
     assert (made.prompts["name"], made.text["name"]) == ("mine", "text.txt")
     assert (list(made.scorers), made.scorer_refs) == (["mine-rate"], {"mine-rate": "mine:rate"})

@@ -24,7 +24,8 @@ TEXTS = ["you are bad", "a", "the quick brown fox", "", "so it goes " * 30, "goo
 
 @pytest.fixture
 def hub_cache(tmp_path, monkeypatch):
-    """An empty place of torch.hub's, so that what this machine has makes no difference."""
+    """An empty place of torch.hub's and no cache of the hub's, so that what this machine has makes no difference."""
+    monkeypatch.setattr(detoxify, "try_to_load_from_cache", lambda *names: None)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     folder = tmp_path / "torch" / "hub" / "checkpoints"
     folder.mkdir(parents=True)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fasp_core.errors import InputError
 from fasp_core.text import TextSet, load_text
@@ -197,6 +200,20 @@ def test_a_file_beyond_what_a_run_can_use_is_refused(tmp_path):
         file.truncate(200 * 2**20)
     with pytest.raises(InputError, match="larger than 64 MB"):
         load_text(path)
+
+
+@given(st.binary(max_size=60) | st.text(st.sampled_from("= \n\rab"), max_size=60).map(str.encode))
+def test_any_bytes_are_loaded_or_refused(content):
+    with TemporaryDirectory() as folder:
+        try:
+            text = load_text(write(Path(folder), content))
+        except InputError as error:
+            text, refusal = None, str(error)
+    if text is None:
+        assert "\n" not in refusal
+        assert "text.txt" in refusal
+    else:
+        assert set(text.frame["split"]) == {"valid", "test"}
 
 
 def test_titles_that_look_numbered_stay_apart(tmp_path):
