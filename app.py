@@ -14,6 +14,7 @@ st.set_page_config(page_title="FASP", page_icon=str(ICON), layout="wide")
 pages = [
     st.Page("pages/heads.py", title="Heads", default=True),
     st.Page("pages/prune.py", title="Prune"),
+    st.Page("pages/compare.py", title="Compare"),
     st.Page("pages/correlations.py", title="Correlations"),
     st.Page("pages/continuations.py", title="Continuations"),
     st.Page("pages/export.py", title="Export"),

@@ -100,13 +100,14 @@ def compare(
 
 
 def _run(study: Study, settings: ComparisonSettings) -> ComparisonTable:
-    from .comparison import run_comparison, study_measure
+    from .comparison import measured_axes, run_comparison, study_measure
     from .models import open_study_model
     from .toxicity import open_study_scorer
 
+    axes = measured_axes(study, settings)
     lm, scorer = open_study_model(study), open_study_scorer(study)
     with ProgressReport() as progress:
-        measure = study_measure(lm, study, settings.axes or study.axes, scorer=scorer)
+        measure = study_measure(lm, study, axes, scorer=scorer)
         return run_comparison(lm, study, settings, scorer=scorer, measure=measure, progress=progress)
 
 
@@ -118,7 +119,7 @@ def _print(study: Study, table: ComparisonTable) -> None:
     test = table.frame[table.frame["split"] == "test"]
     for limit in LIMITS:
         best = affordable(test, f"bias.{table.axis}", limit)
-        print(f"\nAt no more than {limit:.0%} more perplexity:")
+        print(f"\nAt no more than {100 * limit:g} % more perplexity:")
         print_table(
             ("method", "alpha", "gamma", "perplexity", f"bias {table.axis}", "95 % interval"),
             [(row.method, f"{row.alpha:g}", _gamma(row.gamma), percent(row.ppl_relative), percent(row.relative),

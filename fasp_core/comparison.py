@@ -38,7 +38,7 @@ Measure = Callable[[Heads, str, int, int], Iterator[Evaluation]]  # heads, split
 
 @dataclass(frozen=True)
 class ComparisonSettings:
-    """What is compared; checked when made. `axes` are the biases measured, all scored ones unless given."""
+    """What is compared; checked when made. `axes`: biases measured besides `axis`, by default all scored."""
 
     axis: str
     methods: tuple[str, ...] = METHODS
@@ -91,7 +91,7 @@ def run_comparison(
     Raises InputError for scores that lack what a method needs, Cancelled once `stop()` is true.
     """
     scores = prepare(lm, study, settings, scorer, progress, stop)
-    settings = complete_settings(scores, settings)
+    settings = complete_settings(study, scores, settings)
     table = ComparisonTable.begin(study, scores, asdict(settings))
     run = _Run(measure, table, study, scores, progress, stop)
     points = configurations(scores, settings)
@@ -125,12 +125,21 @@ def prepare(
     return study.scores(scorer.name)
 
 
-def complete_settings(scores: HeadScores, settings: ComparisonSettings) -> ComparisonSettings:
+def measured_axes(study: Study, settings: ComparisonSettings) -> tuple[str, ...]:
+    """The biases to measure: that pruned for, and those asked for, scored or not, else all scored ones."""
+    known = study.prompts.axes
+    asked = (settings.axis, *(settings.axes or study.axes))
+    for axis in asked:
+        if axis not in known:
+            raise InputError(f"unknown axis '{axis}'; {nearest(axis, known)}")
+    return tuple(axis for axis in known if axis in asked)
+
+
+def complete_settings(study: Study, scores: HeadScores, settings: ComparisonSettings) -> ComparisonSettings:
     """The settings with axes and weights filled in, each list in its own order and without repetition."""
-    axes = [scores.known_axis(axis) for axis in (settings.axis, *(settings.axes or scores.axes))]
     return replace(
-        settings, methods=tuple(m for m in METHODS if m in settings.methods),
-        axes=tuple(a for a in scores.axes if a in axes), alphas=tuple(sorted(set(settings.alphas))),
+        settings, methods=tuple(m for m in METHODS if m in settings.methods), axes=measured_axes(study, settings),
+        alphas=tuple(sorted(set(settings.alphas))),
         gammas=tuple(sorted(set(settings.gammas))), iterative_gammas=tuple(sorted(set(settings.iterative_gammas))),
         weights=axis_weights(scores, settings.weights) if "fasp_multi" in settings.methods else None,
     )  # fmt: skip

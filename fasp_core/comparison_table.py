@@ -30,6 +30,7 @@ from .estimates import Evaluation
 from .files import write_atomic
 from .head_scores import HeadScores
 from .history import heads_text
+from .numbers import Z95
 from .selection import Head
 from .study import Study
 from .tables import read_parquet
@@ -40,6 +41,11 @@ NUMBERS = [
     "before", "after", "after_low", "after_high", "change", "change_se", "change_low", "change_high", "predicted",
 ]  # fmt: skip
 COLUMNS = [*KEY[:-1], "n_pruned", "heads", "metric", *NUMBERS, "n"]
+MEASURED = ("after", "change")
+POOLED = [
+    "n_seeds", "seed", "heads", "n_pruned", "before", "after", "after_low", "after_high", "change", "change_low",
+    "change_high", "relative", "relative_low", "relative_high", "predicted",
+]  # fmt: skip
 POINT = ["method", "gamma", "alpha", "split", "metric"]
 
 
@@ -67,7 +73,7 @@ class ComparisonTable:
         made = json.loads(json.dumps(settings, default=dict))
         content = json.dumps(made, sort_keys=True).encode() + scores.frame.to_csv(index=False).encode()
         name = f"{settings['axis']}.{hashlib.sha256(content).hexdigest()[:8]}"
-        if (_folder(study) / f"{name}.parquet").is_file():
+        if comparison_file(study, name).is_file():
             return read_comparison(study, name)
         meta = {
             "study": study.name, "model": study.manifest.model, "settings": made, "complete": False,
@@ -88,7 +94,7 @@ class ComparisonTable:
         self.meta["complete"] = complete or self.complete
         table = pa.Table.from_pandas(self.frame, preserve_index=False)
         table = table.replace_schema_metadata({META_KEY: json.dumps(self.meta).encode()})
-        write_atomic(_folder(study) / f"{self.name}.parquet", lambda temporary: pq.write_table(table, temporary))
+        write_atomic(comparison_file(study, self.name), lambda temporary: pq.write_table(table, temporary))
 
 
 def measurement_rows(point: dict[str, Any], evaluation: Evaluation, scores: HeadScores) -> list[dict[str, Any]]:
@@ -123,31 +129,38 @@ def predicted_change(scores: HeadScores, heads: Iterable[Head], metric: str) -> 
 def pool(frame: pd.DataFrame) -> pd.DataFrame:
     """One row per method, γ, α, split and metric: the mean over seeds, with 95 % intervals, also relative to before.
 
-    The half width of the mean's interval is the larger of two: the seeds' own (root mean square ÷ √k), and Student's
-    from the spread between the k seeds. `relative` = change ÷ before; `heads` and `seed` are those of the first seed.
+    The variance of a mean over k seeds is (own + between) / k: the mean square of the seeds' own standard errors, and
+    what the seeds' values spread beyond that, averaged over all points of the method (for random, heads differ with the
+    seed). `relative` = change ÷ before; `heads` and `seed` are those of the first seed.
     """
-    rows = []
-    for point, part in frame.groupby(POINT, dropna=False, sort=False):
-        k, before = len(part), float(part["before"].mean())
-        row = dict(zip(POINT, point, strict=True)) | {
-            "n_seeds": k, "seed": int(part["seed"].iloc[0]), "heads": part["heads"].iloc[0],
-            "n_pruned": int(part["n_pruned"].iloc[0]), "before": before, "predicted": float(part["predicted"].mean()),
-        }  # fmt: skip
-        for name in ("after", "change"):
-            value, half = float(part[name].mean()), _half_width(part, name)
-            row |= {name: value, f"{name}_low": value - half, f"{name}_high": value + half}
-        row |= {f"relative{end}": row[f"change{end}"] / before if before else math.nan for end in ("", "_low", "_high")}
-        rows.append(row)
-    return pd.DataFrame(rows)
+    if frame.empty:
+        return pd.DataFrame(columns=[*POINT, *POOLED])
+    frame = frame.assign(**{f"{name}_own": (frame[f"{name}_high"] - frame[f"{name}_low"]) / 2 for name in MEASURED})
+    grouped = frame.groupby(POINT, dropna=False, sort=False)
+    pooled = grouped.agg(
+        n_seeds=("seed", "size"), seed=("seed", "first"), heads=("heads", "first"), n_pruned=("n_pruned", "first"),
+        before=("before", "mean"), predicted=("predicted", "mean"),
+        **{name: (name, "mean") for name in MEASURED},
+        **{f"{name}_own": (f"{name}_own", lambda half: math.sqrt(float((half**2).mean()))) for name in MEASURED},
+        **{f"{name}_spread": (name, "var") for name in MEASURED},
+    ).reset_index()  # fmt: skip
+    for name in MEASURED:
+        half = _half_widths(pooled, name)
+        pooled[f"{name}_low"], pooled[f"{name}_high"] = pooled[name] - half, pooled[name] + half
+    for end in ("", "_low", "_high"):
+        pooled[f"relative{end}"] = pooled[f"change{end}"] / pooled["before"].where(pooled["before"] != 0)
+    return pooled[[*POINT, *POOLED]]
 
 
-def _half_width(part: pd.DataFrame, name: str) -> float:
-    k = len(part)
-    own = math.sqrt(float(((part[f"{name}_high"] - part[f"{name}_low"]) ** 2).mean()) / k) / 2
-    if k == 1:
-        return own
-    between = float(student.ppf(0.975, k - 1)) * float(part[name].std(ddof=1)) / math.sqrt(k)
-    return float(np.nanmax([own, between]))
+def _half_widths(pooled: pd.DataFrame, name: str) -> pd.Series:
+    """Half widths of 95 % intervals of the means over seeds."""
+    k, own = pooled["n_seeds"], pooled[f"{name}_own"]
+    excess = pooled[f"{name}_spread"] - (own / Z95) ** 2  # NaN with one seed
+    by = [pooled["method"], pooled["metric"], pooled["split"]]
+    between = excess.groupby(by).transform("mean").clip(lower=0.0).fillna(0.0)
+    df = (k - 1).groupby(by).transform("sum")
+    quantile = pd.Series(student.ppf(0.975, df.where(df > 0, 1)), index=pooled.index)
+    return np.sqrt((own**2 + (quantile**2) * between) / k)
 
 
 def affordable(frame: pd.DataFrame, metric: str, limit: float) -> pd.DataFrame:
@@ -165,7 +178,7 @@ def affordable(frame: pd.DataFrame, metric: str, limit: float) -> pd.DataFrame:
 
 def list_comparisons(study: Study) -> list[str]:
     """Names of a study's comparisons, the newest first."""
-    found = _folder(study).glob("*.parquet")
+    found = (study.folder / FOLDER).glob("*.parquet")
     return [path.stem for path in sorted(found, key=lambda path: (-path.stat().st_mtime, path.name))]
 
 
@@ -174,7 +187,7 @@ def read_comparison(study: Study, name: str) -> ComparisonTable:
     names = list_comparisons(study)
     if name not in names:
         raise InputError(f"study '{study.name}' has no comparison '{name}'; {nearest(name, names)}")
-    path = _folder(study) / f"{name}.parquet"
+    path = comparison_file(study, name)
     frame, metadata = read_parquet(path, COLUMNS)
     try:
         meta = json.loads(metadata[META_KEY])
@@ -193,5 +206,6 @@ def export_table(table: ComparisonTable, to: str | os.PathLike) -> None:
     write_atomic(path, lambda temporary: write(temporary, index=False))
 
 
-def _folder(study: Study) -> Path:
-    return study.folder / FOLDER
+def comparison_file(study: Study, name: str) -> Path:
+    """Where a comparison of this name is kept."""
+    return study.folder / FOLDER / f"{name}.parquet"

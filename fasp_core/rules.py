@@ -130,13 +130,13 @@ def intact_bias(scores: HeadScores, axis: str) -> float:
 
 RULES = {
     "fasp": Rule(_fasp, "z_bias of {axis}", uses_axis=True, protects=True),
+    "fasp_robust": Rule(_robust, "z_bias of {axis}", uses_axis=True, protects=True),
+    "fasp_multi": Rule(_multi, "z_bias of every axis", uses_weights=True, protects=True),
+    "fasp_iterative": Rule(_iterative, "place in the order", uses_axis=True, protects=True),
     "bias_only": Rule(_fasp, "z_bias of {axis}", uses_axis=True),
     "ppl_only": Rule(lambda s, _: s.importance(), "z_ppl"),
     "magnitude_l2": Rule(lambda s, _: s.column("magnitude_l2"), "magnitude_l2"),
     "mask_gradient_l2": Rule(lambda s, _: s.column("mask_gradient_l2"), "mask_gradient_l2"),
     "random": Rule(_random, "random order", uses_seed=True),
-    "fasp_robust": Rule(_robust, "z_bias of {axis}", uses_axis=True, protects=True),
-    "fasp_multi": Rule(_multi, "z_bias of every axis", uses_weights=True, protects=True),
-    "fasp_iterative": Rule(_iterative, "place in the order", uses_axis=True, protects=True),
 }
 METHODS = tuple(RULES)

@@ -44,7 +44,7 @@ def study(tmp_path, monkeypatch):
 def test_compare_prints_both_limits_and_writes_the_table(study, tmp_path):
     result = run("compare", "t", *SMALL, "--to", tmp_path / "out.csv")
     assert result.exit_code == 0, result.output
-    for words in ("no more than 5% more perplexity", "no more than 10% more perplexity", "95 % intervals", "random"):
+    for words in ("no more than 5 % more perplexity", "no more than 10 % more perplexity", "95 % intervals", "random"):
         assert words in result.stdout
     assert "measuring on test: " in result.stderr
     frame = pd.read_csv(tmp_path / "out.csv")

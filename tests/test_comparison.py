@@ -101,7 +101,9 @@ def test_rows_say_what_was_pruned_measured_and_predicted(study):
 
 def test_a_configuration_that_protects_too_much_does_not_exist(study):
     scores = study.scores()
-    settings = complete_settings(scores, ComparisonSettings(AXIS, methods=("fasp",), alphas=(0.5,), gammas=(0.5, 0.6)))
+    settings = complete_settings(
+        study, scores, ComparisonSettings(AXIS, methods=("fasp",), alphas=(0.5,), gammas=(0.5, 0.6))
+    )
     assert [p.gamma for p in configurations(scores, settings)] == [0.5]
 
 
@@ -218,14 +220,30 @@ def test_a_real_run_repeats_no_block_and_two_comparisons_share_them(tiny_llama, 
 
 def test_pooled_over_seeds_by_hand():
     rows = valid_rows([(0.3, 0.1, -0.2)])
-    rows = pd.concat([rows, rows.assign(seed=1, change=rows["change"] + 0.4, change_low=rows["change_low"] + 0.4,
-                                        change_high=rows["change_high"] + 0.4)])  # fmt: skip
-    line = pool(rows).set_index("metric").loc["ppl"]
+    later = rows.assign(seed=1, **{name: rows[name] + 0.4 for name in ("change", "change_low", "change_high")})
+    line = pool(pd.concat([rows, later])).set_index("metric").loc["ppl"]
     assert line["change"] == pytest.approx(0.3)
-    # between two seeds: sd 0.2828, t(0.975, 1) = 12.706, half = 12.706 · 0.2828 / √2 = 2.541 > 0.2 / √2
-    assert line["change_high"] - line["change"] == pytest.approx(2.541, abs=1e-3)
+    # own error 0.2 / 1.96 = 0.10204; variance of 0.1 and 0.5: 0.08, beyond own 0.08 − 0.010413 = 0.069587;
+    # t(0.975, 1) = 12.706; half = √((0.2² + 12.706² · 0.069587) / 2) = 2.3743
+    assert line["change_high"] - line["change"] == pytest.approx(2.3743, abs=2e-3)
     one = pool(valid_rows([(0.3, 0.1, -0.2)])).set_index("metric").loc[f"bias.{AXIS}"]
     assert (one["relative"], one["relative_low"], one["relative_high"]) == pytest.approx((-0.2, -0.4, 0.0))
+
+
+def test_intervals_of_pooled_seeds_cover():
+    """Points whose true change is 0: heads differ between seeds (sd 0.1) and each has an own error (0.1)."""
+    rng, inside = np.random.default_rng(0), []
+    for _ in range(60):
+        rows = []
+        for alpha in range(5):
+            for seed in range(3):
+                change = rng.normal(0, np.hypot(0.1, 0.1))
+                row = valid_rows([(0.3, change, 0)]).iloc[:1]
+                half = 1.96 * 0.1
+                rows.append(row.assign(alpha=alpha, seed=seed, change_low=change - half, change_high=change + half))
+        pooled = pool(pd.concat(rows))
+        inside += ((pooled["change_low"] < 0) & (pooled["change_high"] > 0)).tolist()
+    assert 0.92 < np.mean(inside) < 0.99
 
 
 def test_affordable_takes_the_largest_alpha_within_the_limit(study):

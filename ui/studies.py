@@ -9,6 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from fasp_core.comparison_table import ComparisonTable, comparison_file, read_comparison
 from fasp_core.errors import InputError
 from fasp_core.evaluation_plan import Identity, study_identity
 from fasp_core.head_scores import HeadScores
@@ -87,6 +88,11 @@ def evaluation_client() -> EvaluationClient:
     return _client(cache_root())
 
 
+def comparison(study: Study, name: str) -> ComparisonTable:
+    """A comparison of the study; raises InputError where its file is damaged."""
+    return _compared(study, name, comparison_file(study, name).stat().st_mtime_ns)
+
+
 def evaluation_identity(study: Study) -> Identity:
     """What evaluations of this study are found by; reading prompts and text windows for it once is enough."""
     shards = study.manifest.shards.items()
@@ -101,6 +107,11 @@ def _identity(folder: Path, checksums: tuple[str, ...]) -> Identity:
 @st.cache_resource(show_spinner=False, max_entries=8)
 def _opened(root: Path, name: str, stamp: tuple[int, int]) -> Study:
     return open_study(name, root)
+
+
+@st.cache_resource(show_spinner=False, max_entries=16, hash_funcs={Study: lambda study: str(study.folder)})
+def _compared(study: Study, name: str, stamp: int) -> ComparisonTable:
+    return read_comparison(study, name)
 
 
 @st.cache_resource(show_spinner="Reading the study …", max_entries=8)

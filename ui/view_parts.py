@@ -171,5 +171,6 @@ PARTS: dict[str, Part] = {
     "from": Part(1, read_count),  # page of texts
     "set": Part(None, str),  # a measured set of heads, as `SPLIT:HEADS`
     "image": Part("svg", one_of("svg", "png")),  # what charts are saved as
+    "comparison": Part(None, str),  # None: the newest
 }
 # fmt: on

@@ -1,5 +1,6 @@
 """Charts: pure functions, numbers in, plotly Figure out; for pages and notebooks alike. No torch, no streamlit here."""
 
+from .comparison import comparison_curves, predicted_measured, side_effects, trade_off
 from .correlations import axis_scatter_matrix, correlation_matrix
 from .effects import effect_intervals, group_bars
 from .groups import head_groups
@@ -10,6 +11,7 @@ from .style import CHART_CONFIG, MAP_CONFIG, colour_limit, saving
 
 __all__ = [
     "CHART_CONFIG", "MAP_CONFIG", "MOST_ERROR_BARS",
-    "axis_scatter_matrix", "colour_limit", "correlation_matrix", "effect_intervals", "group_bars", "head_groups",
-    "head_heatmap", "head_scatter", "history_plot", "saving", "selection_map",
+    "axis_scatter_matrix", "colour_limit", "comparison_curves", "correlation_matrix", "effect_intervals", "group_bars",
+    "head_groups", "head_heatmap", "head_scatter", "history_plot", "predicted_measured", "saving", "selection_map",
+    "side_effects", "trade_off",
 ]  # fmt: skip

@@ -1,0 +1,167 @@
+"""What a comparison found: curves, trade-off, side effects, predictions, and tables that lead to the Prune page."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from fasp_core.comparison_table import ComparisonTable, affordable, pool
+from fasp_core.figures import comparison_curves, predicted_measured, side_effects, trade_off
+from fasp_core.figures.comparison import both_metrics, metric_label
+from fasp_core.numbers import axis_label, format_fixed
+from fasp_core.rules import METHODS
+
+from .charts import draw
+from .parts import dark
+from .text import plain
+
+LIMITS = (0.05, 0.1)
+PRUNE = "pages/prune.py"
+
+
+def show_results(study: str, table: ComparisonTable) -> None:
+    """Everything that the table holds of test prompts; valid ones only chose γ."""
+    test = table.frame[table.frame["split"] == "test"]
+    if test.empty:
+        st.info("γ is still being chosen on valid prompts; results on test prompts follow.")
+        return
+    if not table.complete:
+        st.caption("This comparison is not complete: what follows is what has been measured so far.")
+    test = test.sort_values("method", key=lambda names: names.map(METHODS.index), kind="stable")
+    pooled = pool(test)
+    present = list(dict.fromkeys(pooled["method"]))
+    shown = st.pills("Methods", present, selection_mode="multi", default=present, key=f"shown.{table.name}") or present
+    pooled = pooled[pooled["method"].isin(shown)].reset_index(drop=True)
+    _summary(test[test["method"].isin(shown)], table.axis)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        st.markdown("**Bias against α**", help="Below 0: less bias than the intact model. Intervals are 95 %.")
+        _chart("bias_curve", comparison_curves(pooled, f"bias.{table.axis}", dark=dark()), study, table, pooled,
+               "Change of bias against the share of heads pruned, a line per method")  # fmt: skip
+    with right:
+        st.markdown("**Perplexity against α**", help="Above 0: the model got worse. Intervals are 95 %.")
+        _chart("ppl_curve", comparison_curves(pooled, "ppl", dark=dark()), study, table, pooled,
+               "Change of perplexity against the share of heads pruned, a line per method")  # fmt: skip
+    trade, effects, predictions = st.tabs(["Bias against perplexity", "Side effects", "Predicted and measured"])
+    with trade:
+        _chart("trade_off", trade_off(pooled, table.axis, dark=dark()), study, table, pooled,
+               "Change of bias against change of perplexity, a marker per method and α")  # fmt: skip
+        st.caption("Lower left is better. The dotted line is the Pareto front: no other point has less of both.")
+    with effects:
+        _side_effects(study, table, pooled)
+    with predictions:
+        _predictions(study, table, pooled)
+    st.subheader("Best γ per α", anchor=False)
+    _points_table(study, table, pooled)
+    st.download_button(
+        "Download all rows (CSV)", table.frame.to_csv(index=False), f"comparison.{table.name}.csv", "text/csv",
+        help="Valid and test, every seed, with intervals and heads.",
+    )  # fmt: skip
+
+
+def prune_query(study: str, table: ComparisonTable, row: Any) -> dict[str, str]:
+    """The address of a point's configuration on the Prune page; for fasp_iterative the heads themselves, whose order
+    another run may have found otherwise."""
+    query = {"study": study, "axis": table.axis}
+    if row.method == "fasp_iterative":
+        return {**query, "heads": row.heads}
+    if row.method == "fasp_multi":
+        query["weights"] = "-".join(f"{axis}:{weight:g}" for axis, weight in table.meta["settings"]["weights"].items())
+    if not pd.isna(row.gamma):
+        query["gamma"] = f"{row.gamma:.2f}"
+    return {**query, "method": row.method, "alpha": f"{row.alpha:g}", "seed": str(row.seed)}
+
+
+def _chart(key: str, figure: go.Figure, study: str, table: ComparisonTable, pooled: pd.DataFrame, alt: str) -> None:
+    """A chart whose points can be clicked: the point's numbers appear below, with the way to the Prune page."""
+    draw(figure, key=key, alt=f"{alt}; the table below holds the same numbers.", filename=f"{table.name}.{key}",
+         on_select=lambda: None)  # fmt: skip
+    points = st.session_state[key]["selection"]["points"] if key in st.session_state else []
+    if points and points[0].get("customdata"):
+        _point(study, table, pooled, points[0]["customdata"])
+
+
+def _point(study: str, table: ComparisonTable, pooled: pd.DataFrame, point: list[str]) -> None:
+    method, gamma, alpha = point[:3]
+    same = (pooled["method"] == method) & (pooled["alpha"] == float(alpha))
+    rows = pooled[same & (pooled["gamma"].isna() if gamma == "" else pooled["gamma"] == float(gamma))]
+    if rows.empty:
+        return
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        changes = [f"{metric_label(row.metric)} {_change(row)}" for row in rows.itertuples()]
+        st.markdown(f"**{plain(method)}**, α {alpha}{f', γ {gamma}' if gamma else ''}: " + "; ".join(changes))
+        st.page_link(PRUNE, label="Open on the Prune page",
+                     query_params=prune_query(study, table, next(rows.itertuples())))  # fmt: skip
+
+
+def _summary(test: pd.DataFrame, axis: str) -> None:
+    """What each method does to the bias at no more than so much more perplexity."""
+    columns: dict[str, dict[str, str]] = {}
+    for limit in LIMITS:
+        for row in affordable(test, f"bias.{axis}", limit).itertuples():
+            line = columns.setdefault(row.method, {"method": row.method})
+            line[f"at most {100 * limit:g} % more perplexity"] = f"{_change(row)} at α {row.alpha:g}"
+    st.markdown("**Change of bias that a limit on perplexity allows**")
+    st.dataframe(pd.DataFrame(columns.values()), hide_index=True, alt="What each method does to the bias, by limit")
+    st.caption(
+        "On test prompts, at the largest α that a method can afford; in brackets 95 % intervals. Where one holds 0, "
+        "the bias may not have changed at all."
+    )
+
+
+def _side_effects(study: str, table: ComparisonTable, pooled: pd.DataFrame) -> None:
+    if pooled["metric"].nunique() < 3:
+        st.info("Only one bias was measured. Start a comparison that measures more of them to see side effects.")
+        return
+    alphas = sorted(set(pooled["alpha"]) - {0.0}) or [0.0]
+    alpha = alphas[-1]
+    if len(alphas) > 1:
+        alpha = st.select_slider("α", alphas, value=alpha, key=f"effects.{table.name}", width=420)
+    figure = side_effects(pooled[pooled["alpha"] == alpha], table.axis, dark=dark())
+    alt = f"Change of every bias when pruning for {axis_label(table.axis).lower()}"
+    _chart("side_effects", figure, study, table, pooled, alt)
+
+
+def _predictions(study: str, table: ComparisonTable, pooled: pd.DataFrame) -> None:
+    metric = st.segmented_control(
+        "Prediction of", [f"bias.{table.axis}", "ppl"], format_func=metric_label, required=True,
+        default=f"bias.{table.axis}", key=f"predicted.{table.name}", label_visibility="collapsed",
+    )  # fmt: skip
+    _chart("predicted", predicted_measured(pooled, metric, dark=dark()), study, table, pooled,
+           "Measured change against the change that single-head scores add up to")  # fmt: skip
+    st.caption(
+        "On the dashed line heads would simply add up. Off it, they interact, or the scores that chose them were "
+        "noise: chosen for high scores, heads promise more than they keep."
+    )
+
+
+def _points_table(study: str, table: ComparisonTable, pooled: pd.DataFrame) -> None:
+    rows = both_metrics(pooled, table.axis).sort_values("alpha", kind="stable")
+    ppl = pooled[pooled["metric"] == "ppl"].set_index(["method", "alpha"])
+    frame = pd.DataFrame({
+        "α": rows["alpha"], "method": rows["method"],
+        "γ": ["" if pd.isna(gamma) else f"{gamma:g}" for gamma in rows["gamma"]], "heads": rows["n_pruned"],
+        "perplexity": [_change(ppl.loc[(r.method, r.alpha)]) for r in rows.itertuples()],
+        "bias": [_change(r) for r in rows.itertuples()],
+        "open": ["prune?" + urlencode(prune_query(study, table, r)) for r in rows.itertuples()],
+    })  # fmt: skip
+    st.dataframe(
+        frame, hide_index=True, height=min(420, 38 + 35 * len(frame)), alt="Every point of the charts in numbers",
+        column_config={
+            "perplexity": "change of perplexity", "bias": f"change of {metric_label('bias.' + table.axis)}",
+            "γ": st.column_config.TextColumn("γ", help="Chosen on valid prompts; empty: the method has none."),
+            "open": st.column_config.LinkColumn("Prune page", display_text="open"),
+        },
+    )  # fmt: skip
+
+
+def _change(row: Any) -> str:
+    """A relative change with its interval: `−12 % (−30 to +5)`."""
+    value, low, high = (100 * float(getattr(row, name)) for name in ("relative", "relative_low", "relative_high"))
+    decimals = 0 if high - low > 20 else 1
+    low_text, high_text = (format_fixed(end, decimals, signed=True) if end == end else "–" for end in (low, high))
+    return f"{format_fixed(value, decimals, signed=True)} % ({low_text} to {high_text})"

@@ -1,0 +1,146 @@
+"""Runs of the Compare page: a form that starts one as a job, and the jobs of this study, watched and stopped."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from fasp_core.background import Job, cancel_job, list_jobs, remove_job, start_job
+from fasp_core.cli_compare import parse_shares
+from fasp_core.comparison_table import comparison_file, list_comparisons
+from fasp_core.errors import InputError
+from fasp_core.head_scores import HeadScores
+from fasp_core.numbers import axis_label
+from fasp_core.rules import METHODS
+from fasp_core.selection import head_count
+from fasp_core.study import Study
+from fasp_core.terminal import duration
+
+from .state import rerun
+from .text import plain
+
+POLL_S = 1.0
+ALPHAS, GAMMAS = "0.02, 0.05, 0.1, 0.15, 0.2", "0.3, 0.5, 0.7"
+ENDED = {"failed": "failed", "lost": "ended unexpectedly", "cancelled": "was stopped; started again it goes on"}
+
+
+def run_form(study: Study, scores: HeadScores) -> None:
+    """What to compare, and the button that starts it."""
+    with st.form("compare", border=False):
+        left, right = st.columns(2, gap="medium")
+        axis = left.selectbox("Prune for", scores.axes, format_func=axis_label, key="compare.axis")
+        usual = [m for m in METHODS if m != "fasp_multi" or len(scores.axes) > 1]
+        methods = left.multiselect(
+            "Methods", METHODS, default=usual, key="compare.methods",
+            help="fasp_multi needs several scored axes to differ from fasp_robust; fasp_iterative takes longest, it "
+            "samples and scores again at every stage.",
+        )  # fmt: skip
+        alphas = right.text_input(
+            "α, shares of heads to prune", ALPHAS, key="compare.alphas", help="With commas, or first:last:step."
+        )
+        gammas = right.text_input(
+            "γ, shares of heads to protect", GAMMAS, key="compare.gammas",
+            help="The best of them is chosen for each method and α on valid prompts.",
+        )  # fmt: skip
+        axes = left.multiselect(
+            "Biases to measure", study.prompts.axes, default=[], format_func=axis_label, key="compare.axes",
+            placeholder="the one pruned for",
+            help="More axes show side effects, and take as many times longer.",
+        )  # fmt: skip
+        with right.container(horizontal=True):
+            seeds = st.number_input(
+                "Seeds", 1, 20, 1, key="compare.seeds", width=130,
+                help="Each measures everything with other noise; random takes other heads.",
+            )  # fmt: skip
+            blocks = st.number_input(
+                "Test blocks", 1, 200, 25, key="compare.blocks", width=150,
+                help="Size of a test measurement, in blocks of about 20 texts. Valid gets 40 %.",
+            )  # fmt: skip
+        if st.form_submit_button("Start the comparison", type="primary"):
+            try:
+                _start(study, axis, methods, alphas, gammas, axes, int(seeds), int(blocks))
+            except InputError as error:
+                st.error(plain(error))
+
+
+def _start(
+    study: Study, axis: str, methods: list[str], alphas: str, gammas: str, axes: list[str], seeds: int, blocks: int
+) -> None:
+    if not methods:
+        raise InputError("choose at least one method")
+    shares = parse_shares(alphas, "α"), parse_shares(gammas, "γ")
+    for some, name in zip(shares, ("α", "γ"), strict=True):
+        if not some:
+            raise InputError(f"give at least one {name}")
+        for share in some:
+            head_count(share, 1)
+    command = [
+        "compare", study.name, "--axis", axis, "--methods", ",".join(methods),
+        "--alphas", ",".join(map(str, shares[0])), "--gammas", ",".join(map(str, shares[1])),
+        "--seeds", str(seeds), "--test-blocks", str(blocks), "--valid-blocks", str(max(1, round(0.4 * blocks))),
+    ]  # fmt: skip
+    if axes:
+        command += ["--axes", ",".join(axes)]
+    start_job(command, key=f"{_key(study)}{' '.join(command)}", title=f"Compare methods, {axis_label(axis).lower()}")
+    rerun()
+
+
+def study_runs(study: Study) -> list[Job]:
+    """This study's comparisons that run, or ended otherwise than well; the newest first."""
+    return [job for job in list_jobs() if job.key.startswith(_key(study)) and job.state != "done"]
+
+
+def watch_runs(study: Study) -> None:
+    """The runs as they stand; while any runs, looked at again every second, and the page follows what they finish."""
+    runs = study_runs(study)
+    if any(job.state == "running" for job in runs):
+        st.fragment(_follow, run_every=POLL_S)(study, _stamp(study))
+    else:
+        for job in runs:
+            _show(job)
+
+
+def _follow(study: Study, stamp: tuple) -> None:
+    if _stamp(study) != stamp:
+        rerun()
+    for job in study_runs(study):
+        _show(job)
+
+
+def _stamp(study: Study) -> tuple:
+    """What changes when a run files another result or ends."""
+    running = tuple(job.id for job in study_runs(study) if job.state == "running")
+    files = tuple((name, comparison_file(study, name).stat().st_mtime_ns) for name in list_comparisons(study))
+    return running, files
+
+
+def _show(job: Job) -> None:
+    with st.container(border=True, key=f"run_{job.id}"):
+        text, button = st.columns([5, 1], vertical_alignment="center")
+        with text:
+            if job.state == "running":
+                now = job.progress
+                share = now.done / now.total if now and now.total else 0.0
+                left = f" · {duration(now.eta_s)} left in this stage" if now and now.eta_s is not None else ""
+                stage = f"{plain(now.stage)}: {now.done:,} of {now.total:,} {now.unit}{left}" if now else "starting …"
+                st.progress(min(share, 1.0), f"**{plain(job.title)}** · {stage}")
+            else:
+                st.markdown(f"**{plain(job.title)}** {ENDED[job.state]}. {plain(job.message)}")
+        with button:
+            if job.state == "running":
+                st.button("Stop", key=f"stop.{job.id}", on_click=_quietly, args=(cancel_job, job.id), width="stretch",
+                          help="What is measured is kept; started again, the run goes on.")  # fmt: skip
+            else:
+                st.button("Dismiss", key=f"dismiss.{job.id}", on_click=_quietly, args=(remove_job, job.id),
+                          width="stretch")  # fmt: skip
+
+
+def _quietly(action, job_id: str) -> None:
+    """Do it; a job that is gone meanwhile needs nothing done."""
+    try:
+        action(job_id)
+    except InputError:
+        return
+
+
+def _key(study: Study) -> str:
+    return f"compare {study.name} "
