@@ -173,7 +173,9 @@ def affordable(frame: pd.DataFrame, metric: str, limit: float) -> pd.DataFrame:
     ppl = pooled.loc[pooled["metric"] == "ppl", [*POINT[:-1], "relative"]].rename(columns={"relative": "ppl_relative"})
     chosen = pooled[pooled["metric"] == metric].merge(ppl, on=POINT[:-1])
     within = chosen[(chosen["ppl_relative"] <= limit) | (chosen["alpha"] == 0)]
-    return within.sort_values("alpha", kind="stable").groupby("method", sort=False).tail(1).reset_index(drop=True)
+    last = within.sort_values("alpha", kind="stable").groupby("method", sort=False).tail(1).set_index("method")
+    order = [method for method in dict.fromkeys(pooled["method"]) if method in last.index]
+    return last.loc[order].reset_index()
 
 
 def list_comparisons(study: Study) -> list[str]:

@@ -17,7 +17,10 @@ from fasp_core.rules import METHODS
 
 from .charts import draw
 from .parts import dark
+from .selecting import CHOICE
+from .state import address_of_view, choose
 from .text import plain
+from .view_parts import read_view
 
 LIMITS = (0.05, 0.1)
 PRUNE = "pages/prune.py"
@@ -82,10 +85,10 @@ def _chart(key: str, figure: go.Figure, study: str, table: ComparisonTable, pool
          on_select=lambda: None)  # fmt: skip
     points = st.session_state[key]["selection"]["points"] if key in st.session_state else []
     if points and points[0].get("customdata"):
-        _point(study, table, pooled, points[0]["customdata"])
+        _point(key, study, table, pooled, points[0]["customdata"])
 
 
-def _point(study: str, table: ComparisonTable, pooled: pd.DataFrame, point: list[str]) -> None:
+def _point(key: str, study: str, table: ComparisonTable, pooled: pd.DataFrame, point: list[str]) -> None:
     method, gamma, alpha = point[:3]
     same = (pooled["method"] == method) & (pooled["alpha"] == float(alpha))
     rows = pooled[same & (pooled["gamma"].isna() if gamma == "" else pooled["gamma"] == float(gamma))]
@@ -94,8 +97,16 @@ def _point(study: str, table: ComparisonTable, pooled: pd.DataFrame, point: list
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         changes = [f"{metric_label(row.metric)} {_change(row)}" for row in rows.itertuples()]
         st.markdown(f"**{plain(method)}**, α {alpha}{f', γ {gamma}' if gamma else ''}: " + "; ".join(changes))
-        st.page_link(PRUNE, label="Open on the Prune page",
-                     query_params=prune_query(study, table, next(rows.itertuples())))  # fmt: skip
+        if st.button("Open on the Prune page", key=f"open.{key}"):
+            _open(prune_query(study, table, next(rows.itertuples())))
+
+
+def _open(query: dict[str, str]) -> None:
+    """Go to the Prune page with what the address means as the view."""
+    wanted = read_view(query)
+    for name in CHOICE:
+        choose(name, wanted[name])
+    st.switch_page(PRUNE, query_params=address_of_view())
 
 
 def _summary(test: pd.DataFrame, axis: str) -> None:
