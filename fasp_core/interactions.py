@@ -26,7 +26,15 @@ from .bias import axis_bias, bootstrap_counts
 from .errors import InputError
 from .estimates import REPLICATES, Estimate
 from .evaluation import evaluate
-from .evaluation_plan import TEXT, EvaluationPlan, EvaluationSettings, make_plan, study_settings, windows_fingerprint
+from .evaluation_plan import (
+    TEXT,
+    EvaluationPlan,
+    EvaluationSettings,
+    axis_fingerprints,
+    make_plan,
+    study_settings,
+    windows_fingerprint,
+)
 from .files import write_atomic
 from .models import LanguageModel
 from .numbers import Z95
@@ -92,8 +100,9 @@ def measure_interactions(
             pass
         clock.step()
     plan = make_plan(
-        model=lm.fingerprint, dtype=str(lm.dtype), prompts=prompts.fingerprint, windows=windows_fingerprint(windows),
-        scorer=(scorer.name, scorer.fingerprint), axes=[axis], split="valid", settings=settings,
+        model=lm.fingerprint, dtype=str(lm.dtype), prompts=axis_fingerprints(prompts, [axis]),
+        windows=windows_fingerprint(windows), scorer=(scorer.name, scorer.fingerprint), split="valid",
+        settings=settings,
     )  # fmt: skip
     shares = prompts.select(axes=[axis], split="valid").group_shares(axis).sort_index()
     rows = [row for pair in heads for row in _pair_rows(_quadruple(store, plan, pair, blocks), pair, axis, shares)]
