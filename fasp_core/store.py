@@ -159,6 +159,10 @@ class EvaluationStore:
         now = self.request(request.session)
         return now.attempts if now is not None else 1
 
+    def say(self, request: Request, message: str) -> None:
+        """Tell the session something, without an answer yet."""
+        self._run("update requests set message=? where session=? and id=?", message, request.session, request.id)
+
     def answer(self, request: Request, state: str, *, message: str = "", result: dict[str, Any] | None = None) -> None:
         """Set the state and result of a wish, unless the session has a newer one. A None result keeps the old one."""
         self._run(

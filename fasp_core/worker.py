@@ -76,8 +76,9 @@ class Worker:
         try:
             running = self._running.get(request.session)
             if running is None or running.request_id != request.id:
-                again = request.state == "running" or attempts > 1
-                running = _Running(request.id, self._start(request), RESTARTED if again else "")
+                message = RESTARTED if request.state == "running" or attempts > 1 else ""
+                self.store.say(request, message)
+                running = _Running(request.id, self._start(request), message)
                 self._running[request.session] = running
             evaluation = next(running.steps)
             state = "done" if evaluation.done else "running"

@@ -163,7 +163,7 @@ def test_the_measured_result_fills_in_and_is_shown_with_its_intervals(cache):
     answer(cache, "done", fraction=1.0)
     app.run()
     text = all_text(app)
-    assert "Measured on 500 texts, 50 text windows" in text
+    assert "measured on 500 texts, 50 text windows" in text
     assert "Bias · Gender and sex 0.200 → 0.140 -0.060 ± 0.006" in text
     assert "Bias fell by 0.048 to 0.072" in text
     assert "Perplexity rose by" in text

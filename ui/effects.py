@@ -39,8 +39,8 @@ def draw_effects(evaluation: Evaluation, axis: str, *, brief: bool = False) -> N
     """What was measured: `brief` leaves out groups and signatures."""
     split = "test" if evaluation.split == "test" else "valid"
     st.caption(
-        f"Measured on {evaluation.n_texts:,} texts, {evaluation.n_windows} text windows · {split} prompts · "
-        "intervals are 95\u00a0%"
+        f"{len(evaluation.pruned):,} heads pruned: measured on {evaluation.n_texts:,} texts, {evaluation.n_windows} text "
+        f"windows · {split} prompts · intervals are 95\u00a0%"
     )
     if not brief:
         _signatures(evaluation, axis)
@@ -86,7 +86,7 @@ def _card(
 
 def _noise_floor(before: Metrics, after: Metrics, axis: str) -> str:
     """How much of the bias is noise, where the evaluation tells."""
-    if not all(axis in getattr(part, "bias_corrected", {}) for part in (before, after)):
+    if axis not in before.bias_corrected or axis not in after.bias_corrected or axis not in before.bias_floor:
         return ""
     texts = [format_estimate(part.bias_corrected[axis].value, part.bias_corrected[axis].se) for part in (before, after)]
     return (
