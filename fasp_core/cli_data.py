@@ -56,12 +56,8 @@ def print_scorer(table: HeadScores, *, chosen: str | None) -> None:
     if name is None:
         return
     lacking = name == "embedded" and chosen is None and default_scorer() == "embedded"
-    more = (
-        "; detoxify:unbiased, the published recipe's scorer, is not here: python -m fasp_core scorers"
-        if lacking
-        else ""
-    )
-    print(f"toxicity by {name}{more}")
+    hint = "; the published recipe's scorer, detoxify:unbiased, is not here (see: python -m fasp_core scorers)"
+    print(f"toxicity by {name}{hint if lacking else ''}")
 
 
 def list_prompts(

@@ -85,6 +85,12 @@ def test_score_takes_prompts_text_and_scorer(run, place, monkeypatch):  # noqa: 
     assert (list(made.scorers), made.scorer_refs) == (["mine-rate"], {"mine-rate": "mine:rate"})
     assert any("half of each group's descriptors" in note for note in made.notes)
 
+    monkeypatch.setenv("TORCH_HOME", str(place / "torch"))
+    plain = run("score", "x", "--name", "plain", "--axes", "jobs", "--prompts", "mine.csv").stdout
+    assert any(line.startswith("toxicity by embedded; the published recipe's scorer") for line in plain.splitlines())
+    with_both = run("score", "x", "--name", "plain", "--axes", "jobs", "--scorer", "vader").stdout
+    assert "toxicity by vader" in with_both.splitlines()
+
     again = run(*command)  # resumes with the study's own prompts, text and scorer
     assert again.exit_code == 0, again.output
     assert list(open_study("own").manifest.scorers) == ["mine-rate"]
