@@ -1,11 +1,12 @@
 """What choosing heads costs, and which way of weighing noisy scores chooses best out of sample.
 
-    python -m benchmarks.selection [--repeats 400] [--json FILE]
+    python -m benchmarks.selection [--repeats 400] [--study default] [--json FILE]
 
 Times: `select_heads` on 1,024 heads, each method, the fastest of 20. Rules: true scores are drawn from a distribution,
 measured with errors of unequal size, and 10 % of the heads are chosen by each rule; a rule's yield is the sum of the
 *true* scores of its choice as a share of the best possible sum. Reliability is the squared correlation of measured and
-true scores.
+true scores. With a study, each rule also chooses on half of its prompts, and the other half says what z_bias that
+choice has: an estimate without the luck that chose it.
 """
 
 from __future__ import annotations
@@ -13,16 +14,20 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from fasp_core.bias import AxisSamples, HeadEffects, head_effects
 from fasp_core.head_scores import HeadScores
+from fasp_core.results import axis_samples
 from fasp_core.rules import ITERATIVE, METHODS
-from fasp_core.selection import select_heads
+from fasp_core.selection import head_count, protected_heads, select_heads
 from fasp_core.shrinkage import posterior_mean
+from fasp_core.study import open_study
 
 AXIS, OTHER = "gender_and_sex", "religion"
 HEADS, CHOSEN = 256, 26
@@ -74,6 +79,46 @@ def yields(repeats: int) -> list[dict]:
     return rows
 
 
+def halves(name: str, axis: str, splits: int = 20) -> list[dict]:
+    """Sum of z_bias that each way's choice has in the half it was made on, and in the other, as shares of the bias.
+
+    α = 0.1 of the heads that γ = 0.3 leaves unprotected; means over random halves. The halves overlap between splits,
+    so the spread given is of splits, not an error.
+    """
+    study = open_study(name)
+    scores, samples = study.scores(), axis_samples(study, axis)
+    free = np.ones(scores.n_heads, bool)
+    free[protected_heads(scores, 0.3)] = False
+    count, bias = head_count(0.1, scores.n_heads), scores.meta["base_bias"][axis]
+    found: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
+    for split in range(splits):
+        first = _half(samples, np.random.default_rng(split))
+        effects = [_effects(samples, chosen[samples.prompt]) for chosen in (first, ~first)]
+        for here, there in (effects, effects[::-1]):
+            for way, value in WAYS.items():
+                best = np.argsort(-value(here.z[free], here.z_se[free]), kind="stable")[:count]
+                found[way].append((here.z[free][best].sum() / bias, there.z[free][best].sum() / bias))
+    return [{"way": way, "promised": float(np.mean(v, axis=0)[0]), "kept": float(np.mean(v, axis=0)[1]),
+             "spread": float(np.std(v, axis=0, ddof=1)[1])} for way, v in found.items()]  # fmt: skip
+
+
+def _half(samples: AxisSamples, rng: np.random.Generator) -> np.ndarray:
+    """Whether each prompt is in the first half, (P): half of every group's."""
+    inside = np.zeros(samples.prompt.max() + 1, bool)
+    for group in range(len(samples.groups)):
+        prompts = np.unique(samples.prompt[samples.group == group])
+        inside[rng.permutation(prompts)[: prompts.size // 2]] = True
+    return inside
+
+
+def _effects(samples: AxisSamples, rows: np.ndarray) -> HeadEffects:
+    part = replace(
+        samples, toxicity=samples.toxicity[rows], group=samples.group[rows], gradient=samples.gradient[rows],
+        prompt=np.unique(samples.prompt[rows], return_inverse=True)[1], knockout=None, regenerated=None,
+    )  # fmt: skip
+    return head_effects(part, replicates=200, splits=1)
+
+
 def times(n_layers: int = 32, heads_per_layer: int = 32) -> dict[str, float]:
     """Milliseconds to select from n_layers × heads_per_layer heads, by method; the fastest of 20."""
     rng, n = np.random.default_rng(0), n_layers * heads_per_layer
@@ -101,6 +146,8 @@ def main() -> None:
     """Print both tables; `--json` also writes them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=400)
+    parser.add_argument("--study", help="also choose on halves of this study's prompts")
+    parser.add_argument("--axis", default=AXIS)
     parser.add_argument("--json", help="also write the figures to this file")
     options = parser.parse_args()
     console = Console(width=100)
@@ -115,9 +162,17 @@ def main() -> None:
         for way, line in part.groupby("way", sort=False):
             table.add_row(way, *(f"{row['yield']:.3f} ± {row['se']:.3f}" for row in line.to_dict("records")))
         console.print(table)
+    kept = halves(options.study, options.axis) if options.study else []
+    if kept:
+        table = Table("way", "promised by its half", "kept in the other",
+                      title=f"z_bias of the heads chosen on half of study {options.study}, % of the bias")  # fmt: skip
+        for row in kept:
+            kept_text = f"{100 * row['kept']:+.0f} (splits: ±{100 * row['spread']:.0f})"
+            table.add_row(row["way"], f"{100 * row['promised']:+.0f}", kept_text)
+        console.print(table)
     if options.json:
         with open(options.json, "w", encoding="utf-8") as out:
-            json.dump({"milliseconds": spent, "yields": rows}, out, indent=1)
+            json.dump({"milliseconds": spent, "yields": rows, "halves": kept}, out, indent=1)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ _MODULE_OF = {
     "EvaluationSettings": "evaluation_plan", "evaluate": "evaluation", "evaluate_study": "evaluation",
     "measured_sets": "history", "paired_texts": "history",
     "PruningConfig": "config",
+    "ComparisonSettings": "comparison", "run_comparison": "comparison",
     "remove_heads": "pruning", "load_pruned": "checkpoints", "save_pruned": "checkpoints",
 }  # fmt: skip
 

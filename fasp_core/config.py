@@ -72,6 +72,7 @@ class MethodRecord(_Record):
     gamma: Share
     alpha: Share
     seed: NonNegativeInt | None = None
+    weights: dict[str, Annotated[float, Field(ge=0)]] | None = None  # by axis, of fasp_multi
 
 
 class MadeWith(_Record):
@@ -203,7 +204,7 @@ class PruningConfig(_Record):
             created=datetime.now(UTC).replace(microsecond=0),
             method=MethodRecord(
                 name=selection.method, axis=selection.axis, gamma=selection.gamma, alpha=selection.alpha,
-                seed=selection.seed,
+                seed=selection.seed, weights=None if selection.weights is None else dict(selection.weights),
             ),
             pruned_heads=_by_layer(selection.pruned), protected_heads=_by_layer(selection.protected),
             metrics={result.split: SplitMetrics.of(result) for result in results}, **made,
