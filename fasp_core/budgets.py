@@ -21,7 +21,7 @@ class Budget:
     regenerate_samples: int = 0  # sampled again without each unprotected head whose weights cannot be trusted
     regenerate_all: bool = False  # not only those: every head, as the published recipe does
     likelihood_prompts: int = 360  # per axis, for that metric: all of a built-in axis
-    likelihood_knockout: int = 0  # of these, with exact knock-out of all heads
+    likelihood_knockout: int = 0  # of these, with exact knock-out of the heads whose first order is doubtful
     refine_minutes: float = 0.0
     reliability: float | None = None
     gamma: float = 0.3
@@ -33,5 +33,12 @@ FIRST_PASS = Budget(samples=512, windows=64, knockout_windows=4)
 # quick: one axis of the default model within 10 minutes on 2 cores.
 BUDGETS = {
     "quick": Budget(samples=1536, windows=64, knockout_windows=4),
-    "standard": Budget(samples=8192, windows=128, knockout_windows=12, regenerate_samples=512, refine_minutes=30),
+    "standard": Budget(
+        samples=8192,
+        windows=128,
+        knockout_windows=12,
+        regenerate_samples=512,
+        likelihood_knockout=48,
+        refine_minutes=30,
+    ),
 }

@@ -64,7 +64,7 @@ def likelihood_effects(
     first, second = z[replicates + 1 : replicates + 1 + splits], z[replicates + 1 + splits :]
     bias = axis_bias(means, samples.shares)
     without_noise = corrected_bias(means, gap_errors(means[boot], samples.shares), samples.shares)
-    floor = bias_floor(np.ones(len(samples.group)), samples.log_odds.mean(1)[:, None], samples.group, samples.shares)
+    floor = bias_floor(np.ones(len(samples.group)), _within_cells(samples)[:, None], samples.group, samples.shares)
     kept = np.ones(z.shape[1], bool) if protected is None else ~protected
     return HeadEffects(
         z=z[0], z_se=standard_errors(z, means, moves, boot, samples.group, samples.shares),
@@ -76,6 +76,25 @@ def likelihood_effects(
         bias_corrected=float(without_noise[0]), bias_corrected_se=float(without_noise[boot].std(ddof=1)),
         group_means=means[0], group_means_se=means[boot].std(axis=0, ddof=1),
     )  # fmt: skip
+
+
+def doubtful_heads(samples: OddsSamples) -> list[int]:
+    """Flat ids of the heads whose first order is wrong by enough to matter.
+
+    Over the reads that have both, the root mean square of (knock-out − gradient) is above half that of the knock-out,
+    and above the median standard error of z_bias.
+    """
+    exact = samples.knockout.reshape(-1, samples.gradient.shape[-1])
+    error, size = (np.sqrt(np.nanmean(x**2, axis=0)) for x in (exact - samples.gradient.reshape(exact.shape), exact))
+    return np.flatnonzero((error > size / 2) & (error > np.median(likelihood_effects(samples).z_se))).tolist()
+
+
+def _within_cells(samples: OddsSamples) -> np.ndarray:
+    """Each prompt's mean log-odds minus that of its cell, (n): what groups would have by chance, but for what template
+    and stems do to all of them alike."""
+    value = samples.log_odds.mean(1)
+    cell = np.unique(samples.cell, return_inverse=True)[1]
+    return value - (np.bincount(cell, value) / np.bincount(cell))[cell]
 
 
 def reweighted(cell: np.ndarray, stem: np.ndarray, replicates: int, rng: np.random.Generator) -> np.ndarray:

@@ -19,9 +19,10 @@ import torch
 
 from .errors import Cancelled
 from .likelihood import likelihood_gradient, likelihood_knockout
+from .likelihood_effects import doubtful_heads
 from .measure import Sequences, gradient_table, knockout_table, regenerated_table, samples_table
 from .models import LanguageModel
-from .odds import GRADIENT, KNOCKOUT, odds_table, study_pairs
+from .odds import GRADIENT, KNOCKOUT, odds_samples, odds_table, study_pairs
 from .pairs import PairSet
 from .plan import each_prompt_once, sample_order, shuffled
 from .precision import precision_error
@@ -133,22 +134,28 @@ class ShardWriter:
         ])  # fmt: skip
 
     def likelihood(self, axis: str, n: int, exact: int = 0) -> None:
-        """Log-odds of the study's pairs after `n` of an axis's prompts, with first-order changes of all heads; and
-        exact ones for the first `exact` of them."""
+        """Log-odds of the study's pairs after `n` of an axis's prompts, with first-order changes of all heads.
+
+        On the first `exact` prompts also exact changes: of all heads in the first shard of these, and then of those
+        heads whose first order it shows to be doubtful.
+        """
+        size = self.settings.knockout_samples_per_shard
+        self._fill("likelihood", axis, "prompts", self._odds_shards(axis, n, self.settings.odds_per_shard, None))
+        for first, last in ((0, 1), (1, None)) if exact else ():
+            heads = self.all_heads if first == 0 else doubtful_heads(odds_samples(self.study, axis))
+            if heads:
+                shards = self._odds_shards(axis, exact, size, heads)[first:last]
+                self._fill("likelihood knockout", axis, "knock-outs", shards)
+
+    def _odds_shards(self, axis: str, n: int, size: int, heads: list[int] | None) -> list[Shard]:
         pairs = study_pairs(self.study)
         once = each_prompt_once(self._prompts(axis), seed=self.settings.seed, axis=axis, n_blocks=pairs.n_blocks)
-
-        def shards(kind: str, n: int, size: int, heads: list[int] | None) -> list[Shard]:
-            ranges = [range(r.start, min(r.stop, len(once))) for r in _ranges(min(n, len(once)), size)]
-            return [
-                Shard(odds_name(kind, axis, i, heads), len(units) * len(heads or [0]),
-                      lambda units=units: self._odds(axis, once.iloc[units.start : units.stop], pairs, heads))
-                for i, units in enumerate(ranges)
-            ]  # fmt: skip
-
-        self._fill("likelihood", axis, "prompts", shards(GRADIENT, n, self.settings.odds_per_shard, None))
-        size = self.settings.knockout_samples_per_shard
-        self._fill("likelihood knockout", axis, "knock-outs", shards(KNOCKOUT, exact, size, self.all_heads))
+        kind, ranges = KNOCKOUT if heads else GRADIENT, _ranges(min(n, len(once)), size)
+        return [
+            Shard(odds_name(kind, axis, i, heads), min(size, len(once) - units.start) * len(heads or [0]),
+                  lambda units=units: self._odds(axis, once.iloc[units.start : units.stop], pairs, heads))
+            for i, units in enumerate(ranges)
+        ]  # fmt: skip
 
     def regenerate(self, axis: str, n: int, heads: Sequence[int]) -> None:
         """Sample the first `n` units again with each of `heads` knocked out; a shard holds heads of one layer."""

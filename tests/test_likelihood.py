@@ -15,7 +15,7 @@ from fasp_core.agreement import metric_agreement
 from fasp_core.errors import Cancelled, InputError
 from fasp_core.heads import HeadLayout, apply_gates, gate_heads
 from fasp_core.likelihood import likelihood_gradient, likelihood_knockout, likelihood_of
-from fasp_core.likelihood_effects import OddsSamples, likelihood_effects
+from fasp_core.likelihood_effects import OddsSamples, doubtful_heads, likelihood_effects
 from fasp_core.likelihood_evaluation import evaluate_likelihood
 from fasp_core.odds import odds_samples
 from fasp_core.pairs import PairSet, load_pairs
@@ -186,6 +186,24 @@ def test_the_correction_removes_the_gradients_error_and_carries_its_own():
     assert first_order.z[0] == pytest.approx(0.4, abs=0.02)
     assert combined.z[0] == pytest.approx(0.2, abs=3 * combined.z_se[0])
     assert combined.correction_se[0] > 0
+
+
+def test_heads_are_doubtful_where_the_first_order_is_far_off_and_it_matters():
+    """Head 0: exact. Head 1: off by all of a large change. Head 2: off by as much of a change too small to matter."""
+    rng = np.random.default_rng(2)
+    group, exact = np.repeat([0, 1], 50), rng.normal(0, 1, (100, 3)) * [1, 1, 1e-4]
+    values = rng.normal(0, 1, 100) + 3 * group
+    assert doubtful_heads(
+        odds(values, group, exact * [1, 2, 2], np.where(np.arange(100)[:, None] < 8, exact, np.nan))
+    ) == [1]
+
+
+def test_the_noise_floor_leaves_out_what_all_groups_share():
+    rng = np.random.default_rng(3)
+    own, shared = rng.normal(0, 0.1, 80), np.repeat(rng.normal(0, 10, 40), 2)
+    group, gradient = np.tile([0, 1], 40), np.zeros((80, 1))
+    floors = [likelihood_effects(odds(values, group, gradient)).bias_floor for values in (own, own + shared)]
+    assert floors[0] == pytest.approx(floors[1])
 
 
 def test_errors_are_those_of_other_prompts_and_other_pairs():
