@@ -125,8 +125,10 @@ study, scores = start_page("Heads")
 axis = axis_picker(scores)
 base_numbers(study, scores, axis)
 selection = current_selection(scores, axis)
-several = st.toggle("Choose several heads", **bound("several"),
-                    help="Then a click adds a head or takes it away, and dragging a box takes all in it.")  # fmt: skip
+several = st.toggle(
+    "Choose several heads", **bound("several"),
+    help="Then dragging a box on a map or the scatter adds its heads, and one over chosen heads takes them away.",
+)  # fmt: skip
 head = chosen_head(scores) or strongest_head(scores, axis)
 framed = chosen_heads(scores) if several else (head,)
 

@@ -65,7 +65,7 @@ def several_panel(study: Study, scores: HeadScores, axis: str) -> None:
     )  # fmt: skip
     heads = view()["chosen"]
     if not heads:
-        st.caption("Drag a box over a map or the scatter to choose all heads in it; click a head to add it or take it "
+        st.caption("Drag a box over a map or the scatter to add all heads in it; a box over chosen heads takes them "
                    "away.")  # fmt: skip
         return
     ppl, bias = _sums(study, scores, axis, heads)
@@ -103,7 +103,7 @@ def detail_section(study: Study, scores: HeadScores, head: Head, axis: str) -> N
     except InputError as error:
         st.error(plain(error))
         return
-    left, right = st.columns(2, gap="medium")
+    left, right = st.container(key="detail").columns(2, gap="medium")
     with left:
         _groups(detail, head, axis)
         st.caption(_how(scores, detail, head, axis))

@@ -123,7 +123,8 @@ def chosen_heads(scores: HeadScores) -> tuple[Head, ...]:
 def pick_heads(chart_key: str, head_of: Callable[[dict[str, Any]], Head | None]) -> None:
     """Callback of a chart of heads: a clicked head becomes the chosen one.
 
-    Where several are chosen, a click adds the head or takes it away, and a box takes the place of what was chosen.
+    Where several are chosen, a box adds its heads, or takes them away if all of them are chosen already. (plotly
+    reports no click while dragging draws a box.)
     `head_of` tells the head of a selected point, None for one that stands for no head.
     """
     selection = st.session_state[chart_key]["selection"]
@@ -132,7 +133,6 @@ def pick_heads(chart_key: str, head_of: Callable[[dict[str, Any]], Head | None])
         return
     if not view()["several"]:
         choose("head", heads[-1])
-    elif selection["box"]:
-        choose("chosen", tuple(sorted(set(heads))))
-    else:
-        choose("chosen", tuple(sorted(set(view()["chosen"]) ^ set(heads))))
+        return
+    boxed, chosen = set(heads), set(view()["chosen"])
+    choose("chosen", tuple(sorted(chosen - boxed if boxed <= chosen else chosen | boxed)))

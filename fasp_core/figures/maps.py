@@ -15,6 +15,7 @@ from .outlines import add_marks
 from .style import add_targets, colour_limit, lay_out_map, map_height, row_height
 
 _MUTED_OPACITY = 0.3
+MOST_CELLS_WITH_GAPS = 2000
 
 
 def head_heatmap(
@@ -38,10 +39,16 @@ def head_heatmap(
     colours, limit = palette(dark), colour_limit(values)
     scale = colours.z_ppl if quantity == "z_ppl" else colours.z_bias
     clear = differs_from_zero(values, errors)
+    gap = 1 if values.size <= MOST_CELLS_WITH_GAPS else 0
     figure = go.Figure()
     for mask, opacity in ((clear, 1.0), (~clear, _MUTED_OPACITY)):
         figure.add_heatmap(
-            z=np.where(mask, values, np.nan), coloraxis="coloraxis", opacity=opacity, hoverinfo="skip", xgap=1, ygap=1
+            z=np.where(mask, values, np.nan),
+            coloraxis="coloraxis",
+            opacity=opacity,
+            hoverinfo="skip",
+            xgap=gap,
+            ygap=gap,
         )
     add_marks(figure, values.shape, colours, protected=protected, pruned=pruned, selected=selected)
     add_targets(figure, values.shape, hover_texts(quantity, values.ravel(), errors.ravel()))

@@ -13,8 +13,9 @@ import plotly.graph_objects as go
 
 from ..palette import Palette
 from ..selection import Head
+from .style import row_height
 
-Line = tuple[list[float | None], list[float | None]]
+Line = tuple[np.ndarray, np.ndarray]  # x and y of line pieces, NaN between them
 
 
 def add_marks(
@@ -26,14 +27,18 @@ def add_marks(
     pruned: Iterable[Head] = (),
     selected: Iterable[Head] = (),
 ) -> None:
-    """Outline the protected heads as a region, cross the pruned ones, and frame the selected ones thickly."""
+    """Outline the protected heads as a region, cross the pruned ones, and frame the selected ones thickly.
+
+    On a map of many layers lines are thinner, so that they do not hide the cells.
+    """
+    thin = min(1.0, row_height(shape[0]) / 14)
     marks = (
-        ("protected", boundary(shape, protected), 1.4),
-        ("pruned", crosses(pruned), 1.4),
+        ("protected", boundary(shape, protected), 1.4 * thin),
+        ("pruned", crosses(pruned), 1.4 * thin),
         ("selected", boundary(shape, selected), 3.0),
     )
     for name, (x, y), width in marks:
-        for colour, wider in ((colours.surface, 2.2), (colours.selected, 0.0)):
+        for colour, wider in ((colours.surface, 2.2 * thin), (colours.selected, 0.0)):
             figure.add_scatter(
                 x=x, y=y, mode="lines", hoverinfo="skip", name=name, showlegend=False,
                 line={"color": colour, "width": width + wider, "simplify": False},
@@ -41,26 +46,27 @@ def add_marks(
 
 
 def boundary(shape: tuple[int, int], heads: Iterable[Head]) -> Line:
-    """The edges between the heads of a set and the others, as line pieces; `x` is head, `y` layer."""
+    """The edges between the heads of a set and the others; x is head, y layer."""
     inside = np.zeros((shape[0] + 2, shape[1] + 2), bool)
     for layer, head in heads:
         inside[layer + 1, head + 1] = True
-    x: list[float | None] = []
-    y: list[float | None] = []
-    for layer, head in zip(*np.nonzero(inside[1:, :] != inside[:-1, :]), strict=True):  # above row `layer`
-        x += [head - 1.5, head - 0.5, None]
-        y += [layer - 0.5, layer - 0.5, None]
-    for layer, head in zip(*np.nonzero(inside[:, 1:] != inside[:, :-1]), strict=True):  # left of column `head`
-        x += [head - 0.5, head - 0.5, None]
-        y += [layer - 1.5, layer - 0.5, None]
-    return [None if v is None else float(v) for v in x], [None if v is None else float(v) for v in y]
+    row, column = np.nonzero(inside[1:, :] != inside[:-1, :])  # an edge above row − ½, over the width of the column
+    across = np.stack([column - 1.5, column - 0.5]), np.stack([row - 0.5, row - 0.5])
+    row, column = np.nonzero(inside[:, 1:] != inside[:, :-1])
+    down = np.stack([column - 0.5, column - 0.5]), np.stack([row - 1.5, row - 0.5])
+    x, y = (np.concatenate(pair, axis=1) for pair in zip(across, down, strict=True))
+    return _pieces(x), _pieces(y)
 
 
 def crosses(heads: Iterable[Head], size: float = 0.26) -> Line:
     """A cross in the middle of each head's cell."""
-    x: list[float | None] = []
-    y: list[float | None] = []
-    for layer, head in sorted(heads):
-        x += [head - size, head + size, None, head - size, head + size, None]
-        y += [layer - size, layer + size, None, layer + size, layer - size, None]
-    return x, y
+    layer, head = np.array(sorted(heads), float).reshape(-1, 2).T
+    ends = np.array([-size, size])[:, None]
+    x = np.concatenate([head + ends, head + ends], axis=1)
+    y = np.concatenate([layer + ends, layer - ends], axis=1)
+    return _pieces(x), _pieces(y)
+
+
+def _pieces(ends: np.ndarray) -> np.ndarray:
+    """Both ends of each piece, (2, n), one piece after the other with a gap behind each, (3n)."""
+    return np.concatenate([ends, np.full((1, ends.shape[1]), np.nan)]).T.ravel()

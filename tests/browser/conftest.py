@@ -2,63 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from urllib.error import URLError
 from urllib.parse import urlparse
-from urllib.request import urlopen
 
 import pytest
 from made_study import make_study
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
-PROJECT = Path(__file__).resolve().parent.parent.parent
-ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync",
-    "--disable-component-update", "--disable-quic",
-]  # fmt: skip
+from benchmarks.app.serving import ARGUMENTS, PROJECT, served
+
 WIDE = {"width": 1280, "height": 800}
 TIMEOUT_MS = 30_000
 PAGES = {path.stem for path in (PROJECT / "pages").glob("*.py")}
-
-
-@contextmanager
-def served(cache: Path, log: Path) -> Iterator[str]:
-    """The app on a free port with `cache` as its folder of studies; gives its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true", f"--server.port={port}"]
-    with log.open("wb") as out:
-        server = subprocess.Popen(command, cwd=PROJECT, env={**os.environ, "FASP_CACHE": str(cache)},
-                                  stdin=subprocess.DEVNULL, stdout=out, stderr=out)  # fmt: skip
-    address = f"http://127.0.0.1:{port}"
-    try:
-        _wait_until_up(server, address, log)
-        yield address
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
-
-
-def _wait_until_up(server: subprocess.Popen, address: str, log: Path) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if server.poll() is not None:
-            break
-        try:
-            with urlopen(f"{address}/_stcore/health", timeout=5):
-                return
-        except (URLError, OSError):
-            time.sleep(0.1)
-    pytest.fail(f"the app did not start:\n{log.read_text()}")
 
 
 @pytest.fixture(scope="module")

@@ -17,18 +17,23 @@ def chart(page: Page, key: str) -> Locator:
     return page.locator(f".st-key-{key} .js-plotly-plot")
 
 
-def click_point(page: Page, key: str, x: float, y: float) -> None:
-    """Click a chart at data coordinates."""
+def place_of(page: Page, key: str, x: float, y: float) -> list[float]:
+    """Where a chart's data coordinates are on the screen; the chart is scrolled into view."""
     plot = chart(page, key)
     expect(plot).to_have_count(1)  # a changed chart is drawn beside the old one, which then goes
     plot.scroll_into_view_if_needed()
-    at = plot.evaluate(
+    return plot.evaluate(
         """(plot, [x, y]) => {
             const box = plot.getBoundingClientRect(), full = plot._fullLayout;
             return [box.left + full._size.l + full.xaxis.d2p(x), box.top + full._size.t + full.yaxis.d2p(y)];
         }""",
         [x, y],
     )
+
+
+def click_point(page: Page, key: str, x: float, y: float) -> None:
+    """Click a chart at data coordinates."""
+    at = place_of(page, key, x, y)
     page.mouse.move(*at)
     page.mouse.click(*at)
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlparse
 
 import pandas as pd
 import pytest
-from on_page import chart, click_point, slider, wait_until_ready
+from on_page import chart, click_point, place_of, slider, wait_until_ready
 from playwright.sync_api import Locator, Page, expect
 
 from fasp_core.config import PruningConfig
@@ -166,10 +166,86 @@ def test_a_study_without_its_model_still_selects_and_says_what_is_missing(made_a
     expect(page.get_by_text("Predicted").first).to_be_visible()
 
 
+# -- choosing several, saving charts, keyboard ------------------------------------------------------------------------
+
+
+def drag(page: Page, key: str, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Drag over a chart from one point to another, in data coordinates."""
+    page.mouse.move(*place_of(page, key, *start))
+    page.mouse.down()
+    page.mouse.move(*place_of(page, key, *end), steps=5)
+    page.mouse.up()
+
+
+def test_a_box_chooses_all_heads_in_it_and_one_over_chosen_heads_takes_them_away(made_app, new_page):
+    page = new_page(f"{made_app}/?several=1")
+    wait_until_ready(page, "Heads")
+    drag(page, "map_z_bias", (1.6, 0.6), (3.4, 2.4))
+    expect(page).to_have_url(re.compile(r"chosen=1\.2-1\.3-2\.2-2\.3(&|$)"))
+    expect(page.get_by_text("4 heads, each as if it acted alone")).to_be_visible()
+    drag(page, "map_z_ppl", (1.7, 0.7), (2.3, 1.3))
+    expect(page).to_have_url(re.compile(r"chosen=1\.3-2\.2-2\.3(&|$)"))
+    page.get_by_role("button", name="Prune these").click()
+    wait_until_ready(page, "Prune")
+    expect(page.get_by_text("3 of 144 heads pruned").first).to_be_visible()
+
+
+@pytest.mark.parametrize("image", ["svg", "png"])
+def test_a_chart_is_saved_as_it_is_shown(image, made_app, new_page, tmp_path):
+    page = new_page(f"{made_app}/?image={image}")
+    wait_until_ready(page, "Heads")
+    with page.expect_download() as download:
+        chart(page, "map_z_bias").locator(".modebar-btn").click()
+    assert download.value.suggested_filename == f"z_bias.gender_and_sex.{image}"
+    download.value.save_as(tmp_path / "chart")
+    data = (tmp_path / "chart").read_bytes()
+    if image == "png":
+        assert data.startswith(b"\x89PNG")
+        return
+    text = data.decode()
+    shown = chart(page, "map_z_bias").evaluate("plot => plot.layout.coloraxis.colorbar.ticktext")
+    assert all(label in text for label in shown)
+    assert text.count("<image") == 2  # clear and faded heads
+    assert LIGHT.selected.lstrip("#") in text or "rgb(17, 20, 24)" in text  # outlines and crosses
+
+
+def test_the_groups_of_a_head_that_are_downloaded_are_those_shown(made_app, new_page, tmp_path):
+    page = new_page(f"{made_app}/?head=3.4")
+    wait_until_ready(page, "Heads")
+    page.locator(".st-key-detail").get_by_text("The same as a table").click()
+    with page.expect_download() as download:
+        page.locator(".st-key-groups_csv").get_by_role("button").click()
+    download.value.save_as(tmp_path / "groups.csv")
+    frame = pd.read_csv(tmp_path / "groups.csv")
+    drawn = chart(page, "head_groups").evaluate("plot => plot._fullLayout.yaxis.ticktext")
+    assert sorted(frame["group"]) == sorted(drawn)
+
+
+def test_a_head_is_chosen_by_keyboard_alone(made_app, new_page):
+    page = new_page(made_app)
+    wait_until_ready(page, "Heads")
+    head_box(page).focus()
+    page.keyboard.type("layer 7, head 11")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"head=7\.11(&|$)"))
+    expect(page.get_by_role("heading", name="What layer 7, head 11 does")).to_be_visible()
+
+
+def test_texts_are_shown_only_on_request_and_as_text(made_app, new_page):
+    page = new_page(f"{made_app}/continuations")
+    expect(page.get_by_text("(text hidden)").first).to_be_visible()
+    expect(page.get_by_text("continuation 1", exact=False)).to_have_count(0)
+    page.get_by_text("Show texts").click()
+    expect(page.get_by_text(re.compile(r"continuation \d+")).first).to_be_visible()
+    page.get_by_role("textbox", name="Search").fill("continuation 77")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("1 of 256 texts")).to_be_visible()
+
+
 # -- looks ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("path", "title"), [("/", "Heads"), ("/prune", "Prune")])
+@pytest.mark.parametrize(("path", "title"), [("/", "Heads"), ("/prune", "Prune"), ("/correlations", "Correlations")])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_needs_no_sideways_scrolling_and_charts_follow_the_theme(path, title, scheme, made_app, new_page):
     page = new_page(made_app + path, viewport=NARROW, scheme=scheme)

@@ -1,0 +1,78 @@
+"""The pictures of the README, taken anew: the shipped study, and the published scores of GPT-2 if they are there."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from playwright.sync_api import Page
+
+from fasp_core.importing import import_scores
+
+from .serving import PROJECT, chromium, served
+
+PUBLISHED = PROJECT.parent / "shared" / "data" / "fasp-published" / "head_contributions.json"
+WIDE, NARROW = (1280, 800), (390, 844)
+
+
+def _as_opened(page: Page) -> None:
+    pass
+
+
+def _to_the_maps(page: Page) -> None:
+    page.locator(".st-key-map_z_ppl").evaluate("map => map.scrollIntoView({block: 'start'})")
+    page.get_by_test_id("stMain").evaluate("main => main.scrollBy(0, -120)")
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One picture: its file name, what is opened, how it looks, and what is done before it is taken."""
+
+    name: str
+    path: str
+    size: tuple[int, int] = WIDE
+    scheme: str = "light"
+    prepare: Callable[[Page], None] = _as_opened
+    study: str = "default"
+
+
+SHOTS = (
+    Shot("heads", "/", prepare=_to_the_maps),
+    Shot("correlations", "/correlations?study=gpt2", study="gpt2"),
+    Shot("heads-dark-phone", "/", NARROW, "dark", _to_the_maps),
+)
+
+
+def take(folder: Path) -> None:
+    """Write the pictures as PNG files."""
+    from PIL import Image
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        cache = Path(scratch)
+        shutil.copytree(PROJECT / "cache" / "default", cache / "default")
+        if PUBLISHED.is_file():
+            import_scores(PUBLISHED, model="gpt2", name="gpt2", root=cache)
+        with served(cache, cache / "server.log") as address, chromium() as browser:
+            for shot in SHOTS:
+                if not (cache / shot.study).is_dir():
+                    continue
+                width, height = shot.size
+                page = browser.new_page(
+                    viewport={"width": width, "height": height}, color_scheme=shot.scheme, device_scale_factor=1.5
+                )
+                page.goto(address + shot.path)
+                page.locator(".js-plotly-plot .main-svg").first.wait_for()
+                page.get_by_test_id("stStatusWidget").wait_for(state="detached")
+                page.wait_for_load_state("networkidle")
+                shot.prepare(page)
+                page.wait_for_timeout(1000)  # for the charts to be drawn to their end
+                path = folder / f"{shot.name}.png"
+                page.screenshot(path=path)
+                page.close()
+                with Image.open(path) as image:
+                    image.convert("RGB").save(path, optimize=True)
+                print(f"{path}  {path.stat().st_size // 1000} kB")
