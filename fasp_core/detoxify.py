@@ -145,21 +145,14 @@ def _checkpoint_path(which: str) -> Path:
     return path
 
 
-def missing_file(name: str) -> Path | str | None:
-    """The weights' path, or the base model's hub id, if that is not on this machine; None where all is there."""
-    published = PUBLISHED[name]
-    if not published.path.is_file():
-        return published.path
-    base = published.base.rpartition("/")[2]
-    return published.base if _base_folder(base, published.path.parent) is None else None
-
-
 def how_to_get(name: str) -> str:
-    """The end of a line that says how to get a released model; "" where it is on this machine."""
-    missing, published = missing_file(name), PUBLISHED[name]
-    if isinstance(missing, Path):
-        return f"put {RELEASES}/{published.file} into {missing.parent}"
-    return _base_hint(published.base.rpartition("/")[2], published.path.parent) if missing else ""
+    """The end of a line that says what of a released model is to be put where; "" where it is on this machine."""
+    published, base = PUBLISHED[name], PUBLISHED[name].base.rpartition("/")[2]
+    folder = published.path.parent
+    missing = [] if published.path.is_file() else [f"put {RELEASES}/{published.file} into {folder}"]
+    if _base_folder(base, folder) is None:
+        missing.append(_base_hint(base, folder))
+    return "; ".join(missing)
 
 
 @dataclass(frozen=True)

@@ -92,9 +92,9 @@ def open_scorer(ref: str | None = None, *, device: str = "auto") -> Scorer:
 
 def default_scorer() -> str:
     """Detoxify's `unbiased`, the published recipe's scorer, where it is on this machine, else the embedded one."""
-    from .detoxify import missing_file
+    from .detoxify import how_to_get
 
-    return "embedded" if missing_file("unbiased") else "detoxify:unbiased"
+    return "embedded" if how_to_get("unbiased") else "detoxify:unbiased"
 
 
 def open_study_scorer(study: Study, name: str | None = None, *, device: str = "auto") -> Scorer:
