@@ -39,8 +39,8 @@ def draw_effects(evaluation: Evaluation, axis: str, *, brief: bool = False) -> N
     """What was measured: `brief` leaves out groups and signatures."""
     split = "test" if evaluation.split == "test" else "valid"
     st.caption(
-        f"{len(evaluation.pruned):,} heads pruned: measured on {evaluation.n_texts:,} texts, {evaluation.n_windows} text "
-        f"windows · {split} prompts · intervals are 95\u00a0%"
+        f"{len(evaluation.pruned):,} heads pruned: measured on {evaluation.n_texts:,} texts, "
+        f"{evaluation.n_windows} text windows · {split} prompts · intervals are 95\u00a0%"
     )
     if not brief:
         _signatures(evaluation, axis)

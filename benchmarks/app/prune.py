@@ -1,0 +1,134 @@
+"""The Prune page in the browser, on the default model: moves, first measured numbers, sets measured before.
+
+An evaluation runs all the while, so every time is that of a busy machine.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Page
+
+from fasp_core.captions import selection_summary
+from fasp_core.evaluation import evaluate_study
+from fasp_core.models import open_study_model
+from fasp_core.selection import Selection, select_heads
+from fasp_core.store import EvaluationStore
+from fasp_core.study import Study, open_study
+
+from .serving import PROJECT, chromium, served
+from .timing import Timing
+
+AXIS = "gender_and_sex"
+MOVES, FRESH, KNOWN = 12, 4, 6
+PATIENCE_MS = 180_000
+# The words, the crosses of the map and the rules of the page all tell of this many pruned heads.
+SELECTED = """([words, pruned]) => {
+    const text = document.body.innerText, plot = document.querySelector('.st-key-selection .js-plotly-plot');
+    const crosses = plot && plot.data && plot.data.find(t => t.marker && t.marker.symbol === 'x-thin');
+    return text.includes(words) && text.includes('predicted') && crosses && crosses.x.length === pruned;
+}"""
+MEASURED = """pruned => document.body.innerText.includes(`${pruned} heads pruned: measured on`)
+    && document.querySelector('.st-key-card_perplexity_valid [data-testid=stMetricValue]')"""
+
+
+def measure() -> list[Timing]:
+    """All timings of this page."""
+    with _study() as cache:
+        study = open_study("default", cache)
+        known = _measure_one(study)
+        with served(cache, cache / "server.log") as address, chromium() as browser:
+            page = browser.new_page(viewport={"width": 1280, "height": 1600})
+            page.goto(f"{address}/prune?alpha=0.08")
+            _wait(page, MEASURED, len(_chosen(study, 0.08).pruned))  # the model is open from here on
+            moves = _moves(page, study)
+            fresh = _fresh(page, study)
+            again = _known(page, address, study, known)
+    return [
+        Timing("move α: selection and prediction, while an evaluation runs", tuple(moves), 0.3),
+        Timing("move α to a new set: first measured numbers", tuple(fresh), 3.0),
+        Timing("move α to a measured set: its numbers", tuple(again), 0.3),
+    ]
+
+
+@contextmanager
+def _study() -> Iterator[Path]:
+    """A copy of the shipped study, with the converted model beside it."""
+    with tempfile.TemporaryDirectory() as folder:
+        cache = Path(folder)
+        shutil.copytree(PROJECT / "cache" / "default", cache / "default")
+        (cache / "models").symlink_to(PROJECT / "cache" / "models", target_is_directory=True)
+        yield cache
+
+
+def _measure_one(study: Study) -> float:
+    """Have the set of one α measured whole, as the app would; gives that α."""
+    alpha, store = 0.10, EvaluationStore(study.folder.parent)
+    lm = open_study_model(study)
+    for _ in evaluate_study(study, lm, _chosen(study, alpha).pruned, store=store):
+        pass
+    return alpha
+
+
+def _chosen(study: Study, alpha: float) -> Selection:
+    return select_heads(study.scores(), axis=AXIS, gamma=0.3, alpha=round(alpha, 2))
+
+
+def _summary(chosen: Selection) -> str:
+    return selection_summary(len(chosen.pruned), len(chosen.protected), chosen.n_layers * chosen.heads_per_layer)
+
+
+def _press(page: Page, key: str) -> float:
+    page.locator(".st-key-widget-alpha input[type=range]").focus()
+    started = time.perf_counter()
+    page.keyboard.press(key)
+    return started
+
+
+def _wait(page: Page, condition: str, argument) -> None:
+    page.wait_for_function(condition, arg=argument, polling="raf", timeout=PATIENCE_MS)
+
+
+def _moves(page: Page, study: Study) -> list[float]:
+    """From a key on the slider to the new map, words and prediction."""
+    seconds, alpha = [], 0.08
+    for i in range(MOVES):
+        step = 0.01 if i < MOVES // 2 else -0.01
+        alpha += step
+        chosen = _chosen(study, alpha)
+        started = _press(page, "ArrowRight" if step > 0 else "ArrowLeft")
+        _wait(page, SELECTED, [_summary(chosen), len(chosen.pruned)])
+        seconds.append(time.perf_counter() - started)
+        page.wait_for_timeout(400)
+    return seconds
+
+
+def _fresh(page: Page, study: Study) -> list[float]:
+    """From a key on the slider to the first measured numbers of a set nobody has seen."""
+    seconds, alpha = [], 0.08
+    for _ in range(FRESH):
+        alpha -= 0.01
+        started = _press(page, "ArrowLeft")
+        _wait(page, MEASURED, len(_chosen(study, alpha).pruned))
+        seconds.append(time.perf_counter() - started)
+        page.wait_for_timeout(1000)
+    return seconds
+
+
+def _known(page: Page, address: str, study: Study, known: float) -> list[float]:
+    """From a key on the slider to the numbers of the set that was measured whole."""
+    seconds = []
+    for _ in range(KNOWN):
+        page.goto(f"{address}/prune?alpha={known - 0.01:.2f}")
+        chosen = _chosen(study, known - 0.01)
+        _wait(page, SELECTED, [_summary(chosen), len(chosen.pruned)])
+        page.wait_for_timeout(1500)
+        started = _press(page, "ArrowRight")
+        _wait(page, MEASURED, len(_chosen(study, known).pruned))
+        seconds.append(time.perf_counter() - started)
+    return seconds

@@ -1,0 +1,85 @@
+"""The Prune, Export and Studies pages in a real Chromium: heads set by hand, undo, known sets, the report, a job."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from on_page import chart, click_point, slider, wait_until_ready
+from playwright.sync_api import expect
+
+NARROW = {"width": 390, "height": 844}
+
+
+def test_a_click_prunes_by_hand_and_undo_takes_it_back(made_app, new_page):
+    page = new_page(f"{made_app}/prune")
+    wait_until_ready(page, "Prune")
+    expect(page.get_by_text("14 of 144 heads pruned, 43 protected, 87 kept")).to_be_visible()
+    marked = chart(page, "selection").evaluate(
+        "plot => plot.data.filter(t => t.marker && ['circle', 'x-thin'].includes(t.marker.symbol))"
+        ".flatMap(t => t.x.map((x, i) => [x, t.y[i]]))"
+    )
+    kept = next([x, y] for y in range(12) for x in range(12) if [x, y] not in marked)
+    click_point(page, "selection", *kept)
+    expect(page.get_by_text("15 of 144 heads pruned")).to_be_visible()
+    expect(page.get_by_text("A set of its own: 15 heads")).to_be_visible()
+    expect(page).to_have_url(re.compile(rf"heads=(.*-)?{kept[1]}\.{kept[0]}(-|&|$)"))
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_text("14 of 144 heads pruned")).to_be_visible()
+    expect(page).not_to_have_url(re.compile("heads="))
+
+
+def test_sliders_and_the_number_of_heads_follow_each_other(made_app, new_page):
+    page = new_page(f"{made_app}/prune")
+    wait_until_ready(page, "Prune")
+    number = page.get_by_role("spinbutton", name="Heads")
+    number.fill("21")
+    number.press("Enter")
+    expect(page.get_by_text("21 of 144 heads pruned")).to_be_visible()
+    slider(page, "alpha").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_text(re.compile("2[1-3] of 144 heads pruned"))).to_be_visible()
+    expect(number).not_to_have_value("14")
+
+
+def test_the_report_opens_offline(made_app, new_page, browser, tmp_path):
+    page = new_page(f"{made_app}/export")
+    expect(page.get_by_role("button", name="Download report")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download report").click()
+    path = tmp_path / "report.html"
+    download.value.save_as(path)
+    context = browser.new_context(offline=True)
+    requests = []
+    reader = context.new_page()
+    reader.on("request", lambda request: requests.append(request.url))
+    reader.goto(path.as_uri())
+    expect(reader.get_by_role("heading", name=re.compile("without 14 of its 144 attention heads"))).to_be_visible()
+    expect(reader.locator("svg").first).to_be_visible()
+    assert requests == [path.as_uri()]
+    context.close()
+
+
+def test_a_study_is_started_fails_clearly_and_is_removed(made_app, new_page):
+    page = new_page(f"{made_app}/studies")
+    expect(page.get_by_role("heading", name="Studies")).to_be_visible()
+    page.get_by_role("radio", name="Folder").click()
+    page.get_by_role("textbox", name="Folder").fill("./nowhere")
+    page.get_by_role("textbox", name="Folder").press("Enter")
+    page.get_by_role("button", name="Start").click()
+    expect(page.get_by_text("Score nowhere: gender_and_sex")).to_be_visible()
+    error = page.get_by_test_id("stAlertContentError").get_by_text("there is no file or folder ./nowhere")
+    expect(error).to_be_visible(timeout=90_000)
+    page.reload()
+    expect(error).to_be_visible()
+    page.get_by_role("button", name="Remove").click()
+    expect(page.get_by_text("No job has been started.")).to_be_visible()
+
+
+@pytest.mark.parametrize("path", ["/prune", "/export", "/studies"])
+def test_a_phone_needs_no_sideways_scrolling(path, made_app, new_page):
+    page = new_page(made_app + path, viewport=NARROW, scheme="dark")
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+    main = page.get_by_test_id("stMain")
+    assert main.evaluate("main => main.scrollWidth - main.clientWidth") <= 0
