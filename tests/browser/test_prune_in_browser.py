@@ -66,6 +66,7 @@ def test_a_study_is_started_fails_clearly_and_is_removed(made_app, new_page):
     page.get_by_role("radio", name="Folder").click()
     page.get_by_role("textbox", name="Folder").fill("./nowhere")
     page.get_by_role("textbox", name="Folder").press("Enter")
+    expect(page.get_by_role("textbox", name="Name").first).to_have_value("nowhere")
     page.get_by_role("button", name="Start").click()
     expect(page.get_by_text("Score nowhere: gender_and_sex")).to_be_visible()
     error = page.get_by_test_id("stAlertContentError").get_by_text("there is no file or folder ./nowhere")
