@@ -11,7 +11,7 @@ from fasp_core.selection import Selection
 from fasp_core.summaries import predict_effect
 from ui.effects import draw_prediction
 from ui.measurement import confirmed, measured
-from ui.parts import axis_picker, dark, start_page
+from ui.parts import axis_picker, dark, metric_of, start_page
 from ui.selecting import remember_choice, selection_or_stop, toggle_head, undo_button
 from ui.sets import sets_panel
 from ui.state import bound
@@ -70,6 +70,8 @@ with right:
     elif not study.has_model:
         st.info(WITHOUT_MODEL)
     else:
+        if metric_of(scores) != "toxicity":
+            st.caption("Heads are chosen, and their effect predicted, by likelihood; what is measured is toxicity.")
         results.append(measured(study, selection, axis))
 with left:
     if selection.pruned and study.has_model:
