@@ -28,8 +28,8 @@ ASKS = {
     "gguf": ("File", "", "A .gguf file; it is converted when it is opened."),
 }
 BUDGETS = {
-    "quick": "Quick", "standard": "Standard", "paper": "As published", "minutes": "So many minutes",
-    "reliability": "Until reliable",
+    "quick": "Quick", "standard": "Standard", "paper": "As published: every head sampled again",
+    "minutes": "So many minutes", "reliability": "Until the order of heads is reliable",
 }  # fmt: skip
 NEW = "A new study"
 SCORERS = ("embedded", "detoxify:unbiased", "vader")  # `python -m fasp_core scorers` lists all, but looking needs torch
@@ -52,10 +52,9 @@ def new_study_form() -> None:
         prompts, prompts_ref, text_ref, scorer_ref = _data()
         if prompts is None:
             return
-    axes = st.pills(
-        "Axes", prompts.axes, selection_mode="multi", default=[prompts.axes[0]], format_func=axis_label,
-        key=f"axes_{at}_{prompts_ref}",
-    )  # fmt: skip
+    axes = st.multiselect(
+        "Axes", prompts.axes, [prompts.axes[0]], format_func=axis_label, key=f"axes_{at}_{prompts_ref}"
+    )
     budget, minutes, reliability = _budget()
     if axes and ref:
         _estimate(ref, axes, budget, minutes, prompts)
@@ -139,7 +138,7 @@ def _prompts(ref: str) -> PromptSet:
 
 def _budget() -> tuple[str, float | None, float | None]:
     """Budget, minutes and reliability; of the last two, at most one."""
-    budget = st.segmented_control("Budget", list(BUDGETS), format_func=BUDGETS.get, default="quick", required=True)
+    budget = st.selectbox("Budget", list(BUDGETS), format_func=BUDGETS.get)
     if budget == "minutes":
         return "quick", float(st.number_input("Minutes", 1, 10_000, 30)), None
     if budget == "reliability":

@@ -130,7 +130,7 @@ def _compare(found: list[MeasuredSet], axis: str, selection: Selection) -> None:
 
 def set_label(found: MeasuredSet) -> str:
     """What a set is called: its name, else its size and when it was measured."""
-    when = datetime.fromtimestamp(found.changed).strftime("%d %b %H:%M:%S")
+    when = datetime.fromtimestamp(found.changed).strftime("%H:%M:%S")
     return found.name or f"{len(found.pruned)} heads, {when}"
 
 
