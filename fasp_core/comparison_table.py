@@ -1,8 +1,9 @@
 """The result of a comparison: one row per configuration, split and metric; kept with the study as one Parquet file.
 
-Columns: method, gamma (NaN: none), alpha, seed, split, n_pruned, heads (`0.3-5.1`), metric (`ppl` or `bias.<axis>`),
-before, after, after_low, after_high, change, change_se, change_low, change_high, predicted (the change that single-head
-scores add up to), n (texts or windows). Intervals are 95 %; change = after − before, from pairs. No torch here.
+Columns: method, gamma (NaN: none), alpha, seed, split, n_pruned, heads (`0.3-5.1`), metric (`ppl`, `bias.<axis>`, or
+`bias_corrected.<axis>`, the bias without what noise adds), before, after, after_low, after_high, change, change_se,
+change_low, change_high, predicted (the change that single-head scores add up to), n (texts or windows). Intervals are
+95 %; change = after − before, from pairs. No torch here.
 
     <study>/comparisons/<axis>.<digest of settings and scores>.parquet
 """
@@ -106,7 +107,9 @@ def measurement_rows(point: dict[str, Any], evaluation: Evaluation, scores: Head
     first["gamma"] = math.nan if first["gamma"] is None else first["gamma"]
     before, after, change = evaluation.before, evaluation.after, evaluation.change
     metrics = {"ppl": (before.ppl, after.ppl, change.ppl)}
-    metrics |= {f"bias.{axis}": (before.bias[axis], after.bias[axis], change.bias[axis]) for axis in after.bias}
+    for name in ("bias", "bias_corrected"):
+        b, a, c = (getattr(part, name) for part in (before, after, change))
+        metrics |= {f"{name}.{axis}": (b[axis], a[axis], c[axis]) for axis in a}
     return [
         first | {
             "metric": metric, "before": b.value, "after": a.value, "after_low": a.low, "after_high": a.high,
@@ -118,12 +121,12 @@ def measurement_rows(point: dict[str, Any], evaluation: Evaluation, scores: Head
 
 
 def predicted_change(scores: HeadScores, heads: Iterable[Head], metric: str) -> float:
-    """What single-head scores add up to: + Σ z_ppl, − Σ z_bias of an axis; NaN for an axis that was not scored."""
+    """What single-head scores add up to: + Σ z_ppl, − Σ z_bias of an axis; NaN for what was not scored."""
     flat = [layer * scores.heads_per_layer + head for layer, head in heads]
     if metric == "ppl":
         return float(scores.z_ppl[flat].sum())
-    axis = metric.removeprefix("bias.")
-    return -float(scores.z_bias(axis)[flat].sum()) if axis in scores.axes else math.nan
+    kind, _, axis = metric.partition(".")
+    return -float(scores.z_bias(axis)[flat].sum()) if kind == "bias" and axis in scores.axes else math.nan
 
 
 def pool(frame: pd.DataFrame) -> pd.DataFrame:

@@ -51,7 +51,8 @@ def made_result(heads, split, seed=0, done=1.0, *, ppl=None, bias=None) -> Evalu
     bias = -0.01 * len(heads) + 0.001 * seed if bias is None else bias
 
     def metrics(p, b):
-        return Metrics(Estimate(p, 0.1, 50), {AXIS: Estimate(b, 0.02, 500)}, {})
+        corrected = {AXIS: Estimate(b if b > 0.5 else -0.02, 0.02, 500)}
+        return Metrics(Estimate(p, 0.1, 50), {AXIS: Estimate(b, 0.02, 500)}, bias_corrected=corrected)
 
     return Evaluation(
         tuple(heads), split, metrics(20, 1), metrics(20 + ppl, 1 + bias), metrics(ppl, bias), 500, 50, done
@@ -97,6 +98,9 @@ def test_rows_say_what_was_pruned_measured_and_predicted(study):
     flat = [layer * 4 + head for layer, head in selection.pruned]
     assert bias["predicted"] == pytest.approx(-scores.z_bias(AXIS)[flat].sum())
     assert row.loc["ppl", "predicted"] == pytest.approx(scores.z_ppl[flat].sum())
+    corrected = row.loc[f"bias_corrected.{AXIS}"]
+    assert corrected["change"] == pytest.approx(-0.02)
+    assert math.isnan(corrected["predicted"])
 
 
 def test_a_configuration_that_protects_too_much_does_not_exist(study):

@@ -28,7 +28,8 @@ PRUNE = "pages/prune.py"
 
 def show_results(study: str, table: ComparisonTable) -> None:
     """Everything that the table holds of test prompts; valid ones only chose γ."""
-    test = table.frame[table.frame["split"] == "test"]
+    shown_metrics = table.frame["metric"].str.match(r"ppl$|bias\.")
+    test = table.frame[(table.frame["split"] == "test") & shown_metrics]
     if test.empty:
         st.info("γ is still being chosen on valid prompts; results on test prompts follow.")
         return
