@@ -9,7 +9,7 @@ correlation smaller; `disattenuate` divides by the square root of the two reliab
 
 Intervals, 95 %, come from a jackknife that leaves out one layer at a time, on Fisher's scale, with Student's quantile
 for the number of layers: heads of one layer are alike, and scores have heavy tails. On synthetic heads of such kinds
-these cover 91 to 98 %, where Fisher's own interval covers 33 to 97 % (docs/estimators.md). No torch here.
+these cover 89 to 97 %, where Fisher's own interval covers 42 to 95 % (docs/estimators.md). No torch here.
 """
 
 from __future__ import annotations

@@ -34,15 +34,16 @@ def refine(writer: ShardWriter, axes: Sequence[str], budget: Budget, *, spent_mi
         return
     minutes = budget.refine_minutes - spent_minutes if budget.refine_minutes else np.inf
     deadline = time.monotonic() + 60 * minutes
-    while time.monotonic() < deadline:
-        steps, reliabilities = _steps(writer, axes, budget)
-        reached = budget.reliability is not None and min(reliabilities) >= budget.reliability
-        best = max(steps, key=lambda step: step.gain_per_second)
-        if reached or (best.gain_per_second <= 0 and budget.reliability is None):
-            return
-        if best.gain_per_second <= 0:  # all sides are settled, the order is not: more samples where it is least known
-            best = Step(axes[int(np.argmin(reliabilities))], (), 0.0)
-        _take(writer, best)
+    with writer.study.remembering():
+        while time.monotonic() < deadline:
+            steps, reliabilities = _steps(writer, axes, budget)
+            reached = budget.reliability is not None and min(reliabilities) >= budget.reliability
+            best = max(steps, key=lambda step: step.gain_per_second)
+            if reached or (best.gain_per_second <= 0 and budget.reliability is None):
+                return
+            if best.gain_per_second <= 0:  # all sides are settled, the order is not: sample where it is least known
+                best = Step(axes[int(np.argmin(reliabilities))], (), 0.0)
+            _take(writer, best)
 
 
 def regenerate(writer: ShardWriter, axis: str, budget: Budget) -> None:

@@ -43,6 +43,11 @@ def head_scores(study: Study, *, scorer: str | None = None, metric: str = "toxic
         if study.metrics:
             how += f", and --metric {metric}"
         raise InputError(f"study '{study.name}' holds no scores{f' by {metric}' if study.metrics else ''} yet; {how}")
+    with study.remembering():
+        return _head_scores(study, measured, metric, scorer)
+
+
+def _head_scores(study: Study, measured: list[str], metric: str, scorer: str | None) -> HeadScores:
     windows = window_samples(study)
     ppl = perplexity_effects(windows)
     n_layers, per_layer = study.n_layers, study.heads_per_layer
@@ -65,7 +70,7 @@ def head_scores(study: Study, *, scorer: str | None = None, metric: str = "toxic
         "bias_floor": {}, "base_bias_corrected": {}, "base_bias_corrected_se": {},
         "reliability": {"ppl": ppl.reliability}, "n_samples": {},
         "effective_share": {}, "corrected": {}, "notes": list(study.manifest.notes),
-        ITERATIVE: {} if by_odds else iterative_orders(study),  # that order was found by toxicity
+        ITERATIVE: {} if metric == "likelihood" else iterative_orders(study),  # that order was found by toxicity
     }  # fmt: skip
     if precision := study.manifest.precision:
         meta["precision"] = precision

@@ -99,6 +99,7 @@ class Study:
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder, self.manifest = folder, manifest
+        self._remembered: dict[str, pa.Table] | None = None  # by checksum
 
     @property
     def name(self) -> str:
@@ -218,7 +219,25 @@ class Study:
         write_atomic(path, lambda temporary: pq.write_table(table, temporary, **STORED_AS))
         self.manifest.shards[name] = _record(path, table.num_rows)
 
+    @contextmanager
+    def remembering(self) -> Iterator[None]:
+        """Read and check each file once while inside, whoever asks for it: none changes once it is written."""
+        outer = self._remembered
+        self._remembered = {} if outer is None else outer
+        try:
+            yield
+        finally:
+            self._remembered = outer
+
     def _read(self, name: str) -> pa.Table:
+        record = self.manifest.shards.get(name)
+        if self._remembered is None or record is None:
+            return self._read_file(name)
+        if record.sha256 not in self._remembered:
+            self._remembered[record.sha256] = self._read_file(name)
+        return self._remembered[record.sha256]
+
+    def _read_file(self, name: str) -> pa.Table:
         path, record = self.folder / name, self.manifest.shards.get(name)
         mend = f"delete {name} from the study's folder and score again to measure just that part anew"
         missing = "score again to measure it anew"

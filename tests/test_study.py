@@ -5,14 +5,17 @@ from __future__ import annotations
 import errno
 import json
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from made_study import make_study
 
 from fasp_core import files
 from fasp_core.errors import InputError
 from fasp_core.prompts import load_prompts
-from fasp_core.study import Manifest, create_study, list_studies, open_study, study_folder
+from fasp_core.ratios import ratio_table
+from fasp_core.study import Manifest, Study, create_study, list_studies, open_study, study_folder
 
 
 @pytest.fixture
@@ -119,3 +122,16 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(study, monkeypatch):
 def test_an_unknown_study_names_the_nearest(study, tmp_path):
     with pytest.raises(InputError, match=r"no study 'z'.*python -m fasp_core score z"):
         open_study("z", tmp_path)
+
+
+def test_scores_read_every_file_once(tmp_path, monkeypatch):
+    made, read = make_study(tmp_path, "made"), []
+    table = ratio_table([0], [127], np.zeros(1), np.zeros((1, 24)), range(24))
+    made.write_shard("knockout.text.00000.aa.parquet", table)
+    read_file = Study._read_file
+    monkeypatch.setattr(Study, "_read_file", lambda self, name: read.append(name) or read_file(self, name))
+    made.scores()
+    assert "knockout.text.00000.aa.parquet" in read
+    assert len(read) == len(set(read))
+    made.read_shard(read[0])
+    assert read[-1] == read[0]  # nothing is remembered afterwards, so that damage is seen
