@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, PositiveInt
 
 from .errors import InputError, nearest
 from .files import write_atomic
-from .tables import read_csv_columns, read_parquet, read_text, to_integers, to_numbers
+from .tables import MAX_JSON_BYTES, read_csv_columns, read_parquet, read_text, to_integers, to_numbers
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -153,7 +153,7 @@ def read_head_scores(path: str | os.PathLike, *, model: str | None = None, n_lay
 
     path = Path(path)
     if path.suffix == ".json":
-        return published.read_contributions(read_text(path), path, model=model, n_layers=n_layers)
+        return published.read_contributions(read_text(path, MAX_JSON_BYTES), path, model=model, n_layers=n_layers)
     if path.suffix == ".csv":
         text = read_text(path)
         if published.is_published_csv(text):

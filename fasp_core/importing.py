@@ -23,7 +23,7 @@ from .errors import InputError
 from .folders import new_folder, replaced_folder
 from .head_scores import HeadScores, read_head_scores, read_meta
 from .study import Manifest, Study, open_study, study_folder
-from .tables import read_bytes
+from .tables import MAX_JSON_BYTES, read_bytes, read_text
 
 SCORES = "scores.parquet"
 
@@ -64,8 +64,8 @@ def models_in(path: str | os.PathLike) -> list[str]:
     if path.suffix != ".json":
         return []
     try:
-        data = json.loads(read_bytes(path))
-    except (ValueError, RecursionError):
+        data = json.loads(read_text(path, MAX_JSON_BYTES))
+    except (ValueError, RecursionError):  # InputError is a ValueError
         return []  # `read_head_scores` says what is wrong with it
     return list(data) if isinstance(data, dict) else []
 

@@ -106,13 +106,17 @@ def expected_bias(scores: HeadScores, axis: str, free: np.ndarray, method: str) 
     Raises InputError where no standard errors are known.
     """
     z, se = scores.z_bias(axis), scores.z_bias_se(axis)
-    if np.isnan(se).any():
+    missing = free & np.isnan(se) & ~np.isnan(z)
+    if missing.any():
         raise InputError(
             f"{method} weighs z_bias of {axis} by its standard error, and these scores hold none for "
-            f"{int(np.isnan(se).sum())} of {se.size} heads; score with this program, or choose method fasp"
+            f"{int(missing.sum())} of {se.size} heads; score with this program, or choose method fasp"
         )
     known = free & ~np.isnan(z)
-    return posterior_mean(z, se, known) if known.any() else z
+    if not known.any():
+        return z
+    filled = np.nan_to_num(z), np.where(np.isnan(se), np.nanmedian(se[known]), se)
+    return np.where(np.isnan(z), np.nan, posterior_mean(*filled, known))
 
 
 def intact_bias(scores: HeadScores, axis: str) -> float:

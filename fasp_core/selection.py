@@ -70,7 +70,7 @@ def select_heads(
     What a method needs is in the table of `rules`: most of FASP's need an `axis`; `fasp_multi` takes `weights` by axis
     instead (none: all scored axes alike); `random` alone uses `seed`; the baselines protect nothing, whatever γ is.
     Raises InputError for an unknown method or axis, γ or α outside [0, 1], α > 1 − γ, and scores that lack what the
-    method needs.
+    method needs: a head without a value is refused where it would have to be ranked by it, and no matter elsewhere.
     """
     if method not in METHODS:
         raise InputError(f"unknown method '{method}'; {nearest(str(method), METHODS)}")
@@ -93,7 +93,8 @@ def select_heads(
     free[protected] = False
     count = head_count(alpha, scores.n_heads)
     choice = Choice(axis=axis, weights=weights, gamma=float(gamma), count=count, free=free, seed=int(seed))
-    order = _measured(rule.order(scores, choice), rule.what.format(axis=axis), scores.heads_per_layer)
+    order = rule.order(scores, choice)
+    _measured(np.where(free, order, 0), rule.what.format(axis=axis), scores.heads_per_layer)  # only these are ranked
     candidates = np.flatnonzero(free)  # sorted, so that ties go to the lowest flat id
     pruned = candidates[np.argsort(order[candidates], kind="stable")][:count]
     return Selection(

@@ -16,29 +16,31 @@ import pandas as pd
 from .errors import InputError, nearest
 
 MAX_BYTES = 64 * 2**20
+MAX_JSON_BYTES = 16 * 2**20  # a list takes 3 bytes of JSON and 60 of memory
+MAX_CELLS = 10_000_000
 MAX_COLUMNS = 1000
 MAX_ROWS = 2_000_000
 
 
-def read_bytes(path: Path) -> bytes:
-    """The whole file; raises InputError if it is not there, not a file, not readable, empty or above 64 MB."""
+def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
+    """The whole file; raises InputError if it is not there, not a file, not readable, empty or above the limit."""
     try:
         if not path.is_file():
             raise InputError(f"{path}: {'is not a file' if path.exists() else 'no such file'}; check the path")
         with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            data = file.read(limit + 1)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()})") from error
-    if len(data) > MAX_BYTES:
-        raise InputError(f"{path}: larger than {MAX_BYTES >> 20} MB, far more than this program reads; check the path")
+    if len(data) > limit:
+        raise InputError(f"{path}: larger than {limit >> 20} MB, far more than this program reads; check the path")
     if not data:
         raise InputError(f"{path}: the file is empty (0 bytes); get it again")
     return data
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, limit: int = MAX_BYTES) -> str:
     """The file as UTF-8 text (a byte-order mark is dropped); raises InputError that names the line it fails at."""
-    data = read_bytes(path)
+    data = read_bytes(path, limit)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -75,8 +77,10 @@ def read_csv_columns(
                     f"{path}, row {len(rows) + 2}: {len(cells)} cells, but the header has {len(header)}; mend that row"
                 )
             rows.append([cells[i] for i in wanted])
-            if len(rows) > MAX_ROWS:
-                raise InputError(f"{path}: more than {MAX_ROWS} rows, more than this program reads; check the file")
+            if len(rows) > MAX_ROWS or len(rows) * len(wanted) > MAX_CELLS:
+                raise InputError(
+                    f"{path}: more than {len(rows) - 1:,} rows, more than this program reads; check the file"
+                )
     except csv.Error as error:
         raise InputError(f"{path}, row {len(rows) + 2}: not a CSV row ({error}); mend that row") from error
     return _not_empty(pd.DataFrame(rows, columns=[header[i] for i in wanted], dtype=str), path)
@@ -92,10 +96,16 @@ def read_parquet(path: Path, required: Iterable[str]) -> tuple[pd.DataFrame, dic
         file = pq.ParquetFile(pa.BufferReader(data))
         info = file.metadata
         unpacked = sum(info.row_group(i).total_byte_size for i in range(info.num_row_groups))
-        if info.num_rows > MAX_ROWS or info.num_columns > MAX_COLUMNS or unpacked > MAX_BYTES:
+        # What a column unpacks to is not what it says: a value repeated a million times takes a few bytes.
+        if info.num_rows * info.num_columns > MAX_CELLS or info.num_columns > MAX_COLUMNS or unpacked > MAX_BYTES:
             raise InputError(
                 f"{path}: unpacks to more than {MAX_BYTES >> 20} MB, more than this program reads; check the file"
             )
+        for column in file.schema_arrow:
+            if not any(kind(column.type) for kind in (pa.types.is_integer, pa.types.is_floating, pa.types.is_null)):
+                raise InputError(
+                    f"{path}: column '{_short(column.name)}' holds {_short(column.type)} and must hold numbers; mend it"
+                )
         table = file.read()
     except (pa.ArrowException, OSError, ValueError) as error:
         if isinstance(error, InputError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from decimal import Decimal
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 from published_files import published_json, published_scores, published_values
 
 from fasp_core.errors import InputError
-from fasp_core.head_scores import HeadScores
+from fasp_core.head_scores import HeadScores, read_head_scores
+from fasp_core.published import LAYOUTS
 from fasp_core.rules import METHODS
 from fasp_core.selection import head_count, select_heads
 from fasp_core.shrinkage import posterior_mean
@@ -405,3 +407,54 @@ def test_differences_to_the_median_never_decide_ties(values):
     count = len(values) // 2
     expected = sorted(range(len(values)), key=lambda i: (values[i], i))[:count]
     assert flat(select_heads(scores, "ppl_only", alpha=0.5).pruned) == sorted(expected)
+
+
+@pytest.mark.parametrize(
+    "model", ["gpt-j-6B", "EleutherAI/gpt-neo-1.3B", "facebook/opt-350m", "meta-llama/Llama-2-7b-chat-hf"]
+)
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_other_files_of_the_published_kinds(tmp_path, model, kind):
+    """Coarse perplexities, as published, make ties: exactly the asked number is taken, lowest flat id first."""
+    layers, heads = LAYOUTS[model.split("/")[-1]]
+    n, rng = layers * heads, np.random.default_rng(len(model))
+    ppl, bias = rng.choice(np.linspace(9, 9.3, 16).round(3), n), 0.4 + rng.normal(0, 0.02, n).round(3)
+    path = tmp_path / f"head_scores_{model.replace('/', '_')}.{kind}"
+    if kind == "json":
+        path.write_text(json.dumps({model: {"cont_to_ppl": ppl.tolist(), f"cont_to_{AXIS}_bias": bias.tolist()}}))
+    else:
+        pd.DataFrame({
+            "Group": AXIS, "Bias": np.tile(bias, 3), "Head id": np.tile(np.arange(1, n + 1), 3),
+            "Seed": np.repeat([1, 2, 3], n), "Split": "valid", "PPL": np.tile(ppl, 3),
+        }).to_csv(path, index=False)  # fmt: skip
+    scores = read_head_scores(path)
+    for gamma in range(20, 71, 10):
+        for alpha in range(2, 21, 2):
+            protected = ranked(ppl, range(n))[: gamma * n // 100]
+            rest = sorted(set(range(n)) - set(protected), key=lambda i: (bias[i], i))
+            selection = select_heads(scores, axis=AXIS, gamma=gamma / 100, alpha=alpha / 100)
+            assert flat(selection.protected, heads) == sorted(protected)
+            assert flat(selection.pruned, heads) == sorted(rest[: alpha * n // 100])
+
+
+def test_a_nan_matters_only_where_its_head_must_be_ranked():
+    ppl, bias = [9.0, 1, 2, 3, 4, 5, 6, 7, 8, 0], np.arange(10.0)
+    bias[0] = np.nan  # head 0 is the first that γ protects
+    scores = make_scores(ppl, bias, magnitude_l2=np.arange(10.0), mask_gradient_l2=np.arange(10.0))
+    assert flat(select_heads(scores, axis=AXIS, gamma=0.1, alpha=0.2).pruned) == [8, 9]
+    for method in ("ppl_only", "magnitude_l2", "mask_gradient_l2", "random"):
+        assert len(select_heads(scores, method, axis=AXIS, alpha=0.2).pruned) == 2
+    for method, gamma in (("fasp", 0.0), ("bias_only", 0.1)):
+        with pytest.raises(InputError, match=r"head \(0, 0\) has no z_bias of gender_and_sex: it was not measured"):
+            select_heads(scores, method, axis=AXIS, gamma=gamma)
+
+
+def test_a_nan_of_a_protected_head_leaves_the_expected_values_alone():
+    rng = np.random.default_rng(0)
+    ppl, bias, se = np.arange(20.0), rng.normal(size=20), rng.uniform(0.1, 1, 20)
+    with_nan, se_with_nan = bias.copy(), se.copy()
+    with_nan[19] = se_with_nan[19] = np.nan
+    chosen = [
+        select_heads(make_scores(ppl, b, **{f"z_bias_se.{AXIS}": s}), "fasp_robust", axis=AXIS, gamma=0.2, alpha=0.2)
+        for b, s in ((bias, se), (with_nan, se_with_nan))
+    ]
+    assert chosen[0].pruned == chosen[1].pruned
