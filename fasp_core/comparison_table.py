@@ -193,7 +193,7 @@ def read_comparison(study: Study, name: str) -> ComparisonTable:
     if name not in names:
         raise InputError(f"study '{study.name}' has no comparison '{name}'; {nearest(name, names)}")
     path = comparison_file(study, name)
-    frame, metadata = read_parquet(path, COLUMNS)
+    frame, metadata = read_parquet(path, COLUMNS, text=True)
     try:
         meta = json.loads(metadata[META_KEY])
         meta["settings"]["axis"]

@@ -22,21 +22,24 @@ STEPS = 100  # of EM; the order of the heads has long settled by then
 def posterior_mean(z: np.ndarray, se: np.ndarray, fit_on: np.ndarray | None = None) -> np.ndarray:
     """E[true score | z], (N), in units of z; the shares are fitted on the scores of `fit_on` (N) bool, all by default.
 
-    Standard errors are at least 1/1000 of their median; without any error scores stay as they are. Raises nothing.
+    Standard errors are at least 1/1000 of their median; without any error scores stay as they are, and where numbers
+    are too large to square. Raises nothing.
     """
     unit = float(np.median(se))
     if unit == 0.0:
         return z.copy()
-    prior = (SPREADS * unit)[:, None] ** 2  # (K, 1)
-    noise = np.maximum(se, 1e-3 * unit) ** 2  # (N)
-    density = _density(z, prior + noise)  # (K, N)
-    fitted = density if fit_on is None else density[:, fit_on]
-    shares = np.full((len(SPREADS), 1), 1 / len(SPREADS))
-    for _ in range(STEPS):
-        parts = shares * fitted
-        shares = (parts / parts.sum(0)).mean(1, keepdims=True)
-    parts = shares * density
-    return z * (parts / parts.sum(0) * prior / (prior + noise)).sum(0)
+    with np.errstate(all="ignore"):
+        prior = (SPREADS * unit)[:, None] ** 2  # (K, 1)
+        noise = np.maximum(se, 1e-3 * unit) ** 2  # (N)
+        density = _density(z, prior + noise)  # (K, N)
+        fitted = density if fit_on is None else density[:, fit_on]
+        shares = np.full((len(SPREADS), 1), 1 / len(SPREADS))
+        for _ in range(STEPS):
+            parts = shares * fitted
+            shares = (parts / parts.sum(0)).mean(1, keepdims=True)
+        parts = shares * density
+        expected = z * (parts / parts.sum(0) * prior / (prior + noise)).sum(0)
+    return np.where(np.isfinite(expected), expected, z)
 
 
 def _density(z: np.ndarray, variance: np.ndarray) -> np.ndarray:

@@ -86,8 +86,11 @@ def read_csv_columns(
     return _not_empty(pd.DataFrame(rows, columns=[header[i] for i in wanted], dtype=str), path)
 
 
-def read_parquet(path: Path, required: Iterable[str]) -> tuple[pd.DataFrame, dict[bytes, bytes]]:
-    """A Parquet table and its schema's metadata; sizes are looked at before anything is unpacked."""
+def read_parquet(path: Path, required: Iterable[str], *, text: bool = False) -> tuple[pd.DataFrame, dict[bytes, bytes]]:
+    """A Parquet table and its schema's metadata; sizes, and types, are looked at before anything is unpacked.
+
+    Without `text`, every column must hold numbers.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -102,7 +105,9 @@ def read_parquet(path: Path, required: Iterable[str]) -> tuple[pd.DataFrame, dic
                 f"{path}: unpacks to more than {MAX_BYTES >> 20} MB, more than this program reads; check the file"
             )
         for column in file.schema_arrow:
-            if not any(kind(column.type) for kind in (pa.types.is_integer, pa.types.is_floating, pa.types.is_null)):
+            if not text and not any(
+                kind(column.type) for kind in (pa.types.is_integer, pa.types.is_floating, pa.types.is_null)
+            ):
                 raise InputError(
                     f"{path}: column '{_short(column.name)}' holds {_short(column.type)} and must hold numbers; mend it"
                 )
