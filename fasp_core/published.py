@@ -25,7 +25,7 @@ from .tables import csv_header, read_csv_columns, to_integers, to_numbers
 COLUMNS = ("Group", "Bias", "Head id", "Seed", "Split", "PPL")
 SCORED_SPLIT = "valid"
 MAX_HEADS = 100_000
-MAX_VALUE = 1e300
+MAX_VALUE = 1e100  # squares of it are still numbers
 UNPROTECTED_SHARE = 0.7  # reliability is that of the heads which the default γ leaves unprotected
 WEIGHT_SCORES = {"magnitude_l2_structured": "magnitude_l2", "mask_gradient_l2_structured": "mask_gradient_l2"}
 
@@ -165,7 +165,7 @@ def _clean_rows(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
     frame["Head id"] = to_integers(frame["Head id"], path, "Head id", low=1, high=MAX_HEADS)
     frame["Seed"] = to_integers(frame["Seed"], path, "Seed", low=0)
     for name in ("Bias", "PPL"):
-        frame[name] = to_numbers(frame[name], path, name, positive=True)
+        frame[name] = to_numbers(frame[name], path, name, positive=True, high=MAX_VALUE)
     for name, allowed in (("Split", r"valid|test"), ("Group", r"[A-Za-z][A-Za-z0-9_ -]{0,60}")):
         bad = np.flatnonzero(~frame[name].str.fullmatch(allowed).to_numpy(bool))
         if bad.size:

@@ -122,11 +122,13 @@ def read_parquet(path: Path, required: Iterable[str], *, text: bool = False) -> 
 
 
 def to_numbers(
-    cells: pd.Series, path: Path, name: str, *, allow_missing: bool = False, positive: bool = False
-) -> np.ndarray:
+    cells: pd.Series, path: Path, name: str, *, allow_missing: bool = False, positive: bool = False,
+    high: float = np.inf,
+) -> np.ndarray:  # fmt: skip
     """The cells as finite float64; raises InputError that names the first row that is not a number.
 
-    With `allow_missing`, an empty cell or `NaN` is NaN. With `positive`, negative numbers are refused too.
+    With `allow_missing`, an empty cell or `NaN` is NaN. With `positive`, negative numbers are refused too, and
+    always those above `high`.
     """
     text = cells.astype("string").str.strip() if not pd.api.types.is_numeric_dtype(cells) else cells
     values = np.array(pd.to_numeric(text, errors="coerce").astype("Float64").to_numpy(float, na_value=np.nan))
@@ -134,10 +136,11 @@ def to_numbers(
     if allow_missing:
         named = cells.isna() | cells.astype("string").str.strip().str.lower().isin(["", "nan"])
         missing &= ~named.fillna(True).to_numpy(bool)
-    bad = np.flatnonzero(missing | np.isinf(values) | (positive & (values < 0)))
+    bad = np.flatnonzero(missing | np.isinf(values) | (positive & (values < 0)) | (values > high))
     if bad.size:
         row = int(bad[0])
         kind = "a number of at least 0" if positive else "a finite number"
+        kind += f" and at most {high:g}" if np.isfinite(high) else ""
         what = "is empty" if str(cells.iloc[row]).strip() == "" else f"is '{_short(cells.iloc[row])}'"
         raise InputError(f"{path}, row {row + 2}: {name} {what} and must be {kind}; correct or delete that row")
     return values
