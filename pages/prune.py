@@ -21,6 +21,10 @@ WITHOUT_MODEL = (
     "predicted, and the configuration can be downloaded. With the model, scored on the page *Studies*, this page also "
     "measures perplexity and the bias of every axis after pruning, with intervals, and warns of damage."
 )
+WITHOUT_SCORER = (
+    "This study was measured by likelihood alone, and pruned models are measured by the toxicity of texts: extend it "
+    "on the page *Studies*, or use the command `evaluate` with `--metric likelihood`."
+)
 
 
 def show_selection(scores: HeadScores, selection: Selection, axis: str) -> None:
@@ -55,6 +59,7 @@ def show_selection(scores: HeadScores, selection: Selection, axis: str) -> None:
 
 
 study, scores = start_page("Prune")
+measurable = study.has_model and "toxicity" in study.metrics
 axis = axis_picker(scores)
 selection = selection_or_stop(scores, axis)
 remember_choice()
@@ -69,12 +74,14 @@ with right:
         st.info("No head is pruned, so there is nothing to measure. Move α up.")
     elif not study.has_model:
         st.info(WITHOUT_MODEL)
+    elif not measurable:
+        st.info(WITHOUT_SCORER)
     else:
         if metric_of(scores) != "toxicity":
             st.caption("Heads are chosen, and their effect predicted, by likelihood; what is measured is toxicity.")
         results.append(measured(study, selection, axis))
 with left:
-    if selection.pruned and study.has_model:
+    if selection.pruned and measurable:
         st.slider(
             "Rise of perplexity that you accept", 0.0, 1.0, step=0.01, format="percent", **bound("limit"),
             help="Beyond it the result says that pruning costs too much.",
@@ -87,5 +94,5 @@ with left:
         f"{study.name}.{axis}.json", "application/json",
         help="The pruned heads, the model and settings they belong to, and the measured effect once it is complete.",
     )  # fmt: skip
-if study.has_model:
+if measurable:
     st.fragment(sets_panel)(study, axis, selection)
