@@ -14,7 +14,7 @@ from fasp_core.selection import protected_heads
 from fasp_core.study import Study, list_studies
 from ui.charts import draw
 from ui.details import correlations
-from ui.parts import dark, start_page
+from ui.parts import dark, metric_picker, start_page
 from ui.state import EndOfPage, bound, choose, view
 from ui.studies import named_study
 from ui.text import plain
@@ -91,6 +91,7 @@ if len(scores.axes) < 2:
             f"{'one' if scores.axes else 'none'}. Measure another one, for example religion:")  # fmt: skip
     st.code(f"python -m fasp_core score MODEL --axes {','.join([*scores.axes, 'religion'])}", language="bash")
     raise EndOfPage
+metric_picker(study, scores)
 switches(study)
 try:
     method, gamma, corrected = view()["correlation"], view()["gamma"], view()["corrected"]

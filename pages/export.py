@@ -14,7 +14,7 @@ from fasp_core.selection import Selection
 from fasp_core.study import Study
 from ui.exporting import FORMS, export_folder, folder_bytes, newest_job, start_export, start_verification, zipped
 from ui.measurement import Wish, known_effect
-from ui.parts import axis_picker, start_page
+from ui.parts import axis_and_metric, start_page
 from ui.selecting import chosen_selection
 from ui.text import plain
 
@@ -104,7 +104,7 @@ def _start(config: PruningConfig, folder: Path, form: str) -> None:
 
 
 study, scores = start_page("Export")
-axis = axis_picker(scores)
+axis = axis_and_metric(study, scores)
 selection = chosen_selection(scores, axis)
 results = known_results(study, selection)
 config = PruningConfig.from_selection(selection, study, results)

@@ -12,7 +12,7 @@ from fasp_core.selection import Head, Selection, select_heads
 from fasp_core.summaries import strongest_head
 from ui.charts import draw
 from ui.head_panel import detail_section, head_box, score_lines, several_panel
-from ui.parts import axis_picker, chosen_head, chosen_heads, dark, pick_heads, start_page
+from ui.parts import axis_and_metric, chosen_head, chosen_heads, dark, pick_heads, start_page
 from ui.ranking import base_numbers
 from ui.state import bound, choose, view
 from ui.text import plain
@@ -41,11 +41,17 @@ def current_selection(scores: HeadScores, axis: str) -> Selection:
     except InputError as error:
         words.warning(plain(error))
         return Selection((), (), "fasp", axis, gamma, alpha, scores.n_layers, scores.heads_per_layer)
-    words.markdown(selection_summary(len(selection.pruned), len(selection.protected), scores.n_heads))
+    words.markdown(
+        selection_summary(len(selection.pruned), len(selection.protected), scores.n_heads),
+        help="On the maps protected heads are outlined, pruned ones crossed, the chosen one framed, and those not "
+        "distinguishable from zero faded.",
+    )  # fmt: skip
     if alpha > round(1 - gamma, 2):
         words.caption(f"γ leaves at most α = {1 - gamma:.2f}; that is shown.")
-    words.caption("On the maps: protected heads are outlined, pruned ones crossed, the chosen one framed, and those "
-                  "not distinguishable from zero faded.")  # fmt: skip
+    words.toggle(
+        "Choose several heads", **bound("several"),
+        help="Then dragging a box on a map or the scatter adds its heads, and one over chosen heads takes them away.",
+    )  # fmt: skip
     return selection
 
 
@@ -122,13 +128,10 @@ def head_table(scores: HeadScores, axis: str, selection: Selection) -> None:
 
 
 study, scores = start_page("Heads")
-axis = axis_picker(scores)
+axis = axis_and_metric(study, scores)
 base_numbers(study, scores, axis)
 selection = current_selection(scores, axis)
-several = st.toggle(
-    "Choose several heads", **bound("several"),
-    help="Then dragging a box on a map or the scatter adds its heads, and one over chosen heads takes them away.",
-)  # fmt: skip
+several = view()["several"]
 head = chosen_head(scores) or strongest_head(scores, axis)
 framed = chosen_heads(scores) if several else (head,)
 

@@ -11,7 +11,7 @@ from fasp_core.selection import Selection
 from fasp_core.summaries import predict_effect
 from ui.effects import draw_prediction
 from ui.measurement import confirmed, measured
-from ui.parts import axis_picker, dark, metric_of, start_page
+from ui.parts import axis_and_metric, dark, metric_of, start_page
 from ui.selecting import remember_choice, selection_or_stop, toggle_head, undo_button
 from ui.sets import sets_panel
 from ui.state import bound
@@ -60,7 +60,7 @@ def show_selection(scores: HeadScores, selection: Selection, axis: str) -> None:
 
 study, scores = start_page("Prune")
 measurable = study.has_model and "toxicity" in study.metrics
-axis = axis_picker(scores)
+axis = axis_and_metric(study, scores)
 selection = selection_or_stop(scores, axis)
 remember_choice()
 left, right = st.columns(2, gap="medium")

@@ -44,10 +44,19 @@ def start_page(title: str) -> tuple[Study, HeadScores]:
     open_page(title)
     study, scores = current_study()
     st.caption(provenance(scores))
-    for note in scores.meta.get("notes") or []:
-        st.caption(plain(note))
-    metric_picker(study, scores)
+    notes = scores.meta.get("notes") or []
+    with st.expander(f"{len(notes)} notes on these scores") if len(notes) > 1 else st.container():
+        for note in notes:
+            st.caption(plain(note))
     return study, scores
+
+
+def axis_and_metric(study: Study, scores: HeadScores) -> str:
+    """The choice of axis and, where there is one, of how bias is measured, side by side; gives the axis."""
+    with st.container(horizontal=True, gap="medium"):
+        axis = axis_picker(scores)
+        metric_picker(study, scores)
+    return axis
 
 
 def metric_picker(study: Study, scores: HeadScores) -> None:

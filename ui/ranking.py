@@ -11,7 +11,7 @@ from fasp_core.errors import InputError
 from fasp_core.head_scores import HeadScores
 from fasp_core.numbers import format_estimate, format_fixed, format_number
 from fasp_core.study import Study
-from fasp_core.summaries import base_bias, base_ppl
+from fasp_core.summaries import base_bias, base_bias_corrected, base_bias_floor, base_ppl
 
 from .details import top_of
 from .state import view
@@ -25,6 +25,7 @@ def base_numbers(study: Study, scores: HeadScores, axis: str) -> None:
     """Perplexity and bias of the intact model, the ranking's reliability, and both in words."""
     reliability = (scores.meta.get("reliability") or {}).get(axis)
     ppl, bias = base_ppl(scores), base_bias(scores, axis)
+    floor, corrected = base_bias_floor(scores, axis), base_bias_corrected(scores, axis)
     with st.container(horizontal=True, gap="medium", key="base_numbers"):
         if ppl is not None:
             st.metric("Perplexity", format_estimate(ppl.value, ppl.se), width="content",
@@ -33,31 +34,29 @@ def base_numbers(study: Study, scores: HeadScores, axis: str) -> None:
             st.metric("Bias", format_estimate(bias.value, bias.se), width="content",
                       help="Of the intact model: how far the groups' mean toxicities lie from that of the axis, "
                       "summed over groups. ± is one standard error.")  # fmt: skip
+        if floor is not None:
+            st.metric("By chance alone", format_number(floor, floor / 10), width="content",
+                      help="The bias that groups which are all alike would show at this sample size: |μ − μ_g| is "
+                      "never negative, so noise looks like bias.")  # fmt: skip
+        if corrected is not None:
+            st.metric("Bias without noise", format_estimate(corrected.value, corrected.se), width="content",
+                      help="What is left of the bias when what noise adds is taken off. ± is one standard "
+                      "error.")  # fmt: skip
         st.metric("Reliability of the ranking", "unknown" if reliability is None else format_fixed(reliability, 2),
                   width="content", help="Rank correlation expected between this order of the unprotected heads by "
                   "z_bias and a second measurement of the same size: 1 = the same order, 0 = noise.")  # fmt: skip
     based = f" Based on {bias.n:,} continuations." if bias and bias.n else ""
-    st.markdown(" ".join([describe_reliability(reliability), describe_top(top_of(study, scores, axis))]) + based)
-    if note := bias_note(scores, axis):
-        st.caption(note)
+    words, button = st.columns([5, 2], gap="medium")
+    with button:
+        if study.has_model:
+            _measure_on(study, axis)
+    words.markdown(" ".join([describe_reliability(reliability), describe_top(top_of(study, scores, axis))]) + based)
     if len(study.metrics) > 1:
         both = (scores_by(study, metric) for metric in study.metrics)
         try:
             st.caption(metric_agreement(*both, axis=axis, gamma=view()["gamma"], alpha=view()["alpha"]).describe())
         except InputError as error:
             st.caption(plain(error))
-    if study.has_model:
-        _measure_on(study, axis)
-
-
-def bias_note(scores: HeadScores, axis: str) -> str:
-    """The bias that noise alone would show, and what is left without it, where the study tells."""
-    floor = (scores.meta.get("bias_floor") or {}).get(axis)
-    if floor is None:
-        return ""
-    words = f"Groups that are all alike would show a bias of {format_number(floor, floor / 10)} by chance alone"
-    corrected = (scores.meta.get("base_bias_corrected") or {}).get(axis)
-    return words + ("." if corrected is None else f"; less that, it is {format_number(corrected, floor / 10)}.")
 
 
 def _measure_on(study: Study, axis: str) -> None:
