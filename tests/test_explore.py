@@ -9,12 +9,21 @@ import pytest
 from app_pages import all_text, made_import, open_page
 from made_study import make_study
 
+from fasp_core.budgets import Budget
 from fasp_core.correlations import axis_correlations
+from fasp_core.evaluation import evaluate_study
+from fasp_core.evaluation_plan import EvaluationSettings
 from fasp_core.head_detail import summed_bias
+from fasp_core.history import measured_sets, paired_texts
 from fasp_core.jobs import EvaluationClient
 from fasp_core.numbers import format_estimate, format_fixed
 from fasp_core.results import axis_samples
+from fasp_core.scoring import score_heads
 from fasp_core.selection import select_heads
+from fasp_core.shards import StudySettings
+from fasp_core.store import EvaluationStore
+from fasp_core.text_pairs import align, changed_share
+from ui.text import plain
 
 AXIS = "gender_and_sex"
 HEADS, CORRELATIONS, CONTINUATIONS = (f"pages/{name}.py" for name in ("heads", "correlations", "continuations"))
@@ -168,6 +177,29 @@ def test_only_one_page_of_texts_is_sent(cache):
 def test_without_a_measured_set_one_is_led_to_where_sets_are_measured(cache):
     make_study(cache)
     assert "No pruned set of heads has been measured" in all_text(open_page(CONTINUATIONS, texts="pairs"))
+
+
+def test_texts_before_and_after_pruning_stand_side_by_side_cut_where_they_part(cache, tiny_llama, monkeypatch):
+    small = EvaluationSettings(max_new_tokens=3, blocks=1, texts_per_block=12, windows_per_block=1, window_tokens=24)
+    monkeypatch.setattr("fasp_core.evaluation.study_settings", lambda study: small)
+    study = score_heads(
+        tiny_llama, axes=[AXIS], budget=Budget(samples=12, windows=2, knockout_windows=0), name="default", root=cache,
+        settings=StudySettings(max_new_tokens=3, window_tokens=24, samples_per_shard=12, windows_per_shard=4),
+    )  # fmt: skip
+    list(evaluate_study(study, tiny_llama, [(2, 3)], [AXIS], store=EvaluationStore(cache)))
+    (measured,) = measured_sets(study)
+    frame = paired_texts(measured.plan, measured.pruned, cache)
+    assert 0 < changed_share(frame) < 1
+    app = open_page(CONTINUATIONS, texts="pairs", order="drawn")
+    text = all_text(app)
+    assert f"{format_fixed(100 * changed_share(frame), 0)}\u00a0% of the texts changed" in text
+    assert text.count("The pruned model says the same.") == (1 - changed_share(frame)) * len(frame)
+    app.toggle(key="reveal.continuations").set_value(True).run()
+    shown = [markdown.value for markdown in app.markdown]
+    changed = frame[frame["continuation_before"] != frame["continuation_after"]].iloc[0]
+    pair = align(changed["continuation_before"], changed["continuation_after"])
+    for rest in (pair.before, pair.after):
+        assert any(plain(rest) in value for value in shown)
 
 
 def test_imported_scores_have_no_texts(cache):
