@@ -80,6 +80,7 @@ def test_a_copied_link_opens_the_same_view_in_another_browser(made_app, new_page
     page = new_page(made_app)
     wait_until_ready(page, "Heads")
     click_point(page, "map_z_bias", 7, 2)
+    expect(page).to_have_url(re.compile(r"head=2\.7"))
     page.get_by_text("Religion", exact=True).click()
     page.get_by_role("link", name="Prune").click()
     wait_until_ready(page, "Prune")
