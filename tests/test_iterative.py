@@ -60,15 +60,15 @@ def test_without_interactions_it_is_fasp_and_the_best_set(seed):
 
 
 def test_with_interactions_it_is_strictly_better():
-    """Sixty models whose pairs interact: bias is lower than FASP's set in nearly all, higher in hardly any."""
+    """Sixty models whose pairs interact: bias is lower than with FASP's set in nearly all, higher in none."""
     better = worse = 0
     for seed in range(60):
         model = BiasModel(seed, pairwise=1.0)
         fasp = np.argsort(-model.rescore([]), kind="stable")[:4]
         ours, theirs = model.bias(model.prune(4)), model.bias(fasp)
         better, worse = better + (ours < theirs - 1e-9), worse + (ours > theirs + 1e-9)
-    assert better > 45
-    assert worse < 10
+    assert better >= 55
+    assert worse == 0
 
 
 def test_two_redundant_heads_by_hand():
