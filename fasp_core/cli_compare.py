@@ -126,6 +126,8 @@ def _print(study: Study, table: ComparisonTable) -> None:
               format_interval(100 * row.relative_low, 100 * row.relative_high, signed=True) + " %")
              for row in best.itertuples()],
         )  # fmt: skip
+        if too_dear := [method for method in dict.fromkeys(test["method"]) if method not in set(best["method"])]:
+            print(f"at no alpha that was measured: {', '.join(too_dear)}")
 
 
 def _interactions(

@@ -138,13 +138,14 @@ def pool(frame: pd.DataFrame) -> pd.DataFrame:
     """
     if frame.empty:
         return pd.DataFrame(columns=[*POINT, *POOLED])
-    frame = frame.assign(**{f"{name}_own": (frame[f"{name}_high"] - frame[f"{name}_low"]) / 2 for name in MEASURED})
+    squares = {f"{name}_own": ((frame[f"{name}_high"] - frame[f"{name}_low"]) / 2) ** 2 for name in MEASURED}
+    frame = frame.assign(**squares)
     grouped = frame.groupby(POINT, dropna=False, sort=False)
     pooled = grouped.agg(
         n_seeds=("seed", "size"), seed=("seed", "first"), heads=("heads", "first"), n_pruned=("n_pruned", "first"),
         before=("before", "mean"), predicted=("predicted", "mean"),
         **{name: (name, "mean") for name in MEASURED},
-        **{f"{name}_own": (f"{name}_own", lambda half: math.sqrt(float((half**2).mean()))) for name in MEASURED},
+        **{f"{name}_own": (f"{name}_own", "mean") for name in MEASURED},
         **{f"{name}_spread": (name, "var") for name in MEASURED},
     ).reset_index()  # fmt: skip
     for name in MEASURED:
@@ -156,14 +157,14 @@ def pool(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _half_widths(pooled: pd.DataFrame, name: str) -> pd.Series:
-    """Half widths of 95 % intervals of the means over seeds."""
+    """Half widths of 95 % intervals of the means over seeds; `…_own` are the mean squares of the seeds' half widths."""
     k, own = pooled["n_seeds"], pooled[f"{name}_own"]
-    excess = pooled[f"{name}_spread"] - (own / Z95) ** 2  # NaN with one seed
+    excess = pooled[f"{name}_spread"] - own / Z95**2  # NaN with one seed
     by = [pooled["method"], pooled["metric"], pooled["split"]]
     between = excess.groupby(by).transform("mean").clip(lower=0.0).fillna(0.0)
     df = (k - 1).groupby(by).transform("sum")
     quantile = pd.Series(student.ppf(0.975, df.where(df > 0, 1)), index=pooled.index)
-    return np.sqrt((own**2 + (quantile**2) * between) / k)
+    return np.sqrt((own + quantile**2 * between) / k)
 
 
 def affordable(frame: pd.DataFrame, metric: str, limit: float) -> pd.DataFrame:

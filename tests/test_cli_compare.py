@@ -46,6 +46,8 @@ def test_compare_prints_both_limits_and_writes_the_table(study, tmp_path):
     assert result.exit_code == 0, result.output
     for words in ("no more than 5 % more perplexity", "no more than 10 % more perplexity", "95 % intervals", "random"):
         assert words in result.stdout
+    lines = result.stdout.split("At no more than ")[1].splitlines()
+    assert all(any(method in line for line in lines) for method in ("fasp", "fasp_iterative", "random"))
     assert "measuring on test: " in result.stderr
     frame = pd.read_csv(tmp_path / "out.csv")
     assert set(frame["method"]) == {"fasp", "fasp_iterative", "random"}
