@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fasp_core import measure
 from fasp_core.batching import batches_by_length, pad_batch
-from fasp_core.knockout import _resumed_log_probs, gradient_log_ratios
+from fasp_core.knockout import _resumed_values, gradient_log_ratios
 from fasp_core.measure import Sequences, gradient_table, knockout_table
 from fasp_core.ratios import table_ratios
 from fasp_core.sampling import SamplingSettings, sample_continuations
@@ -59,8 +59,8 @@ def test_gradient_halves_its_batch(tiny_llama, monkeypatch):
 def test_knockout_halves_its_batch(tiny_llama, monkeypatch):
     heads = range(tiny_llama.layout.n_heads)
     whole = table_ratios(knockout_table(tiny_llama, SEQUENCES, heads))[1]
-    short, seen = short_of_memory(_resumed_log_probs, lambda args: len(args[3]), 1)
-    monkeypatch.setattr("fasp_core.knockout._resumed_log_probs", short)
+    short, seen = short_of_memory(_resumed_values, lambda args: len(args[3]), 1)
+    monkeypatch.setattr("fasp_core.knockout._resumed_values", short)
     assert table_ratios(knockout_table(tiny_llama, SEQUENCES, heads))[1] == pytest.approx(whole, abs=1e-5)
     assert max(seen) == 4
     assert seen.count(1) == len(heads)
