@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 from playwright.sync_api import Page
@@ -26,6 +27,7 @@ from .timing import Timing
 
 AXIS = "gender_and_sex"
 MOVES, FRESH, KNOWN = 12, 4, 6
+KNOWN_STEPS = 6
 PATIENCE_MS = 180_000
 # The words, the crosses of the map and the rules of the page all tell of this many pruned heads.
 SELECTED = """([words, pruned]) => {
@@ -67,10 +69,10 @@ def _study() -> Iterator[Path]:
 
 
 def _measure_one(study: Study) -> float:
-    """Have the set of one α measured whole, as the app would; gives that α."""
+    """Have the set of one α measured, as far as some seconds of looking take it; gives that α."""
     alpha, store = 0.10, EvaluationStore(study.folder.parent)
-    lm = open_study_model(study)
-    for _ in evaluate_study(study, lm, _chosen(study, alpha).pruned, store=store):
+    steps = evaluate_study(study, open_study_model(study), _chosen(study, alpha).pruned, store=store)
+    for _ in islice(steps, KNOWN_STEPS):
         pass
     return alpha
 
@@ -121,7 +123,7 @@ def _fresh(page: Page, study: Study) -> list[float]:
 
 
 def _known(page: Page, address: str, study: Study, known: float) -> list[float]:
-    """From a key on the slider to the numbers of the set that was measured whole."""
+    """From a key on the slider to the numbers of the set that was measured."""
     seconds = []
     for _ in range(KNOWN):
         page.goto(f"{address}/prune?alpha={known - 0.01:.2f}")
