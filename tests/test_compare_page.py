@@ -17,7 +17,7 @@ from fasp_core import rules
 from fasp_core.background import Job
 from fasp_core.comparison_table import comparison_file, pool
 from fasp_core.figures import comparison_curves, predicted_measured, side_effects, trade_off
-from fasp_core.figures.comparison import STYLES
+from fasp_core.figures.comparison import STYLES, axis_end
 from fasp_core.importing import import_scores
 from fasp_core.progress import Progress
 from fasp_core.selection import select_heads
@@ -221,6 +221,12 @@ def test_few_methods_have_bands_and_many_whiskers(pooled):
     assert sum(trace.fill == "toself" for trace in few.data) == 2
     assert sum(trace.fill == "toself" for trace in many.data) == 0
     assert all(trace.error_y.array is None for trace in few.data)
+
+
+def test_a_ruined_model_does_not_flatten_the_others():
+    assert axis_end(pd.Series([0.01, 0.05, 0.1, 0.2])) is None
+    end = axis_end(pd.Series([*np.linspace(0, 0.2, 30), 4.7]))
+    assert 0.2 < end < 0.6
 
 
 def test_the_front_has_only_points_that_none_beats(pooled):

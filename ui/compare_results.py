@@ -11,7 +11,7 @@ import streamlit as st
 
 from fasp_core.comparison_table import ComparisonTable, affordable, pool
 from fasp_core.figures import comparison_curves, predicted_measured, side_effects, trade_off
-from fasp_core.figures.comparison import both_metrics, metric_label
+from fasp_core.figures.comparison import axis_end, both_metrics, metric_label
 from fasp_core.numbers import axis_label, format_fixed
 from fasp_core.rules import METHODS
 
@@ -50,6 +50,7 @@ def show_results(study: str, table: ComparisonTable) -> None:
         st.markdown("**Perplexity against α**", help="Above 0: the model got worse. Intervals are 95 %.")
         _chart("ppl_curve", comparison_curves(pooled, "ppl", dark=dark()), study, table, pooled,
                "Change of perplexity against the share of heads pruned, a line per method")  # fmt: skip
+    _note_beyond(pooled)
     trade, effects, predictions = st.tabs(["Bias against perplexity", "Side effects", "Predicted and measured"])
     with trade:
         _chart("trade_off", trade_off(pooled, table.axis, dark=dark()), study, table, pooled,
@@ -65,6 +66,16 @@ def show_results(study: str, table: ComparisonTable) -> None:
         "Download all rows (CSV)", table.frame.to_csv(index=False), f"comparison.{table.name}.csv", "text/csv",
         help="Valid and test, every seed, with intervals and heads.",
     )  # fmt: skip
+
+
+def _note_beyond(pooled: pd.DataFrame) -> None:
+    """Which points lie beyond the end of the charts' perplexity axis."""
+    ppl = pooled[pooled["metric"] == "ppl"]
+    end = axis_end(ppl["relative"])
+    if end is not None:
+        far = ppl[ppl["relative"] > end]
+        points = ", ".join(f"{r.method} at α {r.alpha:g} ({_change(r)})" for r in far.itertuples())
+        st.caption(f"Beyond the end of the perplexity axis: {plain(points)}.")
 
 
 def prune_query(study: str, table: ComparisonTable, row: Any) -> dict[str, str]:
@@ -112,13 +123,14 @@ def _open(query: dict[str, str]) -> None:
 
 def _summary(test: pd.DataFrame, axis: str) -> None:
     """What each method does to the bias at no more than so much more perplexity."""
-    columns: dict[str, dict[str, str]] = {}
+    lines = {method: {"method": method} for method in dict.fromkeys(test["method"])}
     for limit in LIMITS:
-        for row in affordable(test, f"bias.{axis}", limit).itertuples():
-            line = columns.setdefault(row.method, {"method": row.method})
-            line[f"at most {100 * limit:g} % more perplexity"] = f"{_change(row)} at α {row.alpha:g}"
+        best = {row.method: row for row in affordable(test, f"bias.{axis}", limit).itertuples()}
+        for method, line in lines.items():
+            text = f"{_change(best[method])} at α {best[method].alpha:g}" if method in best else "at no measured α"
+            line[f"at most {100 * limit:g} % more perplexity"] = text
     st.markdown("**Change of bias that a limit on perplexity allows**")
-    st.dataframe(pd.DataFrame(columns.values()), hide_index=True, alt="What each method does to the bias, by limit")
+    st.dataframe(pd.DataFrame(lines.values()), hide_index=True, alt="What each method does to the bias, by limit")
     st.caption(
         "On test prompts, at the largest α that a method can afford; in brackets 95 % intervals. Where one holds 0, "
         "the bias may not have changed at all."

@@ -36,7 +36,8 @@ STYLES = {
 def comparison_curves(pooled: pd.DataFrame, metric: str, *, dark: bool = False) -> go.Figure:
     """Relative change of `metric` against α, a line per method, with 95 % bands, or whiskers where methods are many.
 
-    One trace per method in the order of the frame, its points by α; 0 is the intact model.
+    One trace per method in the order of the frame, its points by α; 0 is the intact model. What lies far beyond the
+    rest is cut off, see `axis_end`.
     """
     colours, rows = palette(dark), pooled[pooled["metric"] == metric]
     methods = list(dict.fromkeys(rows["method"]))
@@ -60,6 +61,8 @@ def comparison_curves(pooled: pd.DataFrame, metric: str, *, dark: bool = False) 
         )  # fmt: skip
     figure.add_hline(y=0, line={"color": colours.before, "width": 1, "dash": "dot"}, layer="below")
     _lay_out(figure, colours, "share of heads pruned, α (%)", f"change of {metric_label(metric)} (%)")
+    if (end := axis_end(rows["relative"])) is not None:
+        figure.update_yaxes(range=[100 * float(rows["relative_low"].min()) - 5, 100 * end])
     return figure
 
 
@@ -86,6 +89,8 @@ def trade_off(pooled: pd.DataFrame, axis: str, *, dark: bool = False) -> go.Figu
     figure.add_hline(y=0, line={"color": colours.before, "width": 1, "dash": "dot"}, layer="below")
     figure.add_vline(x=0, line={"color": colours.before, "width": 1, "dash": "dot"}, layer="below")
     _lay_out(figure, colours, "change of perplexity (%)", f"change of {metric_label('bias.' + axis)} (%)")
+    if (end := axis_end(points["ppl"])) is not None:
+        figure.update_xaxes(range=[100 * float(points["ppl"].min()) - 5, 100 * end])
     return figure
 
 
@@ -143,6 +148,15 @@ def predicted_measured(pooled: pd.DataFrame, metric: str, *, dark: bool = False)
     label = metric_label(metric)
     _lay_out(figure, colours, f"predicted change of {label} (%)", "measured change (%)")
     return figure
+
+
+def axis_end(relative: pd.Series) -> float | None:
+    """Where an axis ends so that a few ruined models do not flatten the others; None where all fit.
+
+    Twice the 90 % quantile of the points, where the largest lies half as far again beyond that.
+    """
+    end = 2 * float(relative.quantile(0.9)) if len(relative) else 0.0
+    return end if 0 < 1.5 * end < relative.max() else None
 
 
 def both_metrics(pooled: pd.DataFrame, axis: str) -> pd.DataFrame:
