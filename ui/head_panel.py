@@ -80,9 +80,14 @@ def several_panel(study: Study, scores: HeadScores, axis: str) -> None:
            if has_samples(study, scores) else "The error of a sum is known only where there are sampled texts.")
     )  # fmt: skip
     with st.container(horizontal=True):
-        if st.button("Prune these", on_click=choose, args=("heads", heads), help="Opens the Prune page with this set."):
+        if st.button("Prune these", on_click=_prune_chosen, help="Opens the Prune page with this set."):
             st.switch_page("pages/prune.py", query_params=address_of_view())
         st.button("Choose none", on_click=choose, args=("chosen", ()))
+
+
+def _prune_chosen() -> None:
+    """The heads that are chosen when the button is pressed: a box may have changed them since it was drawn."""
+    choose("heads", view()["chosen"])
 
 
 def detail_section(study: Study, scores: HeadScores, head: Head, axis: str) -> None:
