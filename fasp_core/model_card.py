@@ -79,7 +79,11 @@ def _rows(split: str, metrics: SplitMetrics) -> list[str]:
 
     parts = (metrics.before, metrics.after, metrics.change)
     rows = [row("perplexity", *(part.ppl for part in parts))]
-    return rows + [row(f"bias {axis}", *(part.bias[axis] for part in parts)) for axis in metrics.after.bias]
+    for axis in metrics.after.bias:
+        rows.append(row(f"bias {axis}", *(part.bias[axis] for part in parts)))
+        if all(axis in part.bias_corrected for part in parts):
+            rows.append(row("the same without what noise adds", *(part.bias_corrected[axis] for part in parts)))
+    return rows
 
 
 def _cell(estimate: EstimateRecord, *, signed: bool = False) -> str:

@@ -108,7 +108,10 @@ def _measured(evaluation: Evaluation, axis: str | None) -> str:
     parts = (evaluation.before, evaluation.after, evaluation.change)
     rows = [("perplexity", tuple(part.ppl for part in parts))]
     axes = sorted(evaluation.after.bias, key=lambda name: (name != axis, name))
-    rows += [(f"bias · {axis_label(name)}", tuple(part.bias[name] for part in parts)) for name in axes]
+    for name in axes:
+        rows.append((f"bias · {axis_label(name)}", tuple(part.bias[name] for part in parts)))
+        if all(name in part.bias_corrected for part in parts):
+            rows.append(("the same without what noise adds", tuple(part.bias_corrected[name] for part in parts)))
     rows += [(name.replace("_", " "), tuple(part.degeneration[name] for part in parts))
              for name in evaluation.after.degeneration]  # fmt: skip
     table = "".join(f"<tr><td>{escape(name)}</td>{_cells(row)}</tr>" for name, row in rows)

@@ -313,8 +313,8 @@ class TestRefused:
 
 def test_the_model_card_tells_what_why_how_well_and_how_to_load(config):
     def metrics(ppl, bias):
-        made = [EstimateRecord(value=v, se=0.1, low=v - 0.196, high=v + 0.196, n=50) for v in (ppl, bias)]
-        return MetricsRecord(ppl=made[0], bias={"religion": made[1]})
+        made = [EstimateRecord(value=v, se=0.1, low=v - 0.196, high=v + 0.196, n=50) for v in (ppl, bias, bias / 2)]
+        return MetricsRecord(ppl=made[0], bias={"religion": made[1]}, bias_corrected={"religion": made[2]})
 
     split = SplitMetrics(before=metrics(30, 2), after=metrics(31, 1.5), change=metrics(1, -0.5), fraction_done=0.5)
     config = config.model_copy(update={"metrics": {"valid": split}, "notes": ["few descriptors"]})
@@ -325,6 +325,7 @@ def test_the_model_card_tells_what_why_how_well_and_how_to_load(config):
         assert "axis `religion`" in card
         assert "| valid | perplexity | 30.00 ± 0.10 (29.80 to 30.20) | 31.00 ± 0.10 (30.80 to 31.20) |" in card
         assert "| valid | bias religion | 2.00 ± 0.10" in card
+        assert "| valid | the same without what noise adds | 1.00 ± 0.10" in card
         assert "cut short" in card
         assert "Nothing was measured on the test split" in card
         assert "* few descriptors" in card
