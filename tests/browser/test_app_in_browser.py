@@ -146,7 +146,7 @@ def test_a_slider_selects_anew_and_a_measured_result_arrives(shipped_app, new_pa
     expect(page.get_by_text("24 of 270 heads pruned, 81 protected, 165 kept")).to_be_visible()  # ⌊0.09 × 270⌋
     measured = page.locator(".st-key-card_perplexity_valid").get_by_test_id("stMetricValue")
     expect(measured).to_have_text(re.compile(r"^\d+\.?\d* → \d+\.?\d*$"), timeout=120_000)
-    expect(page.get_by_text(re.compile(r"\d+ texts, \d+ text windows"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"measured on \d+ texts, \d+ text windows"))).to_be_visible()
     expect(chart(page, "groups")).to_be_visible()
 
     with page.expect_download() as download:
