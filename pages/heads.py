@@ -31,9 +31,9 @@ ROWS = {"all": "all", "clear": "those whose z_bias differs from zero", "protecte
 def current_selection(scores: HeadScores, axis: str) -> Selection:
     """Protected and pruned heads of the current γ and α, which are set here or on the Prune page."""
     left, right, words = st.columns([3, 3, 4], gap="medium", vertical_alignment="bottom")
-    left.slider("γ · share to protect", 0.0, 1.0, step=0.01, **bound("gamma"),
+    left.slider("γ · share to protect", 0.0, 1.0, view()["gamma"], step=0.01, **bound("gamma"),
                 help="The heads with the highest z_ppl are protected: outlined on the maps.")  # fmt: skip
-    right.slider("α · share to prune", 0.0, 1.0, step=0.01, **bound("alpha"),
+    right.slider("α · share to prune", 0.0, 1.0, view()["alpha"], step=0.01, **bound("alpha"),
                  help="Of the other heads, those with the highest z_bias are pruned: crossed on the maps.")  # fmt: skip
     gamma, alpha = view()["gamma"], view()["alpha"]
     try:

@@ -150,12 +150,12 @@ def _sliders(scores: HeadScores, *, protects: bool) -> tuple[float, float]:
     """γ and α; α also as a number of heads."""
     left, middle, right = st.columns([5, 5, 2], gap="medium", vertical_alignment="bottom")
     left.slider(
-        "γ · share of heads to protect", 0.0, 1.0, step=0.01, **_moved("gamma"), disabled=not protects,
+        "γ · share of heads to protect", 0.0, 1.0, view()["gamma"], step=0.01, **_moved("gamma"), disabled=not protects,
         help="The heads with the highest z_ppl are protected: the model needs them most. Methods without protection "
         "do without.",
     )  # fmt: skip
     middle.slider(
-        "α · share of heads to prune", 0.0, 1.0, step=0.01, **_moved("alpha"),
+        "α · share of heads to prune", 0.0, 1.0, view()["alpha"], step=0.01, **_moved("alpha"),
         help="Of the other heads, those that the method ranks first are pruned; with fasp, those with the highest "
         "z_bias: they drive the bias.",
     )  # fmt: skip
@@ -168,7 +168,7 @@ def _sliders(scores: HeadScores, *, protects: bool) -> tuple[float, float]:
         choose("alpha", share_of(st.session_state[key], scores.n_heads))
         choose("heads", None)
 
-    right.number_input("Heads", 0, scores.n_heads, key=key, on_change=take, help="α as a number of heads.")
+    right.number_input("Heads", 0, scores.n_heads, count, key=key, on_change=take, help="α as a number of heads.")
     return gamma, alpha
 
 
