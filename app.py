@@ -1,5 +1,6 @@
 """The app: its pages and the study picker. Start it with `make run`, or `streamlit run app.py`."""
 
+from base64 import b64encode
 from pathlib import Path
 
 import streamlit as st
@@ -8,9 +9,10 @@ from ui.charts import image_picker
 from ui.state import address_of_view, kept_in_url
 from ui.studies import study_picker
 
-ICON = Path(__file__).parent / "static" / "icon.png"
+# As text: streamlit forgets a served picture at the start of each run, and a browser that asks just then gets a 404.
+ICON = f"data:image/png;base64,{b64encode((Path(__file__).parent / 'static' / 'icon.png').read_bytes()).decode()}"
 
-st.set_page_config(page_title="FASP", page_icon=str(ICON), layout="wide")
+st.set_page_config(page_title="FASP", page_icon=ICON, layout="wide")
 pages = [
     st.Page("pages/heads.py", title="Heads", default=True),
     st.Page("pages/prune.py", title="Prune"),

@@ -50,16 +50,15 @@ def browser(chromium_path) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def new_page(browser, request) -> Iterator[Callable[..., Page]]:
+def new_page(browser) -> Iterator[Callable[..., Page]]:
     """Opens a page in a browser context of its own; at the end of the test, nothing may have gone wrong in any."""
     contexts, faults = [], []
-    watched = request.node.get_closest_marker("console_unwatched") is None
 
     def watch_console(message: ConsoleMessage) -> None:
         # Opened at /prune, streamlit's front end first looks for its server below /prune/; nothing can be done there.
         above = urlparse(message.location.get("url", "").rpartition("/_stcore/")[0])
         probing = above.path.strip("/") in PAGES
-        if message.type == "error" and not probing and watched:
+        if message.type == "error" and not probing:
             faults.append(f"console: {message.text} ({message.location.get('url')})")
 
     def watch_request(request: Request) -> None:

@@ -100,8 +100,6 @@ def test_a_copied_link_opens_the_same_view_in_another_browser(made_app, new_page
     expect(head_box(other)).to_have_value("layer 2, head 7")
 
 
-# Now and then, going through the history this fast leaves an error in the console whose source is not yet known.
-@pytest.mark.console_unwatched
 def test_going_back_undoes_a_step_and_leaves_the_app_in_the_end(made_app, new_page):
     page = new_page("about:blank")
     page.goto(f"{made_app}/")

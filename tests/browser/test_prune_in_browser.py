@@ -73,7 +73,7 @@ def test_a_study_is_started_fails_clearly_and_is_removed(made_app, new_page):
     expect(error).to_be_visible(timeout=90_000)
     page.reload()
     expect(error).to_be_visible()
-    page.get_by_role("button", name="Remove").click()
+    page.get_by_role("button", name="Remove", exact=True).click()
     expect(page.get_by_text("No job has been started.")).to_be_visible()
 
 
