@@ -11,7 +11,7 @@ from fasp_core.text_pairs import align, changed_share, matching
 from ui.details import pairs, texts
 from ui.parts import axis_picker, start_page
 from ui.reveal import reveal_toggle, text_markdown
-from ui.state import EndOfPage, address_of_view, bound, choose, view
+from ui.state import EndOfPage, address_of_view, bound, bound_value, choose, view
 from ui.text import plain
 from ui.text_list import count_line, paged
 
@@ -30,8 +30,8 @@ def filtered(frame: pd.DataFrame, columns: list[str], toxicity: str) -> pd.DataF
         **bound("group"),
     )  # fmt: skip
     second.selectbox("Order", list(ORDERS), format_func=ORDERS.get, **bound("order"))
-    third.slider("Toxicity at least", 0.0, 1.0, step=0.01, **bound("least"))
-    fourth.text_input("Search", placeholder="words in the prompt or the text", **bound("search"))
+    third.slider("Toxicity at least", 0.0, 1.0, step=0.01, **bound_value("least"))
+    fourth.text_input("Search", placeholder="words in the prompt or the text", **bound_value("search"))
     keep = matching(frame, columns, view()["search"]) & (frame[toxicity].to_numpy() >= view()["least"])
     if view()["group"]:
         keep &= (frame["group"] == view()["group"]).to_numpy()

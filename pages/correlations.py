@@ -15,7 +15,7 @@ from fasp_core.study import Study, list_studies
 from ui.charts import draw
 from ui.details import correlations
 from ui.parts import dark, metric_picker, start_page
-from ui.state import EndOfPage, bound, choose, view
+from ui.state import EndOfPage, bound, bound_value, choose, view
 from ui.studies import named_study
 from ui.text import plain
 
@@ -30,10 +30,13 @@ def switches(study: Study) -> None:
                              **bound("correlation"))  # fmt: skip
         st.segmented_control("Over", list(HEADS), format_func=HEADS.get, required=True, width="content",
                              **bound("among"))  # fmt: skip
-        st.toggle("Corrected for noise", width="content", **bound("corrected"), help="Noise of the scores makes any "
-                  "correlation smaller. This divides by the square root of the two reliabilities.")  # fmt: skip
+        st.toggle(
+            "Corrected for noise", width="content", **bound_value("corrected"),
+            help="Noise of the scores makes any correlation smaller. This divides by the square root of the two "
+            "reliabilities.",
+        )  # fmt: skip
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-        st.slider("γ · share to protect", 0.0, 1.0, step=0.01, width=260, **bound("gamma"))
+        st.slider("γ · share to protect", 0.0, 1.0, step=0.01, width=260, **bound_value("gamma"))
         others = [name for name in list_studies() if name != study.name]
         if view()["beside"] not in ("", *others):
             choose("beside", "")

@@ -14,7 +14,7 @@ from ui.charts import draw
 from ui.head_panel import detail_section, head_box, score_lines, several_panel
 from ui.parts import axis_and_metric, chosen_head, chosen_heads, dark, pick_heads, start_page
 from ui.ranking import base_numbers
-from ui.state import bound, choose, view
+from ui.state import bound, bound_value, choose, view
 from ui.text import plain
 
 MAPS = {
@@ -31,9 +31,9 @@ ROWS = {"all": "all", "clear": "those whose z_bias differs from zero", "protecte
 def current_selection(scores: HeadScores, axis: str) -> Selection:
     """Protected and pruned heads of the current γ and α, which are set here or on the Prune page."""
     left, right, words = st.columns([3, 3, 4], gap="medium", vertical_alignment="bottom")
-    left.slider("γ · share to protect", 0.0, 1.0, view()["gamma"], step=0.01, **bound("gamma"),
+    left.slider("γ · share to protect", 0.0, 1.0, step=0.01, **bound_value("gamma"),
                 help="The heads with the highest z_ppl are protected: outlined on the maps.")  # fmt: skip
-    right.slider("α · share to prune", 0.0, 1.0, view()["alpha"], step=0.01, **bound("alpha"),
+    right.slider("α · share to prune", 0.0, 1.0, step=0.01, **bound_value("alpha"),
                  help="Of the other heads, those with the highest z_bias are pruned: crossed on the maps.")  # fmt: skip
     gamma, alpha = view()["gamma"], view()["alpha"]
     try:
@@ -49,7 +49,7 @@ def current_selection(scores: HeadScores, axis: str) -> Selection:
     if alpha > round(1 - gamma, 2):
         words.caption(f"γ leaves at most α = {1 - gamma:.2f}; that is shown.")
     words.toggle(
-        "Choose several heads", **bound("several"),
+        "Choose several heads", **bound_value("several"),
         help="Then dragging a box on a map or the scatter adds its heads, and one over chosen heads takes them away.",
     )  # fmt: skip
     return selection

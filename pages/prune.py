@@ -14,7 +14,7 @@ from ui.measurement import confirmed, measured
 from ui.parts import axis_and_metric, dark, metric_of, start_page
 from ui.selecting import remember_choice, selection_or_stop, toggle_head, undo_button
 from ui.sets import sets_panel
-from ui.state import bound
+from ui.state import bound_value
 
 WITHOUT_MODEL = (
     "These scores were imported without their model, so nothing can be measured: heads are selected, their effect is "
@@ -83,7 +83,7 @@ with right:
 with left:
     if selection.pruned and measurable:
         st.slider(
-            "Rise of perplexity that you accept", 0.0, 1.0, step=0.01, format="percent", **bound("limit"),
+            "Rise of perplexity that you accept", 0.0, 1.0, step=0.01, format="percent", **bound_value("limit"),
             help="Beyond it the result says that pruning costs too much.",
         )  # fmt: skip
         results.append(confirmed(study, selection, axis))

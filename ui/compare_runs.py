@@ -15,7 +15,6 @@ from fasp_core.selection import head_count
 from fasp_core.study import Study
 from fasp_core.terminal import duration
 
-from .state import rerun
 from .text import plain
 
 POLL_S = 1.0
@@ -81,7 +80,7 @@ def _start(
     if axes:
         command += ["--axes", ",".join(axes)]
     start_job(command, key=f"{_key(study)}{' '.join(command)}", title=f"Compare methods, {axis_label(axis).lower()}")
-    rerun()
+    st.rerun()
 
 
 def study_runs(study: Study) -> list[Job]:
@@ -101,7 +100,7 @@ def watch_runs(study: Study) -> None:
 
 def _follow(study: Study, stamp: tuple) -> None:
     if _stamp(study) != stamp:
-        rerun()
+        st.rerun()
     for job in study_runs(study):
         _show(job)
 

@@ -19,7 +19,7 @@ from fasp_core.selection import Head, Selection
 from fasp_core.study import Study
 
 from .effects import draw_effects
-from .state import rerun, session_id
+from .state import session_id
 from .studies import evaluation_client, evaluation_identity
 from .text import plain
 
@@ -134,7 +134,7 @@ def _follow(wish: Wish, axis: str, known: Evaluation | None) -> None:
     """Draw what has come in; once the measurement has ended, run the whole page, which then takes in the result."""
     status = _status(wish)
     if status.state not in UNFINISHED:
-        rerun()
+        st.rerun()
     if status.evaluation is None and known is not None:
         status = EvaluationStatus(status.state, known, status.message)
     _draw(status, wish, axis)
@@ -143,7 +143,7 @@ def _follow(wish: Wish, axis: str, known: Evaluation | None) -> None:
 def _follow_confirmation(wish: Wish, axis: str) -> None:
     status = _status(wish)
     if status.state not in UNFINISHED:
-        rerun()
+        st.rerun()
     _draw(status, wish, axis, brief=True)
 
 

@@ -17,7 +17,7 @@ from fasp_core.numbers import axis_label
 from fasp_core.rules import METHODS, RULES
 from fasp_core.selection import Head, Selection, head_count, select_heads
 
-from .state import EndOfPage, bound, choose, view
+from .state import EndOfPage, bound, bound_value, choose, view
 from .text import plain
 
 BY_HAND = "by_hand"
@@ -109,10 +109,10 @@ def _method(scores: HeadScores) -> str:
     """The rule, and what it needs besides γ and α."""
     method = view()["method"]
     left, right = st.columns([2, 3], gap="medium", vertical_alignment="bottom")
-    left.selectbox("Method", METHODS, **_moved("method"))
+    left.selectbox("Method", METHODS, **_moved(bound("method")))
     with right:
         if RULES[method].uses_seed:
-            st.number_input("Seed", 0, 10**6, **_moved("seed"), width=160)
+            st.number_input("Seed", 0, 10**6, **_moved(bound_value("seed")), width=160)
         elif RULES[method].uses_weights:
             _weights(scores)
         else:
@@ -135,27 +135,21 @@ def _weights(scores: HeadScores) -> None:
             if st.session_state.get(key) != value:
                 st.session_state[key] = value
             st.number_input(
-                f"Weight of {axis_label(axis)}",
-                0.0,
-                10.0,
-                step=0.5,
-                key=key,
-                on_change=take,
-                args=(axis, key),
+                f"Weight of {axis_label(axis)}", 0.0, 10.0, value, step=0.5, key=key, on_change=take, args=(axis, key),
                 width=150,
-            )
+            )  # fmt: skip
 
 
 def _sliders(scores: HeadScores, *, protects: bool) -> tuple[float, float]:
     """γ and α; α also as a number of heads."""
     left, middle, right = st.columns([5, 5, 2], gap="medium", vertical_alignment="bottom")
     left.slider(
-        "γ · share of heads to protect", 0.0, 1.0, view()["gamma"], step=0.01, **_moved("gamma"), disabled=not protects,
+        "γ · share of heads to protect", 0.0, 1.0, step=0.01, **_moved(bound_value("gamma")), disabled=not protects,
         help="The heads with the highest z_ppl are protected: the model needs them most. Methods without protection "
         "do without.",
     )  # fmt: skip
     middle.slider(
-        "α · share of heads to prune", 0.0, 1.0, view()["alpha"], step=0.01, **_moved("alpha"),
+        "α · share of heads to prune", 0.0, 1.0, step=0.01, **_moved(bound_value("alpha")),
         help="Of the other heads, those that the method ranks first are pruned; with fasp, those with the highest "
         "z_bias: they drive the bias.",
     )  # fmt: skip
@@ -212,9 +206,8 @@ def _own(scores: HeadScores, ruled: Selection, heads: tuple[Head, ...], axis: st
     )  # fmt: skip
 
 
-def _moved(name: str) -> dict[str, Any]:
-    """`bound(name)`; moving the widget also gives up a set made by hand."""
-    arguments = bound(name)
+def _moved(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of `bound`, for a widget that also gives up a set made by hand when it is moved."""
     take = arguments["on_change"]
 
     def moved(*args: Any) -> None:

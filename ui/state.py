@@ -60,9 +60,13 @@ def bound(name: str, *, default: Any = None) -> dict[str, Any]:
     return {"key": key, "on_change": _take, "args": (name,)}
 
 
-def rerun() -> None:
-    """Run the whole page again from within one of its fragments."""
-    st.rerun()
+def bound_value(name: str) -> dict[str, Any]:
+    """`bound(name)` for widgets whose default is called `value`: sliders, numbers, texts, toggles.
+
+    The default is the view's value too: it is what a browser falls back to, and reports, when it draws a widget anew.
+    """
+    arguments = bound(name)
+    return {**arguments, "value": st.session_state[arguments["key"]]}
 
 
 class EndOfPage(Exception):

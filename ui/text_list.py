@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from .state import bound, choose, view
+from .state import bound_value, choose, view
 
 PER_PAGE = 20
 
@@ -24,7 +24,7 @@ def paged(frame: pd.DataFrame, draw: Callable[[Any], None]) -> None:
     if pages > 1:
         with st.container(horizontal=True, vertical_alignment="bottom"):
             st.button("Back", on_click=choose, args=("from", view()["from"] - 1), disabled=view()["from"] == 1)
-            st.number_input("Page", 1, pages, width=140, **bound("from"))
+            st.number_input("Page", 1, pages, width=140, **bound_value("from"))
             st.button("Next", on_click=choose, args=("from", view()["from"] + 1), disabled=view()["from"] == pages)
             st.caption(f"of {pages:,}")
 
