@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -75,22 +75,29 @@ def _shrink(parts: AttentionWeights, layer: int, queries: list[int]) -> None:
         return
     kept = KeptHeads.of(queries, parts.layout.query_group)
     parts.slice(kept)
-    counts = dict.fromkeys(QUERY_COUNTS, len(kept.queries)) | dict.fromkeys(KEY_COUNTS, len(kept.keys))
-    for name, value in (counts | {"split_size": len(kept.queries) * parts.layout.head_dim}).items():
+    if kept.slots != kept.queries:
+        _fill_groups(parts, kept)
+    counts = dict.fromkeys(QUERY_COUNTS, len(kept.slots)) | dict.fromkeys(KEY_COUNTS, len(kept.keys))
+    for name, value in (counts | {"split_size": len(kept.slots) * parts.layout.head_dim}).items():
         if hasattr(module, name):
             setattr(module, name, value)
     if hasattr(module, "config"):
         module.config = LayerConfig(module.config, counts)
     if hasattr(module, "num_key_value_groups"):
         module.num_key_value_groups = kept.group
-    arguments = inspect.signature(module.forward).parameters
-    if kept.key_map is not None:
-        device = parts.projection.weight.device
-        key_map = torch.tensor(kept.key_map, device="cpu" if device.type == "meta" else device)
-        module.register_buffer("key_map", key_map, persistent=False)
-        module.register_forward_pre_hook(MapKeys(next(name for name in CACHES if name in arguments)), with_kwargs=True)
-    if "alibi" in arguments:
-        module.register_forward_pre_hook(KeepSlopes(kept.queries, parts.layout.heads_per_layer), with_kwargs=True)
+    if "alibi" in inspect.signature(module.forward).parameters:
+        module.register_forward_pre_hook(KeepSlopes(kept.slots, parts.layout.heads_per_layer), with_kwargs=True)
+
+
+def _fill_groups(parts: AttentionWeights, kept: KeptHeads) -> None:
+    """Have attention see the slots of `kept`: queries are repeated behind their projection, answers dropped again."""
+    slots = [kept.queries.index(query) for query in kept.slots]
+    if parts.fused:
+        slots += range(len(kept.queries), len(kept.queries) + 2 * len(kept.keys))
+    queries, answers = parts.inputs[0], parts.projection
+    queries.register_forward_hook(PickHeads(queries, slots, parts.layout.head_dim).output)
+    real = [slot for slot, filler in enumerate(kept.fillers()) if not filler]
+    answers.register_forward_pre_hook(PickHeads(answers, real, parts.layout.head_dim).input)
 
 
 class LayerConfig:
@@ -105,30 +112,24 @@ class LayerConfig:
         return self._counts[name] if name in self._counts else getattr(self._config, name)
 
 
-class MapKeys:
-    """A forward pre-hook: gives the attention a cache that hands out k/v heads repeated by the module's `key_map`.
+class PickHeads:
+    """Hooks on a projection: the slices of heads in its output, or its input, in the order of `picked`."""
 
-    The cache itself keeps every k/v head once.
-    """
+    def __init__(self, module: nn.Module, picked: Sequence[int], head_dim: int) -> None:
+        self.head_dim = head_dim
+        device = "cpu" if module.weight.is_meta else module.weight.device  # a model without weights gets them later
+        module.register_buffer("picked", torch.tensor(picked, device=device), persistent=False)
 
-    def __init__(self, cache_name: str) -> None:
-        self.cache_name = cache_name
+    def output(self, module: nn.Module, args: tuple, output: Tensor) -> Tensor:
+        """A forward hook."""
+        return self._pick(output, module.picked)
 
-    def __call__(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
-        return args, {**kwargs, self.cache_name: _MappedCache(kwargs.get(self.cache_name), module.key_map)}
+    def input(self, module: nn.Module, args: tuple) -> tuple:
+        """A forward pre-hook."""
+        return self._pick(args[0], module.picked), *args[1:]
 
-
-class _MappedCache:
-    def __init__(self, cache: Any, key_map: Tensor) -> None:
-        self._cache, self._key_map = cache, key_map
-
-    def update(self, keys: Tensor, values: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        if self._cache is not None:
-            keys, values = self._cache.update(keys, values, *args, **kwargs)  # (B, k/v heads, T, D)
-        return keys.index_select(1, self._key_map), values.index_select(1, self._key_map)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._cache, name)
+    def _pick(self, x: Tensor, picked: Tensor) -> Tensor:
+        return x.unflatten(-1, (-1, self.head_dim)).index_select(-2, picked).flatten(-2)  # (…, heads · D)
 
 
 class KeepSlopes:

@@ -9,9 +9,9 @@ Letters: H query heads, G query heads per key/value head, D head size; k/v head 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 from torch import Tensor, nn
@@ -36,27 +36,31 @@ NORMS = {"q": ("q_norm", "q_layernorm"), "k": ("k_norm", "k_layernorm")}
 class KeptHeads:
     """What stays of a layer: query heads, key/value heads, and how queries find their keys.
 
-    The kept query heads attend in even groups of `group`. Where whole k/v heads have lost unequal numbers of queries,
-    `key_map` repeats them: the n-th group of queries uses the `key_map[n]`-th kept k/v head; None: the n-th.
+    Attention takes queries in even groups, the n-th group with the n-th key/value head. Where the groups have lost
+    unequal numbers of queries, the smaller ones are filled up with a query that they have already, whose second answer
+    is dropped: `slots` are the query heads as attention sees them, `group` of them for each of `keys`.
     """
 
     queries: tuple[int, ...]
     keys: tuple[int, ...]
     group: int
-    key_map: tuple[int, ...] | None
+    slots: tuple[int, ...]
 
     @classmethod
     def of(cls, queries: Sequence[int], query_group: int) -> KeptHeads:
         """Keep these query heads; a k/v head goes only with its whole group.
 
-        `KeptHeads.of([0, 1, 2], 2)`: k/v head 0 serves queries 0 and 1, head 1 only query 2, so `key_map` is (0, 0, 1).
+        `KeptHeads.of([0, 1, 2], 2)`: key head 0 serves queries 0 and 1, head 1 only query 2; `slots` is (0, 1, 2, 2).
         """
         queries = tuple(sorted(queries))
-        counts = Counter(query // query_group for query in queries)
-        group = math.gcd(*counts.values()) or query_group
-        even = all(count == group for count in counts.values())
-        repeated = (n for n, count in enumerate(counts.values()) for _ in range(count // group))
-        return cls(queries, tuple(counts), group, None if even else tuple(repeated))
+        groups = {key: list(served) for key, served in groupby(queries, key=lambda query: query // query_group)}
+        group = max(map(len, groups.values()))
+        slots = (q for served in groups.values() for q in (*served, *served[-1:] * (group - len(served))))
+        return cls(queries, tuple(groups), group, tuple(slots))
+
+    def fillers(self) -> tuple[bool, ...]:
+        """Which of `slots` repeat the query before them."""
+        return tuple(slot == before for before, slot in zip((None, *self.slots), self.slots, strict=False))
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,7 @@ class AttentionWeights:
             _keep_outputs(module, rows)
         _keep_inputs(self.projection, _wide(kept.queries, self.layout.head_dim))
         for part, _, norm in self.norms:
-            _keep_norms(norm, kept.queries if part == "q" else kept.keys)
+            _keep_norms(norm, kept.slots if part == "q" else kept.keys)
 
     def rows(self, kept: KeptHeads) -> tuple[Tensor, ...]:
         """Which outputs of each of `inputs` belong to the kept heads, in the order they stay in."""

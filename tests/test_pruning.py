@@ -60,12 +60,12 @@ def logits(model):
 @pytest.mark.parametrize(
     ("queries", "group", "expected"),
     [
-        ([0, 1, 2, 3], 2, KeptHeads((0, 1, 2, 3), (0, 1), 2, None)),
-        ([2, 3], 2, KeptHeads((2, 3), (1,), 2, None)),  # a whole group gone
-        ([0, 3], 2, KeptHeads((0, 3), (0, 1), 1, None)),  # one query of each: even again, one to a key head
-        ([0, 1, 2], 2, KeptHeads((0, 1, 2), (0, 1), 1, (0, 0, 1))),
-        ([0, 1, 2, 3, 4, 5], 4, KeptHeads((0, 1, 2, 3, 4, 5), (0, 1), 2, (0, 0, 1))),  # groups of 4 and 2: pairs
-        ([1, 3], 1, KeptHeads((1, 3), (1, 3), 1, None)),
+        ([0, 1, 2, 3], 2, KeptHeads((0, 1, 2, 3), (0, 1), 2, (0, 1, 2, 3))),
+        ([2, 3], 2, KeptHeads((2, 3), (1,), 2, (2, 3))),  # a whole group gone
+        ([0, 3], 2, KeptHeads((0, 3), (0, 1), 1, (0, 3))),  # one query of each: even again, one to a key head
+        ([0, 1, 2], 2, KeptHeads((0, 1, 2), (0, 1), 2, (0, 1, 2, 2))),
+        ([1, 4, 5, 6, 11], 4, KeptHeads((1, 4, 5, 6, 11), (0, 1, 2), 3, (1, 1, 1, 4, 5, 6, 11, 11, 11))),
+        ([1, 3], 1, KeptHeads((1, 3), (1, 3), 1, (1, 3))),
     ],
 )
 def test_kept_heads_by_hand(queries, group, expected):
@@ -76,11 +76,11 @@ def test_kept_heads_by_hand(queries, group, expected):
 def test_every_kept_query_still_finds_its_key(key_heads, group, data):
     queries = data.draw(st.sets(st.sampled_from(range(key_heads * group)), min_size=1).map(sorted))
     kept = KeptHeads.of(queries, group)
-    key_map = kept.key_map or tuple(range(len(kept.keys)))
-    found = [kept.keys[key_map[n // kept.group]] for n in range(len(queries))]
-    assert found == [query // group for query in queries]
-    assert len(key_map) * kept.group == len(queries)
+    assert len(kept.slots) == len(kept.keys) * kept.group
+    assert [kept.keys[n // kept.group] for n in range(len(kept.slots))] == [query // group for query in kept.slots]
+    assert [slot for slot, filler in zip(kept.slots, kept.fillers(), strict=True) if not filler] == queries
     assert set(kept.keys) == {query // group for query in queries}
+    assert kept.group == max(Counter(query // group for query in queries).values())  # never more work than before
 
 
 @pytest.mark.parametrize("name", WITHOUT_HEADS)
