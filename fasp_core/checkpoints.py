@@ -169,7 +169,8 @@ def _fill(model: PreTrainedModel, folder: Path) -> None:
     """Give a model without weights those of the file, each exactly once."""
     with safe_open(_inside(folder, WEIGHTS), framework="pt") as file:
         tied = json.loads(file.metadata()[TIED_KEY])
-        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        # Copied out of the mapped file: those pages are slower to read, and the file may be replaced meanwhile.
+        weights = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     weights |= {name: weights[kept] for name, kept in tied.items()}
     try:
         model.load_state_dict(weights, strict=True, assign=True)

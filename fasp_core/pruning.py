@@ -95,9 +95,8 @@ def _fill_groups(parts: AttentionWeights, kept: KeptHeads) -> None:
     if parts.fused:
         slots += range(len(kept.queries), len(kept.queries) + 2 * len(kept.keys))
     queries, answers = parts.inputs[0], parts.projection
-    queries.register_forward_hook(PickHeads(queries, slots, parts.layout.head_dim).output)
-    real = [slot for slot, filler in enumerate(kept.fillers()) if not filler]
-    answers.register_forward_pre_hook(PickHeads(answers, real, parts.layout.head_dim).input)
+    RepeatHeads.turn(queries, slots, parts.layout.head_dim)
+    DropHeads.turn(answers, [n for n, filler in enumerate(kept.fillers()) if not filler], parts.layout.head_dim)
 
 
 class LayerConfig:
@@ -106,30 +105,48 @@ class LayerConfig:
     def __init__(self, config: Any, counts: dict[str, int]) -> None:
         self._config, self._counts = config, counts
 
+    @property
+    def _attn_implementation(self) -> str:  # read for every token; quicker than by way of __getattr__
+        return self._config._attn_implementation
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name in ("_config", "_counts"):  # asked for by copy, before they are there
             raise AttributeError(name)
         return self._counts[name] if name in self._counts else getattr(self._config, name)
 
 
-class PickHeads:
-    """Hooks on a projection: the slices of heads in its output, or its input, in the order of `picked`."""
+class PickingLinear(nn.Linear):
+    """A projection beside which heads are picked by place. A class, not a hook: hooks cost more than picking does."""
 
-    def __init__(self, module: nn.Module, picked: Sequence[int], head_dim: int) -> None:
-        self.head_dim = head_dim
+    picked: Tensor
+    head_dim: int
+
+    @classmethod
+    def turn(cls, module: nn.Linear, picked: Sequence[int], head_dim: int) -> None:
+        """Make a plain projection one of these, in place; its weights stay what they are."""
+        module.__class__, module.head_dim = cls, head_dim
         device = "cpu" if module.weight.is_meta else module.weight.device  # a model without weights gets them later
         module.register_buffer("picked", torch.tensor(picked, device=device), persistent=False)
 
-    def output(self, module: nn.Module, args: tuple, output: Tensor) -> Tensor:
-        """A forward hook."""
-        return self._pick(output, module.picked)
+    def pick(self, x: Tensor) -> Tensor:
+        """(…, heads · D) to (…, picked heads · D)."""
+        return x.view(*x.shape[:-1], -1, self.head_dim).index_select(-2, self.picked).flatten(-2)
 
-    def input(self, module: nn.Module, args: tuple) -> tuple:
-        """A forward pre-hook."""
-        return self._pick(args[0], module.picked), *args[1:]
 
-    def _pick(self, x: Tensor, picked: Tensor) -> Tensor:
-        return x.unflatten(-1, (-1, self.head_dim)).index_select(-2, picked).flatten(-2)  # (…, heads · D)
+class RepeatHeads(PickingLinear):
+    """A projection to heads, of which some are given several times."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(…, hidden) to (…, picked heads · D)."""
+        return self.pick(nn.functional.linear(x, self.weight, self.bias))
+
+
+class DropHeads(PickingLinear):
+    """A projection of heads, of which some are not taken."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(…, heads · D) to (…, hidden)."""
+        return nn.functional.linear(self.pick(x), self.weight, self.bias)
 
 
 class KeepSlopes:

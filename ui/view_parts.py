@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fasp_core.history import heads_text
 from fasp_core.rules import METHODS
 
 Head = tuple[int, int]
@@ -72,13 +73,8 @@ def write_head(head: Head) -> str:
 
 
 def read_heads(text: str) -> tuple[Head, ...]:
-    """Heads, sorted, each once: `0.3-5.1`."""
+    """Heads, sorted, each once: `0.3-5.1`, the inverse of `heads_text`."""
     return tuple(sorted({read_head(part) for part in filter(None, text.split("-"))}))
-
-
-def write_heads(heads: tuple[Head, ...]) -> str:
-    """The inverse of `read_heads`."""
-    return "-".join(map(write_head, heads))
 
 
 def read_flag(text: str) -> bool:
@@ -153,10 +149,10 @@ PARTS: dict[str, Part] = {
     "method": Part("fasp", one_of(*METHODS)),
     "weights": Part(None, read_weights, write_weights),  # of fasp_multi; None: all axes alike
     "seed": Part(0, read_seed),                          # of random
-    "heads": Part(None, read_heads, write_heads),        # a set made by hand; None: what the method chooses
+    "heads": Part(None, read_heads, heads_text),         # a set made by hand; None: what the method chooses
     "limit": Part(0.1, read_share, write_share),         # rise of perplexity that one accepts
     "head": Part(None, read_head, write_head),  # None: the one with the highest z_bias
-    "chosen": Part((), read_heads, write_heads),  # several heads at once, on the Heads page
+    "chosen": Part((), read_heads, heads_text),  # several heads at once, on the Heads page
     "several": Part(False, read_flag, write_flag),  # whether clicking and dragging on a map chooses several
     "show": Part("all", one_of("all", "clear", "protected", "unprotected", "pruned")),  # rows of the table of heads
     "correlation": Part("pearson", one_of("pearson", "spearman")),
