@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import WidgetList
 
 from fasp_core.importing import import_scores
 from fasp_core.study import Study
@@ -23,6 +26,11 @@ def open_page(page: str, **address: str) -> AppTest:
         app.switch_page(page).run()
     assert not app.exception
     return app
+
+
+def shown_value(widgets: WidgetList, part: str) -> Any:
+    """What the widget of a part of the view shows: `shown_value(app.slider, "alpha")`."""
+    return next(widget.value for widget in widgets if re.fullmatch(rf"widget\.{part}(\.\d+)?", widget.key or ""))
 
 
 def all_text(app: AppTest) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from app_pages import shown_value
 from made_study import made_evaluation, make_study
+from streamlit.proto.WidgetStates_pb2 import WidgetStates
 from test_app import AXIS, all_text, answer, cache, open_page, the_request  # noqa: F401 - cache is a fixture
 
 from fasp_core.evaluation_plan import EvaluationPlan, axis_fingerprints, study_identity
@@ -71,6 +73,31 @@ def test_a_number_of_heads_is_typed(cache):  # noqa: F811
     app.number_input(key="number_of_heads").set_value(5).run()
     assert len(the_request(cache).pruned) == 5
     assert "5 of 24 heads pruned" in all_text(app)
+
+
+def test_what_the_browser_says_before_it_hears_of_a_move_does_not_undo_it(cache):  # noqa: F811
+    """A timer's event carries the values of all widgets; that of the number of heads was still the one before."""
+    make_study(cache)
+    app = open_page(PRUNE)
+    before = app._tree.get_widget_states().widgets
+    app.slider(key="widget.alpha").set_value(0.2).run()
+    late = {state.id: state for state in app._tree.get_widget_states().widgets}
+    late |= {state.id: state for state in before if "number_of_heads" in state.id}
+    app._run(WidgetStates(widgets=late.values()))
+    assert shown_value(app.slider, "alpha") == 0.2
+    assert app.query_params["alpha"] == "0.20"
+    assert len(the_request(cache).pruned) == 4  # ⌊0.2 × 24⌋
+
+
+def test_a_widget_is_a_new_one_only_after_others_changed_its_value(cache):  # noqa: F811
+    make_study(cache)
+    app = open_page(PRUNE)
+    for count in (5, 6):
+        app.number_input(key="number_of_heads").set_value(count).run()
+    app.slider(key="widget.alpha.2").set_value(0.1).run()
+    assert app.number_input(key="number_of_heads.1").value == 2
+    for alpha in (0.2, 0.3):
+        app.slider(key="widget.alpha.2").set_value(alpha).run()
 
 
 @pytest.mark.parametrize("n_heads", [24, 144, 270, 1024])

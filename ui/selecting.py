@@ -17,7 +17,7 @@ from fasp_core.numbers import axis_label
 from fasp_core.rules import METHODS, RULES
 from fasp_core.selection import Head, Selection, head_count, select_heads
 
-from .state import EndOfPage, bound, bound_value, choose, view
+from .state import EndOfPage, bound, bound_value, choose, key_showing, view
 from .text import plain
 
 BY_HAND = "by_hand"
@@ -131,9 +131,8 @@ def _weights(scores: HeadScores) -> None:
 
     with st.container(horizontal=True, gap="small"):
         for axis in scores.axes:
-            key, value = f"weight.{axis}", float(weights.get(axis, 0.0))
-            if st.session_state.get(key) != value:
-                st.session_state[key] = value
+            value = float(weights.get(axis, 0.0))
+            key = key_showing(f"weight.{axis}", value)
             st.number_input(
                 f"Weight of {axis_label(axis)}", 0.0, 10.0, value, step=0.5, key=key, on_change=take, args=(axis, key),
                 width=150,
@@ -154,9 +153,8 @@ def _sliders(scores: HeadScores, *, protects: bool) -> tuple[float, float]:
         "z_bias: they drive the bias.",
     )  # fmt: skip
     gamma, alpha = view()["gamma"], view()["alpha"]
-    count, key = head_count(alpha, scores.n_heads), "number_of_heads"
-    if st.session_state.get(key) != count:
-        st.session_state[key] = count
+    count = head_count(alpha, scores.n_heads)
+    key = key_showing("number_of_heads", count)
 
     def take() -> None:
         choose("alpha", share_of(st.session_state[key], scores.n_heads))

@@ -1,8 +1,12 @@
 """What one looks at, the view: kept across pages and in the address, so that a link opens the same view.
 
 The server's copy of the view is the only one. Three things change it: a widget, a page (`choose`), and the browser
-going back or forward. Widgets are set from the view before they are drawn and report to it when moved, so they can
-vanish (as those of a page do when it is left) without anything being lost. `view_parts.PARTS` lists what it holds.
+going back or forward. Widgets show the view's value and report to it when moved, so they can vanish (as those of a
+page do when it is left) without anything being lost. `view_parts.PARTS` lists what it holds.
+
+A widget whose value was changed by anything but itself is drawn as a new one (`key_showing`). With every event the
+browser sends the values of all widgets as it knows them, timers included; what it sent before it heard of the change
+would count as the widget being moved back.
 
 The address follows the view and is read only where it leads: at a session's start, and in a run that the browser
 started by going back or forward, which streamlit marks as such. In any other run the address that the browser sent
@@ -49,15 +53,11 @@ def bound(name: str, *, default: Any = None) -> dict[str, Any]:
 
     While that part is None the widget shows `default`, which does not become part of the view.
     """
-    key, shown = _widget_key(name), view()[name]
-    if shown is None:
-        shown = default
+    shown = view()[name] if view()[name] is not None else default
     if isinstance(PARTS[name].default, tuple):
         shown = list(shown)  # as widgets that hold several values have it
-    # Only a value that differs is set: setting it again would undo what is being typed or dragged meanwhile.
-    if key not in st.session_state or st.session_state[key] != shown:
-        st.session_state[key] = shown
-    return {"key": key, "on_change": _take, "args": (name,)}
+    key = key_showing(_widget_key(name), shown)
+    return {"key": key, "on_change": _take, "args": (name, key)}
 
 
 def bound_value(name: str) -> dict[str, Any]:
@@ -67,6 +67,21 @@ def bound_value(name: str) -> dict[str, Any]:
     """
     arguments = bound(name)
     return {**arguments, "value": st.session_state[arguments["key"]]}
+
+
+def key_showing(key: str, value: Any) -> str:
+    """The key under which a widget shows `value`: `key` itself, with a number behind it once the widget had to be new.
+
+    It stays the same while the widget itself is moved, so that it keeps the focus.
+    """
+    numbers = st.session_state.setdefault("widget_numbers", {})
+    current = _numbered(key)
+    if current in st.session_state and _plain(st.session_state[current]) != _plain(value):
+        numbers[key] = numbers.get(key, 0) + 1
+        current = _numbered(key)
+    if current not in st.session_state:
+        st.session_state[current] = value
+    return current
 
 
 class EndOfPage(Exception):
@@ -87,7 +102,7 @@ def kept_in_url(page: str) -> Iterator[None]:
     if page != memory.get("page"):
         memory["page"] = page
         for name in PARTS:  # a new page has new widgets, even under the same key
-            memory.pop(_widget_key(name), None)
+            memory.pop(_numbered(_widget_key(name)), None)
     _write_address()
     memory["inside_app"] = True
     try:
@@ -108,6 +123,15 @@ def _widget_key(name: str) -> str:
     return f"widget.{name}"
 
 
-def _take(name: str) -> None:
-    value = st.session_state[_widget_key(name)]
-    view()[name] = tuple(sorted(value)) if isinstance(value, list) else value
+def _numbered(key: str) -> str:
+    number = st.session_state.get("widget_numbers", {}).get(key)
+    return f"{key}.{number}" if number else key
+
+
+def _plain(value: Any) -> Any:
+    """A widget's value as the view has it: several values as a sorted tuple."""
+    return tuple(sorted(value)) if isinstance(value, list) else value
+
+
+def _take(name: str, key: str) -> None:
+    view()[name] = _plain(st.session_state[key])

@@ -40,4 +40,4 @@ def click_point(page: Page, key: str, x: float, y: float) -> None:
 
 def slider(page: Page, key: str) -> Locator:
     """The slider of γ (`gamma`) or α (`alpha`), to be focused and moved with the arrow keys."""
-    return page.locator(f".st-key-widget-{key} input[type=range]")
+    return page.locator(f"[class*='st-key-widget-{key}'] input[type=range]")
