@@ -201,12 +201,11 @@ def _faded(colour: str, opacity: float = 0.16) -> str:
 
 
 def _lay_out(figure: go.Figure, colours: Palette, x: str, y: str | None) -> None:
-    lay_out(figure, colours)
     visible: dict[str, Any] = {"marker": {"opacity": 1}}
     figure.update_traces(selected=visible, unselected=visible, selector=_has_markers)
     axis = {"gridcolor": colours.grid, "zeroline": False, "automargin": True, "fixedrange": True}
-    figure.update_layout(
-        height=400, margin={"l": 8, "r": 8, "t": 8, "b": 8}, showlegend=True, dragmode=False,
+    lay_out(
+        figure, colours, height=400, margin={"l": 8, "r": 8, "t": 8, "b": 8}, showlegend=True, dragmode=False,
         clickmode="event+select",
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "itemclick": False,
                 "itemdoubleclick": False},

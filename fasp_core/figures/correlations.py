@@ -40,11 +40,10 @@ def correlation_matrix(correlations: AxisCorrelations, *, dark: bool = False) ->
             font={"size": 14 if row > column else 11, "color": colours.page if strong else colours.text},
             hovertext=f"{labels[row]} with {labels[column]}<br>{r} ({low} to {high})",
         )  # fmt: skip
-    lay_out(figure, colours)
     axis = {"tickvals": list(range(n)), "ticktext": labels, "showgrid": False, "zeroline": False, "fixedrange": True,
             "automargin": True, "ticks": ""}  # fmt: skip
-    figure.update_layout(
-        height=120 + max(36, 250 // n) * n, margin={"l": 8, "r": 8, "t": 30, "b": 8}, dragmode=False,
+    lay_out(
+        figure, colours, height=120 + max(36, 250 // n) * n, margin={"l": 8, "r": 8, "t": 30, "b": 8}, dragmode=False,
         xaxis={**axis, "range": [-0.5, n - 0.5], "tickangle": 0 if n <= 2 else -40},
         yaxis={**axis, "range": [n - 0.5, -0.5]},
         coloraxis={"colorscale": [list(stop) for stop in colours.z_bias], "cmin": -1, "cmax": 1, "showscale": False},

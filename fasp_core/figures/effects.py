@@ -36,9 +36,8 @@ def effect_intervals(
             error_x={"array": [half], "color": colour, "thickness": 2, "width": 5, "visible": half > 0},
         )  # fmt: skip
     figure.add_vline(x=before.value, line={"color": colours.before, "width": 1, "dash": "dot"}, layer="below")
-    lay_out(figure, colours)
-    figure.update_layout(
-        height=150, margin={"l": 8, "r": 12, "t": 4, "b": 4}, dragmode=False,
+    lay_out(
+        figure, colours, height=150, margin={"l": 8, "r": 12, "t": 4, "b": 4}, dragmode=False,
         xaxis={"gridcolor": colours.grid, "zeroline": False, "nticks": 5, "automargin": True, "fixedrange": True},
         yaxis={
             "categoryorder": "array", "categoryarray": [row[0] for row in reversed(rows)], "automargin": True,
@@ -62,10 +61,9 @@ def group_bars(before: Mapping[str, Estimate], after: Mapping[str, Estimate], *,
             customdata=texts, hovertemplate="%{y}<br>%{customdata}<extra></extra>",
             error_x={"array": [half_width(e) for e in chosen], "color": colours.muted, "thickness": 1.2, "width": 2},
         )  # fmt: skip
-    lay_out(figure, colours)
-    figure.update_layout(
-        height=70 + 34 * len(groups), margin={"l": 8, "r": 12, "t": 36, "b": 8}, bargap=0.35, bargroupgap=0.08,
-        barmode="group", showlegend=True, dragmode=False,
+    lay_out(
+        figure, colours, height=70 + 34 * len(groups), margin={"l": 8, "r": 12, "t": 36, "b": 8},
+        bargap=0.35, bargroupgap=0.08, barmode="group", showlegend=True, dragmode=False,
         legend={"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0, "traceorder": "reversed"},
         xaxis={
             "title": {"text": "mean toxicity"}, "rangemode": "tozero", "gridcolor": colours.grid, "automargin": True,

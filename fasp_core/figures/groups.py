@@ -39,9 +39,9 @@ def head_groups(effects: Sequence[GroupEffect], *, dark: bool = False) -> go.Fig
             marker={"size": 8, "symbol": symbol, "color": colour},
             error_x={"array": [half_width(e) for e in estimates], "color": colour, "thickness": 1.4, "width": 3},
         )  # fmt: skip
-    lay_out(figure, colours)
-    figure.update_layout(
-        height=84 + 30 * len(labels), margin={"l": 8, "r": 12, "t": 32, "b": 8}, showlegend=True, dragmode=False,
+    lay_out(
+        figure, colours, height=84 + 30 * len(labels), margin={"l": 8, "r": 12, "t": 32, "b": 8}, showlegend=True,
+        dragmode=False,
         legend={
             "orientation": "h", "y": 1, "yanchor": "bottom", "x": 0, "traceorder": "reversed", "itemclick": False,
             "itemdoubleclick": False,

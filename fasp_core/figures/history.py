@@ -67,11 +67,10 @@ def history_plot(
             x=[x[current]], y=[y[current]], mode="markers", hoverinfo="skip", name="shown",
             marker={"size": 18, "symbol": "circle-open", "color": colours.selected, "line": {"width": 2}},
         )  # fmt: skip
-    lay_out(figure, colours)
     axis = {"gridcolor": colours.grid, "zeroline": False, "automargin": True, "fixedrange": True, "nticks": 6}
-    figure.update_layout(
-        height=340, margin={"l": 8, "r": 12, "t": 12, "b": 8}, clickmode="event+select", dragmode=False,
-        xaxis={**axis, "title": {"text": "perplexity · lower is better"}},
+    lay_out(
+        figure, colours, height=340, margin={"l": 8, "r": 12, "t": 12, "b": 8}, clickmode="event+select",
+        dragmode=False, xaxis={**axis, "title": {"text": "perplexity · lower is better"}},
         yaxis={**axis, "title": {"text": "bias · lower is better"}},
     )  # fmt: skip
     return figure

@@ -52,10 +52,10 @@ def head_heatmap(
         )
     add_marks(figure, values.shape, colours, protected=protected, pruned=pruned, selected=selected)
     add_targets(figure, values.shape, hover_texts(quantity, values.ravel(), errors.ravel()))
-    lay_out_map(figure, values.shape, colours, several=several)
     beyond = (bool((values < -limit).any()), bool((values > limit).any()))
     labels = [("≤ " if beyond[0] else "") + _end(-limit), "0", ("≥ " if beyond[1] else "") + _end(limit)]
-    figure.update_layout(
+    lay_out_map(
+        figure, values.shape, colours, several=several, margin={"b": 76}, height=map_height(values.shape[0]) + 106,
         coloraxis={
             "colorscale": [list(stop) for stop in scale], "cmin": -limit, "cmax": limit,
             "colorbar": {
@@ -63,9 +63,8 @@ def head_heatmap(
                 "tickvals": [-limit, 0.0, limit], "ticktext": labels, "outlinewidth": 0,
                 "tickfont": {"color": colours.muted},
             },
-        }
+        },
     )  # fmt: skip
-    figure.update_layout(margin_b=76, height=map_height(values.shape[0]) + 106)
     return figure
 
 
@@ -131,9 +130,8 @@ def selection_map(
     texts = [f"{name}<br>{note}" if note else name for name, note in zip(kind_names, notes, strict=True)]
     add_marks(figure, shape, colours, selected=[] if selected is None else [selected])
     add_targets(figure, shape, texts)
-    lay_out_map(figure, shape, colours)
-    figure.update_layout(
-        margin_b=42, margin_t=34, height=map_height(n_layers) + 76, showlegend=True,
+    lay_out_map(
+        figure, shape, colours, margin={"b": 42, "t": 34}, height=map_height(n_layers) + 76, showlegend=True,
         legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "itemclick": False, "itemdoubleclick": False},
     )  # fmt: skip
     return figure

@@ -38,6 +38,8 @@ def add_marks(
         ("selected", boundary(shape, selected), 3.0),
     )
     for name, (x, y), width in marks:
+        if not len(x):
+            continue  # plotly takes its time for empty traces too
         for colour, wider in ((colours.surface, 2.2 * thin), (colours.selected, 0.0)):
             figure.add_scatter(
                 x=x, y=y, mode="lines", hoverinfo="skip", name=name, showlegend=False,

@@ -75,16 +75,16 @@ def head_scatter(
             **bars(chosen, colours.selected), name="selected",
             marker={"size": 15, "symbol": "circle-open", "color": colours.selected, "line": {"width": 2}},
         )  # fmt: skip
-    lay_out(figure, colours)
     _add_cut(figure, x, safe, colours)
     axis = {
         "gridcolor": colours.grid, "zeroline": True, "zerolinecolor": colours.muted, "zerolinewidth": 1,
         "automargin": True, "fixedrange": True,
     }  # fmt: skip
     ticks = _asinh_ticks(float(np.nanmin(z_ppl)), float(np.nanmax(z_ppl)), unit)
-    figure.update_layout(
-        height=440, margin={"l": 8, "r": 8, "t": 34, "b": 8}, clickmode="event+select", showlegend=True,
+    lay_out(
+        figure, colours, height=440, margin={"l": 8, "r": 8, "t": 34, "b": 8}, clickmode="event+select",
         dragmode="select" if several else False, newselection={"line": {"color": colours.selected, "width": 1}},
+        showlegend=True,
         legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "itemclick": False, "itemdoubleclick": False},
         xaxis={
             **axis, "title": {"text": "z_ppl · the model needs it →"},
