@@ -21,7 +21,7 @@ from .progress import Progress
 JOB = "FASP_JOB"
 PROCESS, PROGRESS, END, CANCELLED = "process.json", "progress.json", "end.json", "cancelled"
 WRITE_EVERY_S = 0.5
-NICENESS = 5  # pages stay quick while a job takes all cores
+NICENESS = 19  # pages stay quick while a job takes all cores, and so do evaluations, which people wait for
 
 
 class JobReport:

@@ -20,7 +20,6 @@ from filelock import FileLock, Timeout
 from .errors import Cancelled, FaspError
 from .estimates import Evaluation
 from .evaluation import evaluate_study
-from .job_report import NICENESS
 from .jobs import LOG, RESTARTED, ready_file, worker_lock
 from .models import LanguageModel, open_study_model
 from .store import MOST_ATTEMPTS, EvaluationStore, Request
@@ -29,6 +28,7 @@ from .study import Study, open_study
 SEEN_WITHIN_S = 30.0  # a page that looks no longer loses its turn until it looks again
 IDLE_S = 900.0  # the model's memory is given back after this long without a request
 POLL_S = 0.05
+NICENESS = 10  # pages come first, jobs in the background last
 ASK_EVERY_S = 0.1  # while sampling: whether the wish still stands
 
 

@@ -1,7 +1,6 @@
 """The Prune page in the browser, on the default model: moves, first measured numbers, sets measured before.
 
-Moves are timed while an evaluation runs. Between two sets that were measured whole nothing runs: that is what makes
-them quick.
+Moves are timed while an evaluation runs. Between two sets that were measured whole nothing does.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from fasp_core.models import open_study_model
 from fasp_core.selection import Selection, select_heads
 from fasp_core.store import EvaluationStore
 from fasp_core.study import Study, open_study
+from fasp_core.worker import SEEN_WITHIN_S
 
 from .serving import PROJECT, chromium, served
 from .timing import Timing
@@ -50,7 +50,7 @@ def measure() -> list[Timing]:
             _wait(page, MEASURED, len(_chosen(study, 0.08).pruned))  # the model is open from here on
             moves = _moves(page, study)
             fresh = _fresh(page, study)
-            again = _known(page, address, study)
+            again = _known(page, address, study, cache)
     return [
         Timing("move α: selection and prediction, while an evaluation runs", tuple(moves), 0.3),
         Timing("move α to a new set: first measured numbers", tuple(fresh), 3.0),
@@ -114,23 +114,27 @@ def _fresh(page: Page, study: Study) -> list[float]:
     seconds, alpha = [], 0.08
     for _ in range(FRESH):
         alpha -= 0.01
+        pruned = len(_chosen(study, alpha).pruned)
         started = _press(page, "ArrowLeft")
-        _wait(page, MEASURED, len(_chosen(study, alpha).pruned))
+        _wait(page, MEASURED, pruned)
         seconds.append(time.perf_counter() - started)
         page.wait_for_timeout(1000)
     return seconds
 
 
-def _known(page: Page, address: str, study: Study) -> list[float]:
-    """From a key on the slider to the numbers of the other of the two sets that were measured."""
+def _known(page: Page, address: str, study: Study, cache: Path) -> list[float]:
+    """From a key on the slider to the numbers of the other of the two sets that were measured, with nothing running."""
     seconds = []
     here, there = MEASURED_ALPHAS
     page.goto(f"{address}/prune?alpha={here:.2f}")
     _wait(page, MEASURED, len(_chosen(study, here).pruned))
+    while EvaluationStore(cache).open_requests(SEEN_WITHIN_S):  # of the page that was left
+        page.wait_for_timeout(500)
     for _ in range(KNOWN):
+        pruned = len(_chosen(study, there).pruned)
         page.wait_for_timeout(1500)
         started = _press(page, "ArrowRight" if there > here else "ArrowLeft")
-        _wait(page, MEASURED, len(_chosen(study, there).pruned))
+        _wait(page, MEASURED, pruned)
         seconds.append(time.perf_counter() - started)
         here, there = there, here
     return seconds
