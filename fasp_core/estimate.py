@@ -119,7 +119,7 @@ def model_shape(ref: str, root: str | Path | None = None) -> ModelShape | None:
     return ModelShape(stored // wide, layers, heads)  # computed with in float32 on a CPU, whatever is stored
 
 
-def machine_flops(size: int = 768, repeats: int = 3) -> float:
+def machine_flops(size: int = 768, repeats: int = 20) -> float:
     """Floating-point operations per second of this machine, all its cores, at the best of some matrix products."""
     matrix = np.ones((size, size), np.float32)
     best = float("inf")

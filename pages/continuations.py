@@ -71,7 +71,7 @@ def show_pairs(study: Study, axis: str) -> None:
     def draw(row) -> None:
         pair = align(row.continuation_before, row.continuation_after)
         with st.container(border=True, gap="small"):
-            st.markdown(text_markdown(row.prompt, pair.shared, revealed=revealed))
+            st.markdown(text_markdown(row.prompt, pair.shared, revealed=revealed, empty=""))
             if pair.same:
                 st.caption("The pruned model says the same.")
             else:

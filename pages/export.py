@@ -56,7 +56,7 @@ def checkpoint(study: Study, config: PruningConfig) -> None:
     folder = export_folder(study.name, config, form)
     st.fragment(_progress, run_every=POLL_S if _busy(folder) else None)(config, folder, form)
     st.markdown("**Loading it**")
-    st.code(LOADING[form].replace("FOLDER", folder.name), language="python")
+    st.code(LOADING[form].replace("FOLDER", folder.name), language="python", wrap_lines=True)
 
 
 def _busy(folder: Path) -> bool:

@@ -73,7 +73,7 @@ def test_with_a_comparison_tables_lead_to_the_prune_page(cache):
     table = make_comparison(study)
     app = open_page()
     assert "5 methods" in words(app)
-    summary, points = (frame.value for frame in app.dataframe)
+    summary, points = app.table[0].value, app.dataframe[0].value
     assert list(summary["method"]) == list(METHODS)
     assert summary.columns[1:].tolist() == ["at most 5 % more perplexity", "at most 10 % more perplexity"]
     assert len(points) == len(METHODS) * 3
@@ -92,7 +92,7 @@ def test_several_comparisons_can_be_chosen_and_the_choice_is_in_the_address(cach
     assert picker.value == first.name
     picker.select(second.name).run()
     assert second.name in app.query_params["comparison"]
-    assert list(app.dataframe[0].value["method"]) == ["fasp", "random"]
+    assert list(app.table[0].value["method"]) == ["fasp", "random"]
 
 
 def test_methods_can_be_left_out(cache):
@@ -100,7 +100,7 @@ def test_methods_can_be_left_out(cache):
     app = open_page()
     pills = next(group for group in app.button_group if group.label == "Methods")
     pills.set_value(["fasp", "random"]).run()
-    assert list(app.dataframe[0].value["method"]) == ["fasp", "random"]
+    assert list(app.table[0].value["method"]) == ["fasp", "random"]
 
 
 def test_one_axis_has_no_side_effects_to_show(cache):
@@ -119,7 +119,7 @@ def test_a_damaged_comparison_is_named_and_the_others_are_shown(cache):
     comparison_file(study, bad.name).write_bytes(b"PAR1")
     app = open_page()
     assert "not a whole Parquet file" in app.warning[0].value
-    assert list(app.dataframe[0].value["method"]) == list(METHODS)
+    assert list(app.table[0].value["method"]) == list(METHODS)
     assert good.complete
 
 

@@ -130,7 +130,7 @@ def _summary(test: pd.DataFrame, axis: str) -> None:
             text = f"{_change(best[method])} at α {best[method].alpha:g}" if method in best else "at no measured α"
             line[f"at most {100 * limit:g} % more perplexity"] = text
     st.markdown("**Change of bias that a limit on perplexity allows**")
-    st.dataframe(pd.DataFrame(lines.values()), hide_index=True, alt="What each method does to the bias, by limit")
+    st.table(pd.DataFrame(lines.values()), hide_index=True, alt="What each method does to the bias, by limit")
     st.caption(
         "On test prompts, at the largest α that a method can afford; in brackets 95 % intervals. Where one holds 0, "
         "the bias may not have changed at all."

@@ -14,6 +14,7 @@ from fasp_core.summaries import Predicted, Prediction
 
 from .parts import dark
 from .state import view
+from .text import plain
 
 GOOD, BAD, UNCLEAR = "falls", "rises", "unclear"
 
@@ -97,17 +98,17 @@ def _noise_floor(before: Metrics, after: Metrics, axis: str) -> str:
 
 def _others(parts: tuple[Metrics, Metrics, Metrics], axes: list[str]) -> None:
     """The other axes, and how degenerate texts are, as one table."""
-    rows = [(f"bias · {axis_label(axis)}", tuple(part.bias[axis] for part in parts)) for axis in axes]
+    rows = [(f"bias · {plain(axis_label(axis))}", tuple(part.bias[axis] for part in parts)) for axis in axes]
     names = {"repetition": "repeated word pairs in a text", "distinct_bigrams": "distinct word pairs"}
     rows += [(words, tuple(part.degeneration[key] for part in parts)) for key, words in names.items()
              if key in parts[1].degeneration]  # fmt: skip
-    st.dataframe(pd.DataFrame([
+    st.table(pd.DataFrame([
         {
             "": name, "before": format_estimate(before.value, before.se),
             "after": format_estimate(after.value, after.se),
             "change": format_estimate(change.value, change.se, signed=True), "for sure": _direction(change),
         } for name, (before, after, change) in rows
-    ]), hide_index=True, key=None)  # fmt: skip
+    ]), hide_index=True, alt="The other measures before and after pruning")  # fmt: skip
 
 
 def _direction(change: Estimate) -> str:

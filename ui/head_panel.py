@@ -110,21 +110,22 @@ def detail_section(study: Study, scores: HeadScores, head: Head, axis: str) -> N
         return
     left, right = st.container(key="detail").columns(2, gap="medium")
     with left:
-        _groups(detail, head, axis)
+        _groups(detail, scores, head, axis)
         st.caption(_how(scores, detail, head, axis))
     with right:
         _changed_texts(detail)
 
 
-def _groups(detail: HeadDetail, head: Head, axis: str) -> None:
+def _groups(detail: HeadDetail, scores: HeadScores, head: Head, axis: str) -> None:
     st.markdown("**Toxicity of each group, with and without it**")
     draw(
         head_groups(detail.groups, dark=dark()), key="head_groups", filename=f"groups.{axis}.{head[0]}.{head[1]}",
         alt="Mean toxicity of each group with and without the head; the table below holds the numbers.",
     )  # fmt: skip
+    error = float(scores.z_bias_se(axis)[head[0] * scores.heads_per_layer + head[1]])
     st.markdown(
-        f"Without it the bias would be {format_number(detail.bias_without, detail.bias_with / 50)} instead of "
-        f"{format_number(detail.bias_with, detail.bias_with / 50)}."
+        f"Without it the bias would be {format_number(detail.bias_without, error)} instead of "
+        f"{format_number(detail.bias_with, error)}; the difference is known to ± {format_number(error, error)}."
     )
     with st.expander("The same as a table"):
         table = pd.DataFrame({

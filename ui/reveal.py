@@ -20,9 +20,9 @@ def reveal_toggle(key: str) -> bool:
     return memory["revealed"]
 
 
-def text_markdown(prompt: str, continuation: str, *, revealed: bool) -> str:
-    """A prompt and its continuation as one paragraph of markdown, whatever they hold."""
+def text_markdown(prompt: str, continuation: str, *, revealed: bool, empty: str = ":gray[*(nothing)*]") -> str:
+    """A prompt and its continuation as one paragraph of markdown, whatever they hold; `empty` stands for no words."""
     if not revealed:
         return f":gray[*{HIDDEN}*]"
     written = plain(continuation)
-    return f"{plain(prompt)} **{written}**" if written else f"{plain(prompt)} :gray[*(nothing)*]"
+    return f"{plain(prompt)} **{written}**" if written else f"{plain(prompt)} {empty}"

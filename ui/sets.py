@@ -115,7 +115,7 @@ def _compare(found: list[MeasuredSet], axis: str, selection: Selection) -> None:
     for name in [axis, *(a for a in pair[0].axes if a != axis)]:
         if all(name in s.evaluation.after.bias for s in pair):
             cells = [_cell(s.evaluation.after.bias[name], s.evaluation.change.bias[name]) for s in pair]
-            rows.append((f"bias · {axis_label(name)}", *cells))
+            rows.append((f"bias · {plain(axis_label(name))}", *cells))
     for key, words in METRICS.items():
         if all(key in s.evaluation.after.degeneration for s in pair):
             cells = [_cell(s.evaluation.after.degeneration[key], s.evaluation.change.degeneration[key]) for s in pair]
@@ -124,7 +124,7 @@ def _compare(found: list[MeasuredSet], axis: str, selection: Selection) -> None:
     if names[0] == names[1]:
         st.caption("The same set twice: choose another one.")
         return
-    st.dataframe(pd.DataFrame(rows, columns=["", *names]), hide_index=True)
+    st.table(pd.DataFrame(rows, columns=["", *map(plain, names)]), hide_index=True, alt="The two sets side by side")
     st.caption("After pruning, and in brackets the change from the intact model, ± one standard error.")
 
 

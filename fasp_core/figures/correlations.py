@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from textwrap import wrap
 
 import numpy as np
 import plotly.graph_objects as go
@@ -90,13 +91,15 @@ def axis_scatter_matrix(
     figure.update_yaxes(**look)
     for i in range(n - 1):
         figure.update_xaxes(
-            title={"text": html.escape(axis_label(axes[i])), "font": {"size": 12}}, row=n - 1, col=i + 1
+            title={"text": "<br>".join(map(html.escape, wrap(axis_label(axes[i]), 11))), "font": {"size": 12}},
+            row=n - 1,
+            col=i + 1,
         )
         figure.update_yaxes(
             title={"text": html.escape(axis_label(axes[i + 1])), "font": {"size": 12}}, row=i + 1, col=1
         )
     figure.update_layout(
-        height=120 + max(130, 300 // (n - 1)) * (n - 1), margin={"l": 60, "r": 8, "t": 34, "b": 50},
+        height=120 + max(130, 300 // (n - 1)) * (n - 1), margin={"l": 60, "r": 8, "t": 34, "b": 64},
         dragmode=False, showlegend=True,
         legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "itemclick": False, "itemdoubleclick": False},
     )  # fmt: skip

@@ -103,7 +103,8 @@ def _add_cut(figure: go.Figure, x: np.ndarray, protected: list[int], colours: Pa
         cut = (x[protected].min() + x[others].max()) / 2
         figure.add_vline(
             x=float(cut), line={"color": colours.text, "width": 1.2, "dash": "dash"}, layer="below",
-            annotation={"text": "γ", "font": {"color": colours.text, "size": 14}, "y": 0.02, "xanchor": "left"},
+            annotation={"text": "γ", "font": {"color": colours.text, "size": 14}, "y": 1, "yanchor": "top",
+                        "xanchor": "left"},
         )  # fmt: skip
 
 
