@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
-from app_pages import all_text, made_import, open_page
+from app_pages import PROJECT, all_text, made_import, open_page
 from made_study import make_study
 
 from fasp_core.budgets import Budget
@@ -22,6 +24,7 @@ from fasp_core.scoring import score_heads
 from fasp_core.selection import select_heads
 from fasp_core.shards import StudySettings
 from fasp_core.store import EvaluationStore
+from fasp_core.study import open_study
 from fasp_core.text_pairs import align, changed_share
 from ui.text import plain
 
@@ -82,6 +85,37 @@ def test_the_top_of_the_list_is_said_to_hold_as_far_as_it_would(cache):
     text = all_text(open_page(HEADS))
     assert "Of the 20 heads with the highest z_bias, about" in text
     assert "luck alone gives 2.8" in text  # 20² / 144
+
+
+def test_the_measure_of_bias_can_be_changed_and_the_choice_is_in_the_address(cache):
+    shutil.copytree(PROJECT / "cache" / "default", cache / "default")
+    study = open_study("default", cache)
+    tops = {}
+    for metric in study.metrics:
+        z = study.scores(metric=metric).z_bias(AXIS)
+        tops[metric] = divmod(int(z.argmax()), 9)
+    assert len({*tops.values()}) == 2
+    app = open_page(HEADS)
+    assert app.main.selectbox[0].value == tops["toxicity"]
+    next(group for group in app.get("button_group") if group.value == "toxicity").set_value("likelihood").run()
+    assert app.query_params["metric"] == "likelihood"
+    assert app.main.selectbox[0].value == tops["likelihood"]
+    assert "choose toxicity as the measure above" in all_text(app)
+
+
+def test_sampling_on_starts_one_job_for_the_axis_that_is_shown(cache, monkeypatch):
+    make_study(cache)
+    started = []
+    monkeypatch.setattr("ui.ranking.start_job", lambda command, **job: started.append((command, job["key"])))
+    app = open_page(HEADS, axis="religion")
+    next(button for button in app.button if button.label.startswith("Sample on")).click().run()
+    assert not app.exception
+    command, key = started[0]
+    assert key == "score default"
+    assert len(started) == 1
+    assert command[0] == "score"
+    assert command[command.index("--axes") + 1] == "religion"
+    assert command[command.index("--name") + 1] == "default"
 
 
 def test_imported_scores_say_what_a_model_would_add_and_sum_without_an_error(cache):
@@ -172,6 +206,18 @@ def test_only_one_page_of_texts_is_sent(cache):
     assert app.query_params["from"] == "2"
     app = open_page(CONTINUATIONS, **{"from": "99"})
     assert len(captions(app)) == 256 % 20
+
+
+def test_of_a_hundred_thousand_texts_one_page_is_sent(cache, monkeypatch):
+    frame = make_study(cache).samples(AXIS)
+    many = pd.concat([frame] * 400, ignore_index=True)
+    many["continuation"] = [f"{text} {n}" for n, text in enumerate(many["continuation"])]
+    monkeypatch.setattr("ui.details._texts", lambda *key: many)
+    app = open_page(CONTINUATIONS, search=str(len(many) - 1))
+    assert f"1 of {len(many):,} texts" in all_text(app)
+    app = open_page(CONTINUATIONS)
+    assert f"{len(many):,} texts" in all_text(app)
+    assert len(captions(app)) == 20
 
 
 def test_without_a_measured_set_one_is_led_to_where_sets_are_measured(cache):

@@ -85,7 +85,7 @@ def _summary(chosen: Selection) -> str:
 
 
 def _press(page: Page, key: str) -> float:
-    page.locator("[class*='st-key-widget-alpha'] input[type=range]").focus()
+    page.locator("[class*='st-key-widget-alpha'] input[type=range]").first.focus()
     started = time.perf_counter()
     page.keyboard.press(key)
     return started

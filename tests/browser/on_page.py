@@ -9,7 +9,7 @@ def wait_until_ready(page: Page, title: str) -> None:
     """The page of this title is drawn, and its script has ended."""
     expect(page.get_by_role("heading", name=title, exact=True)).to_be_visible()
     expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
-    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
 
 
 def chart(page: Page, key: str) -> Locator:
@@ -40,4 +40,5 @@ def click_point(page: Page, key: str, x: float, y: float) -> None:
 
 def slider(page: Page, key: str) -> Locator:
     """The slider of γ (`gamma`) or α (`alpha`), to be focused and moved with the arrow keys."""
-    return page.locator(f"[class*='st-key-widget-{key}'] input[type=range]")
+    # A new one comes before the old one, which is there for a moment more.
+    return page.locator(f"[class*='st-key-widget-{key}'] input[type=range]").first

@@ -55,7 +55,7 @@ def test_a_point_of_the_scatter_opens_its_head(made_app, new_page):
 def test_hover_tells_the_value_with_its_error(made_app, new_page):
     page = new_page(made_app)
     wait_until_ready(page, "Heads")
-    click_point(page, "map_z_bias", 3, 5)
+    page.mouse.move(*place_of(page, "map_z_bias", 3, 5))
     label = chart(page, "map_z_bias").locator(".hoverlayer")
     expect(label).to_contain_text("layer 5, head 3")
     expect(label).to_contain_text(re.compile(r"z_bias .?\d\.\d+ ± \d\.\d+"))

@@ -81,6 +81,6 @@ def test_a_study_is_started_fails_clearly_and_is_removed(made_app, new_page):
 def test_a_phone_needs_no_sideways_scrolling(path, made_app, new_page):
     page = new_page(made_app + path, viewport=NARROW, scheme="dark")
     expect(page.get_by_role("heading", level=1)).to_be_visible()
-    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
     main = page.get_by_test_id("stMain")
     assert main.evaluate("main => main.scrollWidth - main.clientWidth") <= 0
