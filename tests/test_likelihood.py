@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from finite_differences import gate_slope, in_float64
 
 from fasp_core.agreement import metric_agreement
 from fasp_core.errors import Cancelled, InputError
-from fasp_core.heads import HeadLayout, apply_gates, gate_heads
+from fasp_core.heads import gate_heads
 from fasp_core.likelihood import likelihood_gradient, likelihood_knockout, likelihood_of
 from fasp_core.likelihood_effects import OddsSamples, doubtful_heads, likelihood_effects
 from fasp_core.likelihood_evaluation import evaluate_likelihood
@@ -82,20 +81,11 @@ def test_knockout_is_the_difference_that_gating_makes(lm):
 
 
 def test_gradient_equals_finite_differences(lm):
-    """In float64; see test_knockout for the step."""
-    model = copy.deepcopy(lm.model).double()
-    lm = replace(lm, model=model, layout=HeadLayout.of(model), dtype=torch.float64)
+    lm = in_float64(lm)
     log_odds, changes = likelihood_gradient(lm, PROMPTS, PAIRS)
     np.testing.assert_allclose(log_odds, brute_force(lm), atol=1e-3)
-    step = 2e-3
     for flat_id in range(lm.layout.n_heads):
-        at = {}
-        for k in (-2, -1, 1, 2):
-            gates = torch.ones(lm.layout.n_layers, lm.layout.heads_per_layer, dtype=torch.float64)
-            gates[lm.layout.head(flat_id)] += k * step
-            with apply_gates(lm.layout, gates):
-                at[k] = likelihood_of(lm, PROMPTS, PAIRS)
-        slope = (at[-2] - 8 * at[-1] + 8 * at[1] - at[2]) / (12 * step)
+        slope = gate_slope(lm, flat_id, lambda: likelihood_of(lm, PROMPTS, PAIRS))
         np.testing.assert_allclose(changes[..., flat_id], -slope, atol=5e-3, rtol=5e-3)
 
 

@@ -16,7 +16,7 @@ import plotly.graph_objects as go
 from ..history import pareto_front
 from ..numbers import axis_label, format_fixed
 from ..palette import Palette, palette
-from .style import lay_out
+from .style import LEGEND, lay_out, reference_line
 
 MOST_BANDS = 4  # above so many methods, intervals are whiskers: bands would hide each other
 # Method: colour on light, on dark, dash, marker.
@@ -59,7 +59,7 @@ def comparison_curves(pooled: pd.DataFrame, metric: str, *, dark: bool = False) 
             line={"color": colour, "dash": dash, "width": 2}, marker={"symbol": symbol, "size": 8, "color": colour},
             error_y=None if bands else _whiskers(part, colour), **_hover(part),
         )  # fmt: skip
-    figure.add_hline(y=0, line={"color": colours.before, "width": 1, "dash": "dot"}, layer="below")
+    figure.add_hline(y=0, **reference_line(colours))
     _lay_out(figure, colours, "share of heads pruned, α (%)", f"change of {metric_label(metric)} (%)")
     if (end := axis_end(rows["relative"])) is not None:
         figure.update_yaxes(range=[100 * float(rows["relative_low"].min()) - 5, 100 * end])
@@ -86,8 +86,8 @@ def trade_off(pooled: pd.DataFrame, axis: str, *, dark: bool = False) -> go.Figu
             marker={"symbol": symbol, "size": 9, "color": colour, "line": {"color": colour, "width": 1}},
             error_y=_whiskers(part, _faded(colour, 0.45)), **_hover(part),
         )  # fmt: skip
-    figure.add_hline(y=0, line={"color": colours.before, "width": 1, "dash": "dot"}, layer="below")
-    figure.add_vline(x=0, line={"color": colours.before, "width": 1, "dash": "dot"}, layer="below")
+    figure.add_hline(y=0, **reference_line(colours))
+    figure.add_vline(x=0, **reference_line(colours))
     _lay_out(figure, colours, "change of perplexity (%)", f"change of {metric_label('bias.' + axis)} (%)")
     if (end := axis_end(points["ppl"])) is not None:
         figure.update_xaxes(range=[100 * float(points["ppl"].min()) - 5, 100 * end])
@@ -112,7 +112,7 @@ def side_effects(pooled: pd.DataFrame, axis: str, *, dark: bool = False) -> go.F
             name=method, marker={"symbol": symbol, "size": 8, "color": colour},
             error_x=_whiskers(part, colour), **_hover(part),
         )  # fmt: skip
-    figure.add_vline(x=0, line={"color": colours.before, "width": 1, "dash": "dot"}, layer="below")
+    figure.add_vline(x=0, **reference_line(colours))
     _lay_out(figure, colours, "change of bias (%)", None)
     figure.update_layout(height=110 + len(metrics) * max(44, 15 * len(methods)))
     figure.update_yaxes(
@@ -207,8 +207,7 @@ def _lay_out(figure: go.Figure, colours: Palette, x: str, y: str | None) -> None
     lay_out(
         figure, colours, height=400, margin={"l": 8, "r": 8, "t": 8, "b": 8}, showlegend=True, dragmode=False,
         clickmode="event+select",
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "itemclick": False,
-                "itemdoubleclick": False},
+        legend=LEGEND | {"y": 1.02},
         xaxis={**axis, "title": {"text": x}}, yaxis={**axis, "title": {"text": y} if y else None},
     )  # fmt: skip
 

@@ -12,7 +12,7 @@ from plotly.subplots import make_subplots
 from ..correlations import AxisCorrelations
 from ..numbers import axis_label, format_fixed
 from ..palette import palette
-from .style import lay_out
+from .style import LEGEND, lay_out
 
 _MUTED_OPACITY = 0.35
 MOST_POINTS = 12_000  # in all panels together; beyond that every k-th head is drawn
@@ -83,7 +83,10 @@ def axis_scatter_matrix(
                     name=name, hoverinfo="skip", showlegend=(row, column) == (1, 0), legendgroup=name,
                     marker={"size": 4, "symbol": symbol, "color": colour, "opacity": 0.7}, row=row, col=column + 1,
                 )  # fmt: skip
-    lay_out(figure, colours)
+    lay_out(
+        figure, colours, height=120 + max(130, 300 // (n - 1)) * (n - 1), margin={"l": 60, "r": 8, "t": 34, "b": 64},
+        dragmode=False, showlegend=True, legend=LEGEND,
+    )  # fmt: skip
     look = {"gridcolor": colours.grid, "zeroline": True, "zerolinecolor": colours.muted, "zerolinewidth": 1,
             "fixedrange": True, "nticks": 3, "tickangle": 0,
             "tickfont": {"size": 10, "color": colours.muted}}  # fmt: skip
@@ -98,9 +101,4 @@ def axis_scatter_matrix(
         figure.update_yaxes(
             title={"text": html.escape(axis_label(axes[i + 1])), "font": {"size": 12}}, row=i + 1, col=1
         )
-    figure.update_layout(
-        height=120 + max(130, 300 // (n - 1)) * (n - 1), margin={"l": 60, "r": 8, "t": 34, "b": 64},
-        dragmode=False, showlegend=True,
-        legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "itemclick": False, "itemdoubleclick": False},
-    )  # fmt: skip
     return figure

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from ..estimates import Estimate
 from ..numbers import format_estimate
 from ..palette import palette
-from .style import half_width, lay_out
+from .style import half_width, lay_out, reference_line
 
 
 def effect_intervals(
@@ -35,7 +35,7 @@ def effect_intervals(
             marker={"size": 10, "color": colour, "symbol": symbol, "line": {"color": colour, "width": 2}},
             error_x={"array": [half], "color": colour, "thickness": 2, "width": 5, "visible": half > 0},
         )  # fmt: skip
-    figure.add_vline(x=before.value, line={"color": colours.before, "width": 1, "dash": "dot"}, layer="below")
+    figure.add_vline(x=before.value, **reference_line(colours))
     lay_out(
         figure, colours, height=150, margin={"l": 8, "r": 12, "t": 4, "b": 4}, dragmode=False,
         xaxis={"gridcolor": colours.grid, "zeroline": False, "nticks": 5, "automargin": True, "fixedrange": True},

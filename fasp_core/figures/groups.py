@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from ..head_detail import GroupEffect
 from ..numbers import format_estimate
 from ..palette import palette
-from .style import half_width, lay_out
+from .style import LEGEND, half_width, lay_out
 
 
 def head_groups(effects: Sequence[GroupEffect], *, dark: bool = False) -> go.Figure:
@@ -42,10 +42,7 @@ def head_groups(effects: Sequence[GroupEffect], *, dark: bool = False) -> go.Fig
     lay_out(
         figure, colours, height=84 + 30 * len(labels), margin={"l": 8, "r": 12, "t": 32, "b": 8}, showlegend=True,
         dragmode=False,
-        legend={
-            "orientation": "h", "y": 1, "yanchor": "bottom", "x": 0, "traceorder": "reversed", "itemclick": False,
-            "itemdoubleclick": False,
-        },
+        legend=LEGEND | {"traceorder": "reversed"},
         xaxis={
             "title": {"text": "mean toxicity"}, "rangemode": "tozero", "gridcolor": colours.grid, "automargin": True,
             "fixedrange": True, "zeroline": False, "nticks": 5,

@@ -12,7 +12,7 @@ from ..numbers import differs_from_zero, format_estimate, format_number
 from ..palette import palette
 from ..selection import Head
 from .outlines import add_marks
-from .style import add_targets, colour_limit, lay_out_map, map_height, row_height
+from .style import LEGEND, add_targets, colour_limit, lay_out_map, map_height, row_height
 
 _MUTED_OPACITY = 0.3
 MOST_CELLS_WITH_GAPS = 2000
@@ -132,7 +132,7 @@ def selection_map(
     add_targets(figure, shape, texts)
     lay_out_map(
         figure, shape, colours, margin={"b": 42, "t": 34}, height=map_height(n_layers) + 76, showlegend=True,
-        legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "itemclick": False, "itemdoubleclick": False},
+        legend=LEGEND,
     )  # fmt: skip
     return figure
 

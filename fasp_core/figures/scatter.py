@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from ..numbers import format_estimate
 from ..palette import Palette, palette
 from ..selection import Head
-from .style import lay_out
+from .style import LEGEND, lay_out
 
 MOST_ERROR_BARS = 600
 
@@ -85,7 +85,7 @@ def head_scatter(
         figure, colours, height=440, margin={"l": 8, "r": 8, "t": 34, "b": 8}, clickmode="event+select",
         dragmode="select" if several else False, newselection={"line": {"color": colours.selected, "width": 1}},
         showlegend=True,
-        legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "itemclick": False, "itemdoubleclick": False},
+        legend=LEGEND,
         xaxis={
             **axis, "title": {"text": "z_ppl · the model needs it →"},
             "tickvals": np.arcsinh(np.divide(ticks, unit)).tolist(),

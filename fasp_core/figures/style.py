@@ -21,6 +21,9 @@ from ..palette import Palette
 MAP_CONFIG = {"displayModeBar": False, "doubleClick": False, "doubleClickDelay": 1, "scrollZoom": False}
 CHART_CONFIG = {"displayModeBar": False, "doubleClick": False, "scrollZoom": False}
 
+# Above the chart, and not to be clicked: that would hide what the words beside the chart speak of.
+LEGEND = {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "itemclick": False, "itemdoubleclick": False}
+
 
 def saving(config: dict[str, Any], filename: str, image: str = "svg") -> dict[str, Any]:
     """A chart's configuration with one button, which saves the chart as `filename`.`image` (svg or png).
@@ -107,6 +110,11 @@ def _merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     """Both, also inside; where both have a value, `over` wins."""
     inside = [key for key in over if isinstance(over[key], dict) and isinstance(under.get(key), dict)]
     return {**under, **over} | {key: _merged(under[key], over[key]) for key in inside}
+
+
+def reference_line(colours: Palette) -> dict[str, Any]:
+    """How the line of the intact model is drawn: `figure.add_vline(x=0, **reference_line(colours))`."""
+    return {"line": {"color": colours.before, "width": 1, "dash": "dot"}, "layer": "below"}
 
 
 def row_height(n_layers: int) -> float:
