@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
+from functools import partial
 
 import streamlit as st
 
@@ -17,7 +17,7 @@ from fasp_core.numbers import axis_label
 from fasp_core.rules import METHODS, RULES
 from fasp_core.selection import Head, Selection, head_count, select_heads
 
-from .state import EndOfPage, bound, bound_value, choose, key_showing, view
+from .state import EndOfPage, bound, bound_value, choose, showing, view
 from .text import plain
 
 BY_HAND = "by_hand"
@@ -109,10 +109,10 @@ def _method(scores: HeadScores) -> str:
     """The rule, and what it needs besides γ and α."""
     method = view()["method"]
     left, right = st.columns([2, 3], gap="medium", vertical_alignment="bottom")
-    left.selectbox("Method", METHODS, **_moved(bound("method")))
+    left.selectbox("Method", METHODS, **bound("method", moved=_follow_rule))
     with right:
         if RULES[method].uses_seed:
-            st.number_input("Seed", 0, 10**6, **_moved(bound_value("seed")), width=160)
+            st.number_input("Seed", 0, 10**6, **bound_value("seed", moved=_follow_rule), width=160)
         elif RULES[method].uses_weights:
             _weights(scores)
         else:
@@ -124,18 +124,17 @@ def _weights(scores: HeadScores) -> None:
     """The weight of each axis: how much its share of bias counts."""
     weights = dict(view()["weights"] or dict.fromkeys(scores.axes, 1.0))
 
-    def take(axis: str, key: str) -> None:
-        changed = {**{a: weights.get(a, 0.0) for a in scores.axes}, axis: st.session_state[key]}
+    def take(axis: str, weight: float) -> None:
+        changed = {**{a: weights.get(a, 0.0) for a in scores.axes}, axis: weight}
         choose("weights", tuple(changed.items()) if any(changed.values()) else None)
-        choose("heads", None)
+        _follow_rule()
 
     with st.container(horizontal=True, gap="small"):
         for axis in scores.axes:
             value = float(weights.get(axis, 0.0))
-            key = key_showing(f"weight.{axis}", value)
             st.number_input(
-                f"Weight of {axis_label(axis)}", 0.0, 10.0, value, step=0.5, key=key, on_change=take, args=(axis, key),
-                width=150,
+                f"Weight of {axis_label(axis)}", 0.0, 10.0, value, step=0.5, width=150,
+                **showing(f"weight.{axis}", value, partial(take, axis)),
             )  # fmt: skip
 
 
@@ -143,24 +142,27 @@ def _sliders(scores: HeadScores, *, protects: bool) -> tuple[float, float]:
     """γ and α; α also as a number of heads."""
     left, middle, right = st.columns([5, 5, 2], gap="medium", vertical_alignment="bottom")
     left.slider(
-        "γ · share of heads to protect", 0.0, 1.0, step=0.01, **_moved(bound_value("gamma")), disabled=not protects,
+        "γ · share of heads to protect", 0.0, 1.0, step=0.01,
+        **bound_value("gamma", moved=_follow_rule), disabled=not protects,
         help="The heads with the highest z_ppl are protected: the model needs them most. Methods without protection "
         "do without.",
     )  # fmt: skip
     middle.slider(
-        "α · share of heads to prune", 0.0, 1.0, step=0.01, **_moved(bound_value("alpha")),
+        "α · share of heads to prune", 0.0, 1.0, step=0.01,
+        **bound_value("alpha", moved=_follow_rule),
         help="Of the other heads, those that the method ranks first are pruned; with fasp, those with the highest "
         "z_bias: they drive the bias.",
     )  # fmt: skip
     gamma, alpha = view()["gamma"], view()["alpha"]
     count = head_count(alpha, scores.n_heads)
-    key = key_showing("number_of_heads", count)
 
-    def take() -> None:
-        choose("alpha", share_of(st.session_state[key], scores.n_heads))
-        choose("heads", None)
+    def take(count: int) -> None:
+        choose("alpha", share_of(count, scores.n_heads))
+        _follow_rule()
 
-    right.number_input("Heads", 0, scores.n_heads, count, key=key, on_change=take, help="α as a number of heads.")
+    right.number_input(
+        "Heads", 0, scores.n_heads, count, help="α as a number of heads.", **showing("number_of_heads", count, take)
+    )
     return gamma, alpha
 
 
@@ -204,12 +206,6 @@ def _own(scores: HeadScores, ruled: Selection, heads: tuple[Head, ...], axis: st
     )  # fmt: skip
 
 
-def _moved(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of `bound`, for a widget that also gives up a set made by hand when it is moved."""
-    take = arguments["on_change"]
-
-    def moved(*args: Any) -> None:
-        take(*args)
-        choose("heads", None)
-
-    return {**arguments, "on_change": moved}
+def _follow_rule() -> None:
+    """Give up a set made by hand."""
+    choose("heads", None)

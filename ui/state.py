@@ -4,9 +4,9 @@ The server's copy of the view is the only one. Three things change it: a widget,
 going back or forward. Widgets show the view's value and report to it when moved, so they can vanish (as those of a
 page do when it is left) without anything being lost. `view_parts.PARTS` lists what it holds.
 
-A widget whose value was changed by anything but itself is drawn as a new one (`key_showing`). With every event the
-browser sends the values of all widgets as it knows them, timers included; what it sent before it heard of the change
-would count as the widget being moved back.
+A widget whose value was changed by anything but itself is drawn as a new one, and the old one has no say any more
+(`showing`). With every event the browser sends the values of all widgets as it knows them, timers included; what it
+sent before it heard of the change would count as the widget being moved back.
 
 The address follows the view and is read only where it leads: at a session's start, and in a run that the browser
 started by going back or forward, which streamlit marks as such. In any other run the address that the browser sent
@@ -17,7 +17,7 @@ would put steps where one has just gone back), and an answer seldom meets a brow
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
@@ -48,31 +48,38 @@ def choose(name: str, value: Any) -> None:
     view()[name] = value
 
 
-def bound(name: str, *, default: Any = None) -> dict[str, Any]:
+def bound(name: str, *, default: Any = None, moved: Callable[[], None] | None = None) -> dict[str, Any]:
     """Arguments that tie a widget to one part of the view: `st.slider("γ", 0.0, 1.0, **bound("gamma"))`.
 
-    While that part is None the widget shows `default`, which does not become part of the view.
+    While that part is None the widget shows `default`, which does not become part of the view. `moved` is called when
+    the widget was moved.
     """
     shown = view()[name] if view()[name] is not None else default
     if isinstance(PARTS[name].default, tuple):
         shown = list(shown)  # as widgets that hold several values have it
-    key = key_showing(_widget_key(name), shown)
-    return {"key": key, "on_change": _take, "args": (name, key)}
+
+    def take(value: Any) -> None:
+        choose(name, _plain(value))
+        if moved is not None:
+            moved()
+
+    return showing(_widget_key(name), shown, take)
 
 
-def bound_value(name: str) -> dict[str, Any]:
+def bound_value(name: str, *, moved: Callable[[], None] | None = None) -> dict[str, Any]:
     """`bound(name)` for widgets whose default is called `value`: sliders, numbers, texts, toggles.
 
     The default is the view's value too: it is what a browser falls back to, and reports, when it draws a widget anew.
     """
-    arguments = bound(name)
+    arguments = bound(name, moved=moved)
     return {**arguments, "value": st.session_state[arguments["key"]]}
 
 
-def key_showing(key: str, value: Any) -> str:
-    """The key under which a widget shows `value`: `key` itself, with a number behind it once the widget had to be new.
+def showing(key: str, value: Any, take: Callable[[Any], None]) -> dict[str, Any]:
+    """Arguments of a widget that shows `value` and hands what it is moved to to `take`.
 
-    It stays the same while the widget itself is moved, so that it keeps the focus.
+    Its key is `key` itself, with a number behind it once the widget had to be new. It stays the same while the widget
+    itself is moved, so that it keeps the focus.
     """
     numbers = st.session_state.setdefault("widget_numbers", {})
     current = _numbered(key)
@@ -81,7 +88,13 @@ def key_showing(key: str, value: Any) -> str:
         current = _numbered(key)
     if current not in st.session_state:
         st.session_state[current] = value
-    return current
+
+    def report() -> None:
+        # The browser reports a replaced widget until it has taken it away, and streamlit takes that for a move.
+        if current == _numbered(key):
+            take(st.session_state[current])
+
+    return {"key": current, "on_change": report}
 
 
 class EndOfPage(Exception):
@@ -131,7 +144,3 @@ def _numbered(key: str) -> str:
 def _plain(value: Any) -> Any:
     """A widget's value as the view has it: several values as a sorted tuple."""
     return tuple(sorted(value)) if isinstance(value, list) else value
-
-
-def _take(name: str, key: str) -> None:
-    view()[name] = _plain(st.session_state[key])

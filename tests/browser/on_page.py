@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from playwright.sync_api import Locator, Page, expect
 
 
@@ -32,10 +34,28 @@ def place_of(page: Page, key: str, x: float, y: float) -> list[float]:
 
 
 def click_point(page: Page, key: str, x: float, y: float) -> None:
-    """Click a chart at data coordinates."""
-    at = place_of(page, key, x, y)
-    page.mouse.move(*at)
+    """Click a chart at data coordinates, once what loads above it has stopped moving it."""
+    at, before = place_of(page, key, x, y), None
+    while at != before:
+        page.mouse.move(*at)
+        at, before = place_of(page, key, x, y), at
     page.mouse.click(*at)
+
+
+def press(control: Locator) -> None:
+    """Press a button or follow a link by keyboard: a click is aimed at a place, from which what loads above may have
+    moved the control meanwhile.
+    """
+    expect(control).to_be_enabled()
+    control.press("Enter")
+
+
+def download(page: Page, button: Locator, path: Path) -> str:
+    """Save what a button downloads; returns the name that the browser would give it."""
+    with page.expect_download() as started:
+        press(button)
+    started.value.save_as(path)
+    return started.value.suggested_filename
 
 
 def slider(page: Page, key: str) -> Locator:

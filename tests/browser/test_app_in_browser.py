@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlparse
 
 import pandas as pd
 import pytest
-from on_page import chart, click_point, place_of, slider, wait_until_ready
+from on_page import chart, click_point, download, place_of, press, slider, wait_until_ready
 from playwright.sync_api import Locator, Page, expect
 
 from fasp_core.config import PruningConfig
@@ -64,9 +64,7 @@ def test_hover_tells_the_value_with_its_error(made_app, new_page):
 def test_the_table_that_is_downloaded_is_the_one_shown(made_app, new_page, tmp_path):
     page = new_page(made_app)
     wait_until_ready(page, "Heads")
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Download all scores").click()
-    download.value.save_as(tmp_path / "scores.csv")
+    download(page, page.get_by_role("button", name="Download all scores"), tmp_path / "scores.csv")
     frame = pd.read_csv(tmp_path / "scores.csv")
     assert len(frame) == 144
     drawn = chart(page, "scatter").evaluate("plot => plot.data[0].y")
@@ -82,7 +80,7 @@ def test_a_copied_link_opens_the_same_view_in_another_browser(made_app, new_page
     click_point(page, "map_z_bias", 7, 2)
     expect(page).to_have_url(re.compile(r"head=2\.7"))
     page.get_by_text("Religion", exact=True).click()
-    page.get_by_role("link", name="Prune").click()
+    press(page.get_by_role("link", name="Prune"))
     wait_until_ready(page, "Prune")
     slider(page, "alpha").focus()
     page.keyboard.press("ArrowRight")
@@ -95,7 +93,7 @@ def test_a_copied_link_opens_the_same_view_in_another_browser(made_app, new_page
     }  # fmt: skip
     expect(slider(other, "alpha")).to_have_value("0.11")
     expect(other.get_by_role("radio", name="Religion")).to_be_checked()
-    other.get_by_role("link", name="Heads").click()
+    press(other.get_by_role("link", name="Heads"))
     wait_until_ready(other, "Heads")
     expect(head_box(other)).to_have_value("layer 2, head 7")
 
@@ -104,7 +102,7 @@ def test_going_back_undoes_a_step_and_leaves_the_app_in_the_end(made_app, new_pa
     page = new_page("about:blank")
     page.goto(f"{made_app}/")
     wait_until_ready(page, "Heads")
-    page.get_by_role("link", name="Prune").click()
+    press(page.get_by_role("link", name="Prune"))
     wait_until_ready(page, "Prune")
     slider(page, "gamma").focus()
     for percent, protected in ((31, 44), (32, 46), (33, 47)):  # ⌊γ × 144⌋
@@ -149,9 +147,7 @@ def test_a_slider_selects_anew_and_a_measured_result_arrives(shipped_app, new_pa
     expect(page.get_by_text(re.compile(r"measured on \d+ texts, \d+ text windows"))).to_be_visible()
     expect(chart(page, "groups")).to_be_visible()
 
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Download configuration").click()
-    download.value.save_as(tmp_path / "config.json")
+    download(page, page.get_by_role("button", name="Download configuration"), tmp_path / "config.json")
     config = PruningConfig.load(tmp_path / "config.json")
     crosses = chart(page, "selection").evaluate(
         "plot => { const c = plot.data.find(t => t.marker && t.marker.symbol === 'x-thin'); return [c.y, c.x]; }"
@@ -186,7 +182,7 @@ def test_a_box_chooses_all_heads_in_it_and_one_over_chosen_heads_takes_them_away
     expect(page.get_by_text("4 heads, each as if it acted alone")).to_be_visible()
     drag(page, "map_z_ppl", (1.7, 0.7), (2.3, 1.3))
     expect(page).to_have_url(re.compile(r"chosen=1\.3-2\.2-2\.3(&|$)"))
-    page.get_by_role("button", name="Prune these").click()
+    press(page.get_by_role("button", name="Prune these"))
     wait_until_ready(page, "Prune")
     expect(page.get_by_text("3 of 144 heads pruned").first).to_be_visible()
 
@@ -195,10 +191,8 @@ def test_a_box_chooses_all_heads_in_it_and_one_over_chosen_heads_takes_them_away
 def test_a_chart_is_saved_as_it_is_shown(image, made_app, new_page, tmp_path):
     page = new_page(f"{made_app}/?image={image}")
     wait_until_ready(page, "Heads")
-    with page.expect_download() as download:
-        chart(page, "map_z_bias").locator(".modebar-btn").click()
-    assert download.value.suggested_filename == f"z_bias.gender_and_sex.{image}"
-    download.value.save_as(tmp_path / "chart")
+    name = download(page, chart(page, "map_z_bias").locator(".modebar-btn"), tmp_path / "chart")
+    assert name == f"z_bias.gender_and_sex.{image}"
     data = (tmp_path / "chart").read_bytes()
     if image == "png":
         assert data.startswith(b"\x89PNG")
@@ -213,10 +207,8 @@ def test_a_chart_is_saved_as_it_is_shown(image, made_app, new_page, tmp_path):
 def test_the_groups_of_a_head_that_are_downloaded_are_those_shown(made_app, new_page, tmp_path):
     page = new_page(f"{made_app}/?head=3.4")
     wait_until_ready(page, "Heads")
-    page.locator(".st-key-detail").get_by_text("The same as a table").click()
-    with page.expect_download() as download:
-        page.locator(".st-key-groups_csv").get_by_role("button").click()
-    download.value.save_as(tmp_path / "groups.csv")
+    press(page.locator(".st-key-detail summary"))
+    download(page, page.locator(".st-key-groups_csv").get_by_role("button"), tmp_path / "groups.csv")
     frame = pd.read_csv(tmp_path / "groups.csv")
     drawn = chart(page, "head_groups").evaluate("plot => plot._fullLayout.yaxis.ticktext")
     assert sorted(frame["group"]) == sorted(drawn)

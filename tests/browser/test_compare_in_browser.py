@@ -8,7 +8,7 @@ import pytest
 from conftest import served
 from made_comparison import make_comparison
 from made_study import make_study
-from on_page import chart, click_point, wait_until_ready
+from on_page import chart, click_point, press, wait_until_ready
 from playwright.sync_api import expect
 
 
@@ -25,7 +25,7 @@ def test_a_point_of_a_curve_opens_its_configuration_on_the_prune_page(compared_a
     address, table = compared_app
     page = new_page(address)
     wait_until_ready(page, "Heads")
-    page.get_by_role("link", name="Compare", exact=True).click()
+    press(page.get_by_role("link", name="Compare", exact=True))
     wait_until_ready(page, "Compare")
     curves = chart(page, "ppl_curve")
     x, y = curves.evaluate("""plot => {
@@ -34,7 +34,7 @@ def test_a_point_of_a_curve_opens_its_configuration_on_the_prune_page(compared_a
     }""")
     click_point(page, "ppl_curve", x, y)
     expect(page.get_by_text("ppl_only, α 0.1:")).to_be_visible()
-    page.get_by_role("button", name="Open on the Prune page").click()
+    press(page.get_by_role("button", name="Open on the Prune page"))
     expect(page.get_by_role("heading", name="Prune", exact=True)).to_be_visible()
     expect(page).to_have_url(re.compile(r"/prune\?.*method=ppl_only"))
     rows = table.frame.query("method == 'ppl_only' and alpha == 0.1 and split == 'test'")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from on_page import chart, click_point, slider, wait_until_ready
+from on_page import chart, click_point, download, press, slider, wait_until_ready
 from playwright.sync_api import expect
 
 NARROW = {"width": 390, "height": 844}
@@ -24,7 +24,7 @@ def test_a_click_prunes_by_hand_and_undo_takes_it_back(made_app, new_page):
     expect(page.get_by_text("15 of 144 heads pruned")).to_be_visible()
     expect(page.get_by_text("A set of its own: 15 heads")).to_be_visible()
     expect(page).to_have_url(re.compile(rf"heads=(.*-)?{kept[1]}\.{kept[0]}(-|&|$)"))
-    page.get_by_role("button", name="Undo").click()
+    press(page.get_by_role("button", name="Undo"))
     expect(page.get_by_text("14 of 144 heads pruned")).to_be_visible()
     expect(page).not_to_have_url(re.compile("heads="))
 
@@ -45,10 +45,8 @@ def test_sliders_and_the_number_of_heads_follow_each_other(made_app, new_page):
 def test_the_report_opens_offline(made_app, new_page, browser, tmp_path):
     page = new_page(f"{made_app}/export")
     expect(page.get_by_role("button", name="Download report")).to_be_visible()
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Download report").click()
     path = tmp_path / "report.html"
-    download.value.save_as(path)
+    download(page, page.get_by_role("button", name="Download report"), path)
     context = browser.new_context(offline=True)
     requests = []
     reader = context.new_page()
@@ -67,13 +65,13 @@ def test_a_study_is_started_fails_clearly_and_is_removed(made_app, new_page):
     page.get_by_role("textbox", name="Folder").fill("./nowhere")
     page.get_by_role("textbox", name="Folder").press("Enter")
     expect(page.get_by_role("textbox", name="Name").first).to_have_value("nowhere")
-    page.get_by_role("button", name="Start").click()
+    press(page.get_by_role("button", name="Start"))
     expect(page.get_by_text("Score nowhere: gender_and_sex")).to_be_visible()
     error = page.get_by_test_id("stAlertContentError").get_by_text("there is no file or folder ./nowhere")
     expect(error).to_be_visible(timeout=90_000)
     page.reload()
     expect(error).to_be_visible()
-    page.get_by_role("button", name="Remove", exact=True).click()
+    press(page.get_by_role("button", name="Remove", exact=True))
     expect(page.get_by_text("No job has been started.")).to_be_visible()
 
 
