@@ -1,20 +1,25 @@
 """How much coupled sampling helps: `python -m benchmarks.coupling [--texts 120] [--sets 4] [--json FILE]`.
 
-The toxicity of a continuation after pruning minus before it, over the same prompts: once with the same noise for both
-models (coupled), once with noise of its own for the pruned one (independent). Printed is the ratio of the variances,
-pooled over head sets, with a 95 % interval from resampling texts: for the same error of a change, independent sampling
-needs that many times the texts. Heads are drawn from those that γ = 0.3 leaves unprotected in the shipped study.
+The toxicity of a continuation after pruning minus before it, over the same prompts: once coupled as an evaluation does
+it (closely for few heads, else by the same noise for both models), once with noise of its own for the pruned model
+(independent). Printed is the ratio of the variances, pooled over head sets, with a 95 % interval from resampling texts:
+for the same error of a change, independent sampling needs that many times the texts. For few heads the same noise
+alone is beside it. Heads are drawn from those that γ = 0.3 leaves unprotected in the shipped study.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import dataclass
+from time import perf_counter
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from fasp_core.coupling import continuation_log_probs, coupled_continuations
+from fasp_core.evaluation_blocks import CLOSELY_UP_TO
 from fasp_core.heads import Head, gate_heads
 from fasp_core.models import LanguageModel, open_study_model
 from fasp_core.plan import sample_order
@@ -23,21 +28,44 @@ from fasp_core.selection import protected_heads
 from fasp_core.study import open_study
 from fasp_core.toxicity import Scorer, open_scorer, score_texts
 
-AXIS, GAMMA = "gender_and_sex", 0.3
+AXIS, GAMMA, LENGTH = "gender_and_sex", 0.3, 20
 SHARES = {"one head": None, "1 %": 0.01, "5 %": 0.05, "10 %": 0.10}
 REPLICATES = 2000
 
 
-def toxicities(
-    lm: LanguageModel, scorer: Scorer, prompts: list[str], stream: str, off: tuple[Head, ...]
-) -> tuple[np.ndarray, list[str]]:
-    """Toxicity of one continuation per prompt, with the noise of `stream`, without the heads `off`; and the texts."""
-    tokens, _ = encode_prompts(lm, prompts, 20)
-    keys = [noise_key(0, stream, prompt, i) for i, prompt in enumerate(prompts)]
-    with gate_heads(lm.model, off=off):
-        drawn = sample_continuations(lm, tokens, keys, SamplingSettings())
-    texts = [prompt + decode(lm, ids) for prompt, ids in zip(prompts, drawn, strict=True)]
-    return score_texts(scorer, texts), texts
+@dataclass(frozen=True)
+class Texts:
+    """One continuation per prompt, and the toxicity of prompt and continuation."""
+
+    tokens: list[list[int]]
+    toxicity: np.ndarray
+
+
+class Sampler:
+    """Continues the same prompts, with and without heads."""
+
+    def __init__(self, lm: LanguageModel, scorer: Scorer, prompts: list[str]) -> None:
+        self.lm, self.scorer, self.prompts = lm, scorer, prompts
+        self.ids, _ = encode_prompts(lm, prompts, LENGTH)
+
+    def keys(self, stream: str) -> list[str]:
+        return [noise_key(0, stream, prompt, i) for i, prompt in enumerate(self.prompts)]
+
+    def by_noise(self, stream: str, off: tuple[Head, ...]) -> Texts:
+        """With the noise of `stream`, without the heads `off`."""
+        with gate_heads(self.lm.model, off=off):
+            settings = SamplingSettings(max_new_tokens=LENGTH)
+            return self._texts(sample_continuations(self.lm, self.ids, self.keys(stream), settings))
+
+    def closely(self, stream: str, off: tuple[Head, ...], before: Texts, log_probs: list[list[float]]) -> Texts:
+        """Kept as close to `before`, drawn with the noise of `stream`, as can be."""
+        return self._texts(
+            coupled_continuations(self.lm, off, self.ids, before.tokens, log_probs, self.keys(stream), LENGTH)
+        )
+
+    def _texts(self, tokens: list[list[int]]) -> Texts:
+        texts = [prompt + decode(self.lm, ids) for prompt, ids in zip(self.prompts, tokens, strict=True)]
+        return Texts(tokens, score_texts(self.scorer, texts))
 
 
 def variance_ratio(coupled: np.ndarray, independent: np.ndarray) -> tuple[float, float, float]:
@@ -66,26 +94,38 @@ def main() -> None:
     order = sample_order(chosen, seed=0, axis="coupling", start=0, stop=options.texts)
     prompts = order.merge(chosen, on="prompt_id", how="left")["prompt"].tolist()
     free = np.setdiff1d(np.arange(scores.n_heads), protected_heads(scores, GAMMA))
-    before, texts = toxicities(lm, scorer, prompts, "shared", ())
+    sampler = Sampler(lm, scorer, prompts)
+    before = sampler.by_noise("shared", ())
+    log_probs = continuation_log_probs(lm, sampler.ids, before.tokens)
     rng = np.random.default_rng(0)
     rows = []
     for name, share in SHARES.items():
         count = 1 if share is None else int(share * scores.n_heads)
-        coupled, independent, same = [], [], []
+        ways = {"independent": lambda off: sampler.by_noise("own", off),
+                "same noise": lambda off: sampler.by_noise("shared", off)}  # fmt: skip
+        if count <= CLOSELY_UP_TO:
+            ways["closely"] = lambda off: sampler.closely("shared", off, before, log_probs)
+        drawn, seconds = {way: [] for way in ways}, dict.fromkeys(ways, 0.0)
         for _ in range(options.sets):
             off = tuple(divmod(int(i), scores.heads_per_layer) for i in rng.choice(free, count, replace=False))
-            after, after_texts = toxicities(lm, scorer, prompts, "shared", off)
-            coupled.append(after - before)
-            same.append(np.mean([a == b for a, b in zip(texts, after_texts, strict=True)]))
-            independent.append(toxicities(lm, scorer, prompts, "own", off)[0] - before)
-        ratio, low, high = variance_ratio(np.array(coupled), np.array(independent))
-        rows.append({"pruned": name, "heads": count, "ratio": ratio, "low": low, "high": high,
-                     "identical": float(np.mean(same))})  # fmt: skip
-    table = Table("pruned", "heads", "variance ratio", "95 % interval", "identical texts", title=f"{lm.name}, {AXIS}")
+            for way, sample in ways.items():
+                start = perf_counter()
+                drawn[way].append(sample(off))
+                seconds[way] += perf_counter() - start
+        changes = {way: np.array([t.toxicity - before.toxicity for t in texts]) for way, texts in drawn.items()}
+        for way in [*ways][1:]:
+            ratio, low, high = variance_ratio(changes[way], changes["independent"])
+            same = [a == b for t in drawn[way] for a, b in zip(t.tokens, before.tokens, strict=True)]
+            rows.append({"pruned": name, "heads": count, "coupled": way, "ratio": ratio, "low": low, "high": high,
+                         "identical": float(np.mean(same)), "seconds": seconds[way] / options.sets})  # fmt: skip
+    table = Table(title=f"{lm.name}, {AXIS}, {options.texts} texts, {options.sets} head sets of each size")
+    for column in ("pruned", "heads", "coupled", "variance ratio", "95 % interval", "identical texts", "s per set"):
+        table.add_column(column)
     for row in rows:
-        interval = f"{row['low']:.1f} to {row['high']:.1f}"
-        cells = (row["pruned"], str(row["heads"]), f"{row['ratio']:.1f}", interval, f"{row['identical']:.0%}")
-        table.add_row(*cells)
+        table.add_row(
+            row["pruned"], str(row["heads"]), row["coupled"], f"{row['ratio']:.1f}",
+            f"{row['low']:.1f} to {row['high']:.1f}", f"{row['identical']:.0%}", f"{row['seconds']:.1f}",
+        )  # fmt: skip
     Console().print(table)
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:

@@ -19,7 +19,8 @@ import pandas as pd
 from .comparison_table import ComparisonTable, measurement_rows, pool
 from .errors import Cancelled, InputError, nearest
 from .estimates import Evaluation
-from .evaluation import BlockStore, evaluate
+from .evaluation import evaluate
+from .evaluation_blocks import BlockStore
 from .evaluation_plan import EvaluationSettings, study_settings
 from .head_scores import HeadScores
 from .iterative import IterativeSettings, iterative_order

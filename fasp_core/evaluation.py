@@ -1,61 +1,37 @@
 """evaluate(): what pruning a *set* of heads does, measured block by block. Progressive, cancellable, cached.
 
 A set of heads moves the model too far for importance weights, so texts are sampled again from the pruned model, but
-*coupled*: the same noise per prompt and step as for the intact model (see `sampling`). A block is a few text windows,
-or some texts of one axis, as many for every group: groups are strata, so their means after any number of blocks are
-unbiased. Each finished block goes to the store under (stream, head set, block): nothing is measured twice, the intact
-model included. The texts are fresh draws, not those that heads were scored on.
+*coupled*: the same noise per prompt and step as for the intact model (see `sampling`), and where so few heads go that
+many texts can stay what they were, as closely as can be (see `coupling`). A block is a few text windows, or some texts
+of one axis, as many for every group: groups are strata, so their means after any number of blocks are unbiased. Each
+finished block goes to the store under (stream, head set, block): nothing is measured twice, the intact model included.
+The texts are fresh draws, not those that heads were scored on.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from .batching import batches_by_length, pad_batch, tokens_per_batch
 from .data import check_split
 from .degeneration import distinct_bigrams, paired_means, repetition
-from .errors import Cancelled, InputError, nearest
+from .errors import InputError, nearest
 from .estimates import AxisMetrics, Evaluation, Metrics, compare_axis, compare_windows, joined
-from .evaluation_plan import (
-    TEXT,
-    EvaluationPlan,
-    EvaluationSettings,
-    axis_fingerprints,
-    make_plan,
-    study_settings,
-    windows_fingerprint,
-)
-from .heads import Head, gate_heads
-from .knockout import base_log_probs
+from .evaluation_blocks import BlockStore, Work, measured_block
+from .evaluation_plan import TEXT, EvaluationPlan, EvaluationSettings, study_settings
+from .heads import Head
 from .models import LanguageModel
 from .perplexity import token_windows
-from .plan import sample_order, shuffled
 from .progress import Stop
 from .prompts import PromptSet, load_prompts
-from .sampling import SamplingSettings, decode, encode_prompts, noise_key, sample_continuations
 from .text import TextSet, load_text
-from .toxicity import Scorer, open_scorer, open_study_scorer, score_texts
+from .toxicity import Scorer, open_scorer, open_study_scorer
 
 if TYPE_CHECKING:
     from .study import Study
-
-
-class BlockStore(Protocol):
-    """Where finished blocks and their summaries are kept; `store.EvaluationStore` keeps them in SQLite."""
-
-    def get(self, stream: str, heads: str, block: int) -> Any | None: ...
-
-    def put(self, stream: str, heads: str, block: int, record: Any) -> None: ...
-
-    def describe(self, plan: EvaluationPlan) -> None: ...
-
-    def keep(self, plan: str, heads: str, evaluation: Evaluation) -> None: ...
-
-    def kept(self, plan: str, heads: str) -> Evaluation | None: ...
 
 
 class MemoryStore:
@@ -119,7 +95,7 @@ def evaluate(
     check_split(split)
     if windows is None:
         windows = token_windows(lm.tokenizer, (text or load_text()).frame, length=settings.window_tokens)
-    work = _Work(lm, tuple(axes), split, prompts, windows, scorer, settings, stop)
+    work = Work(lm, tuple(axes), split, prompts, windows, scorer, settings, stop)
     store.describe(work.plan)
     name = json.dumps(heads)
     if (whole := store.kept(work.plan.key, name)) is not None and whole.done:
@@ -128,8 +104,8 @@ def evaluate(
     totals = _Totals(work.shares)
     steps = work.steps()
     for done, (stream, block) in enumerate(steps, start=1):
-        before = _block(work, stream, (), block, store)
-        totals.add(stream, before, _block(work, stream, heads, block, store) if heads else before)
+        before = measured_block(work, stream, (), block, store)
+        totals.add(stream, before, measured_block(work, stream, heads, block, store) if heads else before)
         evaluation = Evaluation(
             pruned=heads, split=split, **totals.metrics(), n_texts=totals.n_texts, n_windows=totals.n_windows,
             fraction_done=done / len(steps),
@@ -150,51 +126,6 @@ def evaluate_study(
         lm, pruned, axes or study.axes, split=split, prompts=study.prompts, windows=study.windows,
         scorer=open_study_scorer(study), settings=study_settings(study), store=store, stop=stop,
     )  # fmt: skip
-
-
-class _Work:
-    """Which texts and windows each block measures, and how."""
-
-    def __init__(
-        self, lm: LanguageModel, axes: tuple[str, ...], split: str, prompts: PromptSet, windows: pd.DataFrame,
-        scorer: Scorer, settings: EvaluationSettings, stop: Stop | None,
-    ) -> None:  # fmt: skip
-        self.lm, self.axes, self.split, self.scorer, self.settings, self.stop = lm, axes, split, scorer, settings, stop
-        self.sets = {axis: prompts.select(axes=[axis], split=split) for axis in axes}
-        self.shares = {axis: chosen.group_shares(axis).sort_index() for axis, chosen in self.sets.items()}
-        self.windows = windows.loc[windows["split"] == split, "token_ids"].tolist()
-        self.window_order = shuffled(len(self.windows), seed=settings.seed, stream=f"evaluate {split}").tolist()
-        self.plan = make_plan(
-            model=lm.fingerprint, dtype=str(lm.dtype), prompts=axis_fingerprints(prompts, axes),
-            windows=windows_fingerprint(windows), scorer=(scorer.name, scorer.fingerprint), split=split,
-            settings=settings,
-        )  # fmt: skip
-
-    def steps(self) -> list[tuple[str, int]]:
-        """(stream, block) in the order they are measured: a block of each stream in turn, of text as far as it goes."""
-        settings = self.settings
-        text_blocks = -(-len(self.windows) // settings.windows_per_block)
-        return [
-            (stream, block)
-            for block in range(settings.blocks)
-            for stream in (TEXT, *self.axes)
-            if stream != TEXT or block < text_blocks
-        ]
-
-    def texts(self, axis: str, block: int) -> pd.DataFrame:
-        """The block's samples of one axis: axis, group, prompt_id, prompt, draw. As many for every group."""
-        chosen, groups = self.sets[axis], len(self.shares[axis])
-        size = groups * max(1, round(self.settings.texts_per_block / groups))
-        order = sample_order(
-            chosen.frame, seed=self.settings.seed, axis=f"evaluate {self.split} {axis}",
-            start=block * size, stop=(block + 1) * size,
-        )  # fmt: skip
-        return order.merge(chosen.frame[["prompt_id", "axis", "group", "prompt"]], on="prompt_id")
-
-    def window_ids(self, block: int) -> list[int]:
-        """Positions of the block's windows."""
-        size = self.settings.windows_per_block
-        return self.window_order[block * size : (block + 1) * size]
 
 
 class _Totals:
@@ -238,45 +169,3 @@ class _Totals:
         pools = {"repetition": self.repetition, "distinct_bigrams": self.distinct}
         degeneration = {what: paired_means(*parts) for what, parts in pools.items()} if self.n_texts else {}
         return joined(self.ppl, {axis: self.axes[axis] for axis in self.shares if axis in self.axes}, degeneration)
-
-
-def _block(work: _Work, stream: str, heads: tuple[Head, ...], block: int, store: BlockStore) -> list[dict[str, Any]]:
-    key, name = work.plan.streams[stream], json.dumps(heads)
-    record = store.get(key, name, block)
-    if record is None:
-        if work.stop is not None and work.stop():
-            raise Cancelled("the evaluation was stopped")
-        with gate_heads(work.lm.model, off=heads):
-            record = _measure_windows(work, block) if stream == TEXT else _measure_texts(work, stream, block)
-        store.put(key, name, block, record)
-    return record
-
-
-def _measure_texts(work: _Work, axis: str, block: int) -> list[dict[str, Any]]:
-    lm, settings, rows = work.lm, work.settings, work.texts(axis, block)
-    tokens, _ = encode_prompts(lm, rows["prompt"].tolist(), settings.max_new_tokens)
-    keys = [
-        noise_key(settings.seed, "evaluate", prompt, draw)
-        for prompt, draw in zip(rows["prompt"], rows["draw"].tolist(), strict=True)
-    ]
-    sampling = SamplingSettings(max_new_tokens=settings.max_new_tokens, top_k=settings.top_k)
-    rows["continuation"] = [decode(lm, ids) for ids in sample_continuations(lm, tokens, keys, sampling, work.stop)]
-    texts = (rows["prompt"] + rows["continuation"]).tolist()
-    rows["toxicity"] = score_texts(work.scorer, [text.lower() for text in texts] if settings.lowercase else texts)
-    return rows.to_dict("records")
-
-
-def _measure_windows(work: _Work, block: int) -> list[dict[str, Any]]:
-    lm, ids = work.lm, work.window_ids(block)
-    tokens = [[int(i) for i in work.windows[window]] for window in ids]
-    nll = [0.0] * len(ids)
-    for rows in batches_by_length([len(t) for t in tokens], tokens_per_batch(lm.model, gradient=False)):
-        batch = pad_batch(
-            [tokens[i] for i in rows], [len(tokens[i]) - 1 for i in rows],
-            pad_id=lm.tokenizer.pad_token_id, device=lm.device,
-        )  # fmt: skip
-        for row, value in zip(rows, base_log_probs(lm, batch).tolist(), strict=True):
-            nll[row] = -value
-    return [
-        {"window_id": i, "n_tokens": len(t) - 1, "nll": value} for i, t, value in zip(ids, tokens, nll, strict=True)
-    ]

@@ -104,7 +104,7 @@ def measured_set(
 def paired_texts(plan: str, pruned: Iterable[Head], root: str | os.PathLike | None = None) -> pd.DataFrame:
     """The continuations of one evaluation side by side: columns `PAIRED_COLUMNS`, one row per sample of either model.
 
-    `plan` is `MeasuredSet.plan`. Both rows of a pair were drawn with the same noise. Raises InputError where the
+    `plan` is `MeasuredSet.plan`. The two texts of a pair are coupled. Raises InputError where the
     evaluation is gone, because its database was deleted.
     """
     store = EvaluationStore(root)

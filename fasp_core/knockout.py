@@ -30,8 +30,8 @@ from .progress import Stop
 Value = Callable[[nn.Module, TokenBatch], Tensor]  # one number per sequence, (B), with the gates as they are
 
 
-def token_log_probs(model: nn.Module, batch: TokenBatch) -> Tensor:
-    """Log-probability of each scored token, (B, S) in nats, float32 or better; 0 where a position is not scored."""
+def token_logits(model: nn.Module, batch: TokenBatch) -> Tensor:
+    """What predicts each scored token, (B, S, V), float32 or better; not to be used where a position is not scored."""
     n_scored = batch.scored.shape[1]
 
     def keep_scored(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -39,10 +39,15 @@ def token_log_probs(model: nn.Module, batch: TokenBatch) -> Tensor:
 
     handle = model.get_output_embeddings().register_forward_pre_hook(keep_scored)
     try:
-        logits = model(**model_inputs(model, batch)).logits  # (B, S, V)
+        logits = model(**model_inputs(model, batch)).logits
     finally:
         handle.remove()
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def token_log_probs(model: nn.Module, batch: TokenBatch) -> Tensor:
+    """Log-probability of each scored token, (B, S) in nats, float32 or better; 0 where a position is not scored."""
+    logits = token_logits(model, batch)
     chosen = logits.gather(-1, batch.targets[..., None])[..., 0]
     return torch.where(batch.scored, chosen - logits.logsumexp(-1), 0.0)
 

@@ -10,7 +10,7 @@ distribution (temperature 1, no truncation) unless `top_k` is set; only then are
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,52 +55,71 @@ def sample_continuations(
 
     Raises Cancelled within one step once `stop()` is true.
     """
-    end_ids = _end_ids(lm)
     continuations: list[list[int]] = [[] for _ in prompts]
 
     def draw(rows: list[int]) -> None:
+        noise = GumbelNoise([keys[i] for i in rows], settings.top_k)
+        drawn = continue_with(lm, [prompts[i] for i in rows], noise, settings.max_new_tokens, stop)
+        for i, ids in zip(rows, drawn, strict=True):
+            continuations[i] = ids
+
+    in_batches(lm, [len(p) + settings.max_new_tokens for p in prompts], draw)
+    return continuations
+
+
+def in_batches(lm: LanguageModel, lengths: Sequence[int], work: Callable[[list[int]], None]) -> None:
+    """`work` on the indices of all sequences of these lengths in tokens, in batches that fit the device's memory.
+
+    Where they do not fit after all, each half on its own; raises torch.OutOfMemoryError where one sequence does not.
+    """
+
+    def halving(rows: list[int]) -> None:
         try:
-            drawn = _draw(lm, [prompts[i] for i in rows], [keys[i] for i in rows], settings, end_ids, stop)
+            work(rows)
         except torch.OutOfMemoryError:
             if len(rows) == 1:
                 raise
             torch.cuda.empty_cache()
-            draw(rows[: len(rows) // 2])
-            draw(rows[len(rows) // 2 :])
-            return
-        for i, ids in zip(rows, drawn, strict=True):
-            continuations[i] = _until_end(ids, end_ids)
+            halving(rows[: len(rows) // 2])
+            halving(rows[len(rows) // 2 :])
 
-    lengths = [len(p) + settings.max_new_tokens for p in prompts]
     for rows in batches_by_length(lengths, tokens_per_batch(lm.model, gradient=False)):
-        draw(rows)
-    return continuations
+        halving(rows)
 
 
-def _draw(
-    lm: LanguageModel, prompts: Sequence[Sequence[int]], keys: Sequence[str], settings: SamplingSettings,
-    end_ids: list[int], stop: Stop | None,
-) -> list[list[int]]:  # fmt: skip
-    """What one batch of prompts is continued with, padded behind the end token."""
+def continue_with(
+    lm: LanguageModel, prompts: Sequence[Sequence[int]], noise: LogitsProcessor, max_new_tokens: int, stop: Stop | None
+) -> list[list[int]]:
+    """What one batch of prompts is continued with: at every step the token that `noise` makes the largest.
+
+    Raises Cancelled within one step once `stop()` is true.
+    """
+    end_ids = _end_ids(lm)
     batch = pad_batch(prompts, [1] * len(prompts), pad_id=lm.tokenizer.pad_token_id, device=lm.device)
     config = GenerationConfig(
-        max_new_tokens=settings.max_new_tokens, do_sample=False, eos_token_id=end_ids or None,
+        max_new_tokens=max_new_tokens, do_sample=False, eos_token_id=end_ids or None,
         pad_token_id=lm.tokenizer.pad_token_id,
     )  # fmt: skip
     with torch.no_grad():
         out = lm.model.generate(
             input_ids=batch.ids, attention_mask=batch.mask, generation_config=config,
-            logits_processor=LogitsProcessorList([GumbelNoise(keys, settings.top_k)]),
+            logits_processor=LogitsProcessorList([noise]),
             stopping_criteria=StoppingCriteriaList([_Stopped(stop)]),
         )  # fmt: skip
     if stop is not None and stop():
         raise Cancelled("sampling was stopped")
-    return out[:, batch.ids.shape[1] :].tolist()
+    return [_until_end(ids, end_ids) for ids in out[:, batch.ids.shape[1] :].tolist()]
 
 
 def decode(lm: LanguageModel, continuation: Sequence[int]) -> str:
     """The text of a continuation, without special tokens."""
     return lm.tokenizer.decode(continuation, skip_special_tokens=True)
+
+
+def generator_of(key: str) -> np.random.Generator:
+    """The random numbers that a key names, the same on every machine."""
+    digest = hashlib.blake2b(key.encode(), digest_size=16).digest()
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
 
 
 class GumbelNoise(LogitsProcessor):
@@ -110,19 +129,23 @@ class GumbelNoise(LogitsProcessor):
     """
 
     def __init__(self, keys: Sequence[str], top_k: int | None = None) -> None:
-        digests = (hashlib.blake2b(key.encode(), digest_size=16).digest() for key in keys)
-        self.generators = [np.random.Generator(np.random.Philox(key=int.from_bytes(d, "little"))) for d in digests]
+        self.generators = [generator_of(key) for key in keys]
         self.top_k = top_k
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        exponential = np.empty(scores.shape, dtype=np.float32)
-        for row, generator in zip(exponential, self.generators, strict=True):
-            generator.standard_exponential(out=row, dtype=np.float32)
         scores = scores.float()
         if self.top_k is not None and self.top_k < scores.shape[-1]:
             lowest_kept = scores.topk(self.top_k).values[:, -1:]
             scores = scores.masked_fill(scores < lowest_kept, -torch.inf)
-        return scores - torch.from_numpy(exponential).to(scores.device).log()
+        return scores + gumbel(self.generators, scores)
+
+
+def gumbel(generators: Sequence[np.random.Generator], like: Tensor) -> Tensor:
+    """Gumbel noise of the shape and on the device of `like`, (B, V); row i is the next V numbers of generator i."""
+    exponential = np.empty(like.shape, dtype=np.float32)
+    for row, generator in zip(exponential, generators, strict=True):
+        generator.standard_exponential(out=row, dtype=np.float32)
+    return -torch.from_numpy(exponential).to(like.device).log()
 
 
 class _Stopped(StoppingCriteria):

@@ -22,7 +22,7 @@ from .evaluation_plan import EvaluationPlan
 from .files import write_errors
 from .paths import cache_root
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 SCHEMA = """
 create table if not exists blocks (
     stream text, heads text, block integer, record blob not null, primary key (stream, heads, block)
@@ -40,7 +40,7 @@ create table if not exists requests (
     pruned text not null, state text not null, message text not null default '', result text, seen real not null,
     attempts integer not null default 0
 );
-pragma user_version=3;
+pragma user_version=4;
 """
 REQUEST = "session, id, study, axes, split, pruned, state, message, result, attempts"
 FORGET_AFTER_S = 24 * 3600.0

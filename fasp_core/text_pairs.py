@@ -1,4 +1,4 @@
-"""Two texts from the same noise, side by side: what they share, and where they part. Pure functions on strings.
+"""Two coupled texts side by side: what they share, and where they part. Pure functions on strings.
 
 Before and after pruning a text is drawn with the same random numbers, so the texts are equal up to the first word where
 the pruned model chose differently; everything after that follows from it.

@@ -89,7 +89,8 @@ def test_pruning_nothing_changes_nothing(tiny_llama):
 def test_a_measured_head_set_is_not_measured_again(tiny_llama, monkeypatch):
     store = MemoryStore()
     first = run(tiny_llama, [(0, 0)], store=store)
-    monkeypatch.setattr("fasp_core.evaluation.sample_continuations", None)
+    for sampler in ("sample_continuations", "coupled_continuations"):
+        monkeypatch.setattr(f"fasp_core.evaluation_blocks.{sampler}", None)
     (again,) = run(tiny_llama, [(0, 0)], store=store)  # at once, and whole
     assert again.to_dict() == first[-1].to_dict()
     store._evaluations.clear()  # its blocks sum up to the same
@@ -105,7 +106,7 @@ def test_evaluations_of_other_axes_share_blocks(tiny_llama, monkeypatch):
     assert alone.after.bias[AXIS] == both.after.bias[AXIS]
     assert alone.after.ppl == both.after.ppl
     samples = sum(stream == make_key(store, AXIS) for stream, _, _ in store._blocks)
-    assert samples == 2 * SETTINGS.blocks  # the intact model and the pruned one, each once
+    assert samples == 3 * SETTINGS.blocks  # the intact model, its log-probabilities and the pruned one, each once
 
 
 def make_key(store, axis):

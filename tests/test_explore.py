@@ -239,7 +239,7 @@ def test_texts_before_and_after_pruning_stand_side_by_side_cut_where_they_part(c
     app = open_page(CONTINUATIONS, texts="pairs", order="drawn")
     text = all_text(app)
     assert f"{format_fixed(100 * changed_share(frame), 0)}\u00a0% of the texts changed" in text
-    assert text.count("The pruned model says the same.") == (1 - changed_share(frame)) * len(frame)
+    assert text.count("The pruned model says the same.") == round((1 - changed_share(frame)) * len(frame))
     app.toggle(key="reveal.continuations").set_value(True).run()
     shown = [markdown.value for markdown in app.markdown]
     changed = frame[frame["continuation_before"] != frame["continuation_after"]].iloc[0]
