@@ -98,6 +98,26 @@ def batches_by_length(lengths: Sequence[int], max_tokens: int) -> Iterator[list[
         start += size
 
 
+def in_batches(model: nn.Module, lengths: Sequence[int], work: Callable[[list[int]], None]) -> None:
+    """`work` on the indices of all sequences of these lengths in tokens, in batches that fit the device's memory.
+
+    Where they do not fit after all, each half on its own; raises torch.OutOfMemoryError where one sequence does not.
+    """
+
+    def halved(rows: list[int]) -> None:
+        try:
+            work(rows)
+        except torch.OutOfMemoryError:
+            if len(rows) == 1:
+                raise
+            torch.cuda.empty_cache()
+            halved(rows[: len(rows) // 2])
+            halved(rows[len(rows) // 2 :])
+
+    for rows in batches_by_length(lengths, tokens_per_batch(model, gradient=False)):
+        halved(rows)
+
+
 def halving(work: Callable[[TokenBatch], T], join: Callable[[T, T], T], batch: TokenBatch) -> T:
     """`work(batch)`; where the device runs out of memory, the two halves of the batch, joined."""
     try:

@@ -20,12 +20,12 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor
 
-from .batching import TokenBatch, pad_batch
+from .batching import TokenBatch, in_batches, pad_batch
 from .heads import Head, gate_heads
 from .knockout import token_log_probs, token_logits
 from .models import LanguageModel
 from .progress import Stop
-from .sampling import continue_with, generator_of, gumbel, in_batches
+from .sampling import continue_with, generator_of, gumbel
 
 Tokens = Sequence[Sequence[int]]
 
@@ -41,7 +41,7 @@ def continuation_log_probs(lm: LanguageModel, prompts: Tokens, continuations: To
         for i, row in zip(rows, values, strict=True):
             found[i] = row[len(row) - len(continuations[i]) :]
 
-    in_batches(lm, [len(p) + len(c) for p, c in zip(prompts, continuations, strict=True)], read)
+    in_batches(lm.model, [len(p) + len(c) for p, c in zip(prompts, continuations, strict=True)], read)
     return found
 
 
@@ -80,7 +80,7 @@ def coupled_continuations(
         for i, tokens in zip(chosen, rest, strict=True):
             drawn[i] = [*continuations[i][: places[i]], *tokens[: max_new_tokens - places[i]]]
 
-    in_batches(lm, [len(prompts[i]) + max_new_tokens for i in parted], draw)
+    in_batches(lm.model, [len(prompts[i]) + max_new_tokens for i in parted], draw)
     return drawn
 
 

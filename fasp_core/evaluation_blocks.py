@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-from .batching import batches_by_length, pad_batch, tokens_per_batch
+from .batching import in_batches, pad_batch
 from .coupling import continuation_log_probs, coupled_continuations
 from .errors import Cancelled
 from .estimates import Evaluation
@@ -163,13 +163,16 @@ def _measure_windows(work: Work, block: int) -> list[dict[str, Any]]:
     lm, ids = work.lm, work.window_ids(block)
     tokens = [[int(i) for i in work.windows[window]] for window in ids]
     nll = [0.0] * len(ids)
-    for rows in batches_by_length([len(t) for t in tokens], tokens_per_batch(lm.model, gradient=False)):
+
+    def read(rows: list[int]) -> None:
         batch = pad_batch(
             [tokens[i] for i in rows], [len(tokens[i]) - 1 for i in rows],
             pad_id=lm.tokenizer.pad_token_id, device=lm.device,
         )  # fmt: skip
         for row, value in zip(rows, base_log_probs(lm, batch).tolist(), strict=True):
             nll[row] = -value
+
+    in_batches(lm.model, [len(t) for t in tokens], read)
     return [
         {"window_id": i, "n_tokens": len(t) - 1, "nll": value} for i, t, value in zip(ids, tokens, nll, strict=True)
     ]

@@ -10,7 +10,7 @@ distribution (temperature 1, no truncation) unless `top_k` is set; only then are
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
-from .batching import batches_by_length, pad_batch, tokens_per_batch
+from .batching import in_batches, pad_batch
 from .errors import Cancelled
 from .models import LanguageModel
 from .progress import Stop
@@ -63,28 +63,8 @@ def sample_continuations(
         for i, ids in zip(rows, drawn, strict=True):
             continuations[i] = ids
 
-    in_batches(lm, [len(p) + settings.max_new_tokens for p in prompts], draw)
+    in_batches(lm.model, [len(p) + settings.max_new_tokens for p in prompts], draw)
     return continuations
-
-
-def in_batches(lm: LanguageModel, lengths: Sequence[int], work: Callable[[list[int]], None]) -> None:
-    """`work` on the indices of all sequences of these lengths in tokens, in batches that fit the device's memory.
-
-    Where they do not fit after all, each half on its own; raises torch.OutOfMemoryError where one sequence does not.
-    """
-
-    def halving(rows: list[int]) -> None:
-        try:
-            work(rows)
-        except torch.OutOfMemoryError:
-            if len(rows) == 1:
-                raise
-            torch.cuda.empty_cache()
-            halving(rows[: len(rows) // 2])
-            halving(rows[len(rows) // 2 :])
-
-    for rows in batches_by_length(lengths, tokens_per_batch(lm.model, gradient=False)):
-        halving(rows)
 
 
 def continue_with(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from test_sampling import PROMPTS, keys
+from test_sampling import PROMPTS, chi_square, keys
 
 from fasp_core.coupling import continuation_log_probs, coupled_continuations
 from fasp_core.errors import Cancelled
@@ -27,15 +27,6 @@ def next_token(lm, prompts, off=()):
     """Exact probabilities of the next token, (prompts, vocabulary)."""
     with torch.no_grad(), gate_heads(lm.model, off=off):
         return lm.model(torch.tensor(prompts)).logits[:, -1].double().softmax(-1).numpy()
-
-
-def chi_square(tokens, probabilities):
-    """χ² per degree of freedom."""
-    expected = probabilities * len(tokens)
-    seen = np.bincount(tokens, minlength=expected.size)
-    common = expected >= 5
-    observed, expected = (np.append(x[common], x[~common].sum()) for x in (seen, expected))
-    return ((observed - expected) ** 2 / expected).sum() / (expected.size - 1)
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,15 @@ def keys(n, seed=0):
     return [noise_key(seed, "test", "prompt", draw) for draw in range(n)]
 
 
+def chi_square(tokens, probabilities):
+    """χ² per degree of freedom."""
+    expected = probabilities * len(tokens)
+    seen = np.bincount(tokens, minlength=expected.size)
+    common = expected >= 5
+    observed, expected = (np.append(x[common], x[~common].sum()) for x in (seen, expected))
+    return ((observed - expected) ** 2 / expected).sum() / (expected.size - 1)
+
+
 def test_a_sample_depends_on_its_prompt_and_key_not_on_its_batch(tiny_llama):
     together = sample_continuations(tiny_llama, PROMPTS, keys(4), SETTINGS)
     alone = [sample_continuations(tiny_llama, [p], [k], SETTINGS)[0] for p, k in zip(PROMPTS, keys(4), strict=True)]
@@ -32,11 +41,7 @@ def test_samples_follow_the_models_distribution(tiny_llama):
         p = tiny_llama.model(torch.tensor([PROMPTS[0]])).logits[0, -1].softmax(-1).double().numpy()
     n = 4000
     draws = sample_continuations(tiny_llama, [PROMPTS[0]] * n, keys(n), SamplingSettings(max_new_tokens=1))
-    seen = np.bincount([d[0] for d in draws], minlength=p.size)
-    common = p * n >= 5
-    observed = np.append(seen[common], seen[~common].sum())
-    expected = np.append(p[common], p[~common].sum()) * n
-    assert ((observed - expected) ** 2 / expected).sum() / (expected.size - 1) < 1.6
+    assert chi_square([d[0] for d in draws], p) < 1.6
 
 
 def test_gumbel_noise_has_the_gumbel_distribution():
