@@ -1,10 +1,12 @@
-"""The stream of progress events that the command line and the app share."""
+"""How far a run is, and whether to stop it: what the command line and the app share."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from fasp_core.errors import Cancelled
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,16 @@ class Progress:
 
 
 ProgressCallback = Callable[[Progress], None]
-Stop = Callable[[], bool]
+Stop = Callable[[], bool]  # true once the run is to end
+
+
+def check_stop(stop: Stop | None, what: str, *, resumes: bool = False) -> None:
+    """Raise Cancelled, saying that `what` was stopped, once `stop()` is true.
+
+    `resumes`: the same call goes on where this one ended, and the message says so.
+    """
+    if stop is not None and stop():
+        raise Cancelled(f"{what} was stopped{'; run it again to go on where it ended' if resumes else ''}")
 
 
 class StageClock:

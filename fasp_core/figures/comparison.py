@@ -1,7 +1,7 @@
 """Methods of pruning side by side: curves over α, bias against perplexity, side effects on other axes, predictions.
 
-All take pooled rows (see `comparison_table.pool`), changes as shares of the intact model's value. A method keeps its
-colour, dash and marker in every chart; none relies on hue alone. A point's `customdata` are method, γ ("": none) and α.
+All take pooled rows (see `comparison.table.pool`); changes are shares of the intact model's value. A method has one
+colour, dash and marker in all charts; none relies on hue alone. A point's `customdata` are method, γ ("": none) and α.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from ..history import pareto_front
-from ..numbers import axis_label, format_fixed
-from ..palette import Palette, palette
-from .style import LEGEND, lay_out, reference_line
+from fasp_core.figures.palette import Palette, palette
+from fasp_core.figures.style import LEGEND, lay_out, reference_line
+from fasp_core.stats.pareto import pareto_front
+from fasp_core.words.numbers import axis_label, format_fixed
 
-MOST_BANDS = 4  # above so many methods, intervals are whiskers: bands would hide each other
+MOST_BANDS = 4  # with more methods, intervals are whiskers: bands would hide each other
 # Method: colour on light, on dark, dash, marker.
 STYLES = {
     "fasp": ("#c2570c", "#f08c3c", "solid", "circle"),
     "fasp_robust": ("#7a3e9d", "#b98be0", "solid", "square"),
+    "fasp_joint": ("#1b6e2f", "#6fcf7f", "solid", "hexagon"),
     "fasp_multi": ("#b0307a", "#ee7fb8", "dashdot", "diamond"),
     "fasp_iterative": ("#24292f", "#f5f6f7", "solid", "star"),
     "bias_only": ("#a66a00", "#ffc978", "dash", "triangle-up"),
@@ -36,8 +37,8 @@ STYLES = {
 def comparison_curves(pooled: pd.DataFrame, metric: str, *, dark: bool = False) -> go.Figure:
     """Relative change of `metric` against α, a line per method, with 95 % bands, or whiskers where methods are many.
 
-    One trace per method in the order of the frame, its points by α; 0 is the intact model. What lies far beyond the
-    rest is cut off, see `axis_end`.
+    One trace per method in the order of the frame, its points by α; 0 is the intact model. Points far beyond the
+    others are cut off, see `axis_end`.
     """
     colours, rows = palette(dark), pooled[pooled["metric"] == metric]
     methods = list(dict.fromkeys(rows["method"]))
@@ -51,14 +52,27 @@ def comparison_curves(pooled: pd.DataFrame, metric: str, *, dark: bool = False) 
         low, high = (100 * part["relative_low"]).tolist(), (100 * part["relative_high"]).tolist()
         if bands:
             figure.add_scatter(
-                x=x + x[::-1], y=high + low[::-1], fill="toself", fillcolor=_faded(colour), mode="lines",
-                line={"width": 0}, hoverinfo="skip", showlegend=False, legendgroup=method,
-            )  # fmt: skip
+                x=x + x[::-1],
+                y=high + low[::-1],
+                fill="toself",
+                fillcolor=_faded(colour),
+                mode="lines",
+                line={"width": 0},
+                hoverinfo="skip",
+                showlegend=False,
+                legendgroup=method,
+            )
         figure.add_scatter(
-            x=x, y=(100 * part["relative"]).tolist(), mode="lines+markers", name=method, legendgroup=method,
-            line={"color": colour, "dash": dash, "width": 2}, marker={"symbol": symbol, "size": 8, "color": colour},
-            error_y=None if bands else _whiskers(part, colour), **_hover(part),
-        )  # fmt: skip
+            x=x,
+            y=(100 * part["relative"]).tolist(),
+            mode="lines+markers",
+            name=method,
+            legendgroup=method,
+            line={"color": colour, "dash": dash, "width": 2},
+            marker={"symbol": symbol, "size": 8, "color": colour},
+            error_y=None if bands else _whiskers(part, colour),
+            **_hover(part),
+        )
     figure.add_hline(y=0, **reference_line(colours))
     _lay_out(figure, colours, "share of heads pruned, α (%)", f"change of {metric_label(metric)} (%)")
     if (end := axis_end(rows["relative"])) is not None:
@@ -75,17 +89,25 @@ def trade_off(pooled: pd.DataFrame, axis: str, *, dark: bool = False) -> go.Figu
     figure = go.Figure()
     front = points[pareto_front(points["ppl"], points["relative"])].sort_values("ppl")
     figure.add_scatter(
-        x=(100 * front["ppl"]).tolist(), y=(100 * front["relative"]).tolist(), mode="lines", name="Pareto front",
-        line={"color": colours.muted, "width": 1.5, "shape": "hv", "dash": "dot"}, hoverinfo="skip",
-    )  # fmt: skip
+        x=(100 * front["ppl"]).tolist(),
+        y=(100 * front["relative"]).tolist(),
+        mode="lines",
+        name="Pareto front",
+        line={"color": colours.text, "width": 2, "shape": "hv", "dash": "dot"},
+        hoverinfo="skip",
+    )
     for method in dict.fromkeys(points["method"]):
         part = points[points["method"] == method].sort_values("alpha")
         colour, _, symbol = style_of(method, dark)
         figure.add_scatter(
-            x=(100 * part["ppl"]).tolist(), y=(100 * part["relative"]).tolist(), mode="markers", name=method,
+            x=(100 * part["ppl"]).tolist(),
+            y=(100 * part["relative"]).tolist(),
+            mode="markers",
+            name=method,
             marker={"symbol": symbol, "size": 9, "color": colour, "line": {"color": colour, "width": 1}},
-            error_y=_whiskers(part, _faded(colour, 0.45)), **_hover(part),
-        )  # fmt: skip
+            error_y=_whiskers(part, _faded(colour, 0.45)),
+            **_hover(part),
+        )
     figure.add_hline(y=0, **reference_line(colours))
     figure.add_vline(x=0, **reference_line(colours))
     _lay_out(figure, colours, "change of perplexity (%)", f"change of {metric_label('bias.' + axis)} (%)")
@@ -108,27 +130,33 @@ def side_effects(pooled: pd.DataFrame, axis: str, *, dark: bool = False) -> go.F
         colour, _, symbol = style_of(method, dark)
         offset = 0.7 * ((number + 0.5) / len(methods) - 0.5)
         figure.add_scatter(
-            x=(100 * part["relative"]).tolist(), y=[place + offset for place in range(len(metrics))], mode="markers",
-            name=method, marker={"symbol": symbol, "size": 8, "color": colour},
-            error_x=_whiskers(part, colour), **_hover(part),
-        )  # fmt: skip
+            x=(100 * part["relative"]).tolist(),
+            y=[place + offset for place in range(len(metrics))],
+            mode="markers",
+            name=method,
+            marker={"symbol": symbol, "size": 8, "color": colour},
+            error_x=_whiskers(part, colour),
+            **_hover(part),
+        )
     figure.add_vline(x=0, **reference_line(colours))
     _lay_out(figure, colours, "change of bias (%)", None)
     figure.update_layout(height=110 + len(metrics) * max(44, 15 * len(methods)))
     figure.update_yaxes(
-        tickvals=list(range(len(metrics))), range=[len(metrics) - 0.5, -0.5], showgrid=False,
+        tickvals=list(range(len(metrics))),
+        range=[len(metrics) - 0.5, -0.5],
+        showgrid=False,
         ticktext=[html.escape(metric_label(m).removeprefix("bias, ")) for m in metrics],
-    )  # fmt: skip
+    )
     return figure
 
 
 def predicted_measured(pooled: pd.DataFrame, metric: str, *, dark: bool = False) -> go.Figure:
-    """The change that single-head scores add up to against the measured one; the gap is interaction and noise.
+    """The sum of the single-head scores against the measured change; the difference is interaction and noise.
 
-    A point on the dashed line would be additive.
+    On the dashed line, effects of heads add up.
     """
     colours = palette(dark)
-    rows = pooled[(pooled["metric"] == metric) & pooled["predicted"].notna() & (pooled["n_pruned"] > 0)]
+    rows = usable_predictions(pooled, metric)
     figure, ends = go.Figure(), [0.0]
     for method in dict.fromkeys(rows["method"]):
         part = rows[rows["method"] == method].sort_values("alpha")
@@ -136,24 +164,38 @@ def predicted_measured(pooled: pd.DataFrame, metric: str, *, dark: bool = False)
         predicted = 100 * part["predicted"] / part["before"]
         ends += [*predicted, *(100 * part["relative"])]
         figure.add_scatter(
-            x=predicted.tolist(), y=(100 * part["relative"]).tolist(), mode="markers", name=method,
-            marker={"symbol": symbol, "size": 8, "color": colour}, error_y=_whiskers(part, _faded(colour, 0.45)),
+            x=predicted.tolist(),
+            y=(100 * part["relative"]).tolist(),
+            mode="markers",
+            name=method,
+            marker={"symbol": symbol, "size": 8, "color": colour},
+            error_y=_whiskers(part, _faded(colour, 0.45)),
             **_hover(part),
-        )  # fmt: skip
+        )
     line = [float(np.nanmin(ends)), float(np.nanmax(ends))]
     figure.add_scatter(
-        x=line, y=line, mode="lines", name="additive", hoverinfo="skip",
+        x=line,
+        y=line,
+        mode="lines",
+        name="additive",
+        hoverinfo="skip",
         line={"color": colours.muted, "width": 1.5, "dash": "dash"},
-    )  # fmt: skip
+    )
     label = metric_label(metric)
     _lay_out(figure, colours, f"predicted change of {label} (%)", "measured change (%)")
     return figure
 
 
-def axis_end(relative: pd.Series) -> float | None:
-    """Where an axis ends so that a few ruined models do not flatten the others; None where all fit.
+def usable_predictions(pooled: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The points of `metric` whose prediction can be true: none of a value below 0 after pruning."""
+    rows = pooled[(pooled["metric"] == metric) & pooled["predicted"].notna() & (pooled["n_pruned"] > 0)]
+    return rows[rows["predicted"] >= -rows["before"]]
 
-    Twice the 90 % quantile of the points, where the largest lies half as far again beyond that.
+
+def axis_end(relative: pd.Series) -> float | None:
+    """Where to end an axis, so that a few ruined models do not flatten the other points; None where all fit.
+
+    Twice the 90 % quantile of the points, if the largest is more than 1.5 times that.
     """
     end = 2 * float(relative.quantile(0.9)) if len(relative) else 0.0
     return end if 0 < 1.5 * end < relative.max() else None
@@ -181,8 +223,10 @@ def _hover(part: pd.DataFrame) -> dict[str, Any]:
     texts = []
     for row in part.itertuples():
         gamma = "" if np.isnan(row.gamma) else f", γ {row.gamma:g}"
-        change, low, high = (format_fixed(100 * v, 1, signed=True) if np.isfinite(v) else "–"
-                             for v in (row.relative, row.relative_low, row.relative_high))  # fmt: skip
+        change, low, high = (
+            format_fixed(100 * v, 1, signed=True) if np.isfinite(v) else "–"
+            for v in (row.relative, row.relative_low, row.relative_high)
+        )
         texts.append(f"{row.method}, α {row.alpha:g}{gamma}<br>{change} % ({low} to {high})")
     points = [
         [row.method, "" if np.isnan(row.gamma) else f"{row.gamma:g}", f"{row.alpha:g}"] for row in part.itertuples()
@@ -205,11 +249,17 @@ def _lay_out(figure: go.Figure, colours: Palette, x: str, y: str | None) -> None
     figure.update_traces(selected=visible, unselected=visible, selector=_has_markers)
     axis = {"gridcolor": colours.grid, "zeroline": False, "automargin": True, "fixedrange": True}
     lay_out(
-        figure, colours, height=400, margin={"l": 8, "r": 8, "t": 8, "b": 8}, showlegend=True, dragmode=False,
+        figure,
+        colours,
+        height=400,
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        showlegend=True,
+        dragmode=False,
         clickmode="event+select",
         legend=LEGEND | {"y": 1.02},
-        xaxis={**axis, "title": {"text": x}}, yaxis={**axis, "title": {"text": y} if y else None},
-    )  # fmt: skip
+        xaxis={**axis, "title": {"text": x}},
+        yaxis={**axis, "title": {"text": y} if y else None},
+    )
 
 
 def _has_markers(trace: Any) -> bool:

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from ..head_detail import GroupEffect
-from ..numbers import format_estimate
-from ..palette import palette
-from .style import LEGEND, half_width, lay_out
+from fasp_core.figures.palette import palette
+from fasp_core.figures.style import LEGEND, lay_out, whiskers
+from fasp_core.stats.head_detail import GroupEffect
+from fasp_core.words.numbers import format_estimate
 
 
 def head_groups(effects: Sequence[GroupEffect], *, dark: bool = False) -> go.Figure:
     """Mean toxicity of each group with the head (circle) and without it (diamond), with 95 % intervals.
 
-    The most toxic group is on top. The intervals are those of the two means; that of their difference, which share
-    samples, is far narrower and shown on hover.
+    The most toxic group is on top. The intervals are those of the two means. Both means come from the same samples, so
+    the interval of their difference is far narrower; it is shown on hover.
     """
     colours = palette(dark)
     effects = sorted(effects, key=lambda effect: effect.with_head.value)
@@ -34,22 +34,41 @@ def head_groups(effects: Sequence[GroupEffect], *, dark: bool = False) -> go.Fig
             for label, estimate, change in zip(labels, estimates, changes, strict=True)
         ]
         figure.add_scatter(
-            x=[e.value for e in estimates], y=[i + offset for i in range(len(labels))], mode="markers", name=name,
-            text=texts, hovertemplate="%{text}<extra></extra>",
+            x=[e.value for e in estimates],
+            y=[i + offset for i in range(len(labels))],
+            mode="markers",
+            name=name,
+            text=texts,
+            hovertemplate="%{text}<extra></extra>",
             marker={"size": 8, "symbol": symbol, "color": colour},
-            error_x={"array": [half_width(e) for e in estimates], "color": colour, "thickness": 1.4, "width": 3},
-        )  # fmt: skip
+            error_x={**whiskers(estimates, 0, 1), "color": colour, "thickness": 1.4, "width": 3},
+        )
     lay_out(
-        figure, colours, height=84 + 30 * len(labels), margin={"l": 8, "r": 12, "t": 32, "b": 8}, showlegend=True,
+        figure,
+        colours,
+        height=84 + 30 * len(labels),
+        margin={"l": 8, "r": 12, "t": 32, "b": 8},
+        showlegend=True,
         dragmode=False,
         legend=LEGEND | {"traceorder": "reversed"},
         xaxis={
-            "title": {"text": "mean toxicity"}, "rangemode": "tozero", "gridcolor": colours.grid, "automargin": True,
-            "fixedrange": True, "zeroline": False, "nticks": 5,
+            "title": {"text": "mean toxicity"},
+            "rangemode": "tozero",
+            "gridcolor": colours.grid,
+            "automargin": True,
+            "fixedrange": True,
+            "zeroline": False,
+            "nticks": 5,
         },
         yaxis={
-            "tickvals": list(range(len(labels))), "ticktext": labels, "range": [-0.6, len(labels) - 0.4],
-            "automargin": True, "fixedrange": True, "ticklabelstandoff": 6, "showgrid": False, "zeroline": False,
+            "tickvals": list(range(len(labels))),
+            "ticktext": labels,
+            "range": [-0.6, len(labels) - 0.4],
+            "automargin": True,
+            "fixedrange": True,
+            "ticklabelstandoff": 6,
+            "showgrid": False,
+            "zeroline": False,
         },
-    )  # fmt: skip
+    )
     return figure

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from ..estimates import Estimate
-from ..numbers import format_estimate
-from ..palette import palette
-from .style import half_width, lay_out
+from fasp_core.figures.palette import palette
+from fasp_core.figures.style import lay_out, whiskers
+from fasp_core.stats.estimate import Estimate
+from fasp_core.words.numbers import BY, format_estimate
 
 
 def history_plot(
@@ -20,21 +20,26 @@ def history_plot(
     labels: Sequence[str],
     front: Sequence[bool] | np.ndarray,
     *,
+    metric: str = "toxicity",
     before: tuple[Estimate, Estimate] | None = None,
     current: int | None = None,
     pinned: Sequence[bool] = (),
+    apart: Sequence[bool] = (),
     dark: bool = False,
 ) -> go.Figure:
-    """Pruned sets by perplexity and bias, with 95 % intervals; lower left is better.
+    """Pruned sets by perplexity and bias by `metric`, with 95 % intervals; lower left is better.
 
-    `front` marks those that no other set beats, joined by a line; `before` is the intact model, `current` the index of
-    the set that is looked at, `pinned` which carry a star. Trace 0 holds the sets in their order, for clicks.
+    `front` says which sets no other set beats; a line joins them. `before` is the intact model, `current` the index of
+    the selected set, `pinned` says which sets have a star. Sets `apart` cannot be compared with the others, because
+    they were measured on other texts: they are hollow and grey. Trace 0 holds the sets in their order, for clicks.
     """
     colours = palette(dark)
     x, y = [e.value for e in ppl], [e.value for e in bias]
     on_front = np.flatnonzero(np.asarray(front, bool))
     on_front = on_front[np.argsort([x[i] for i in on_front], kind="stable")]
     fills = [colours.pruned if i in set(on_front.tolist()) else colours.muted for i in range(len(x))]
+    stars, hollow = ([*flags] if len(flags) else [False] * len(x) for flags in (pinned, apart))
+    symbols = [("star" if s else "circle") + ("-open" if h else "") for s, h in zip(stars, hollow, strict=True)]
     texts = [
         f"{html.escape(label)}<br>perplexity {format_estimate(p.value, p.se)}<br>bias {format_estimate(b.value, b.se)}"
         for label, p, b in zip(labels, ppl, bias, strict=True)
@@ -43,34 +48,62 @@ def history_plot(
     bars = {"color": colours.faint, "thickness": 1, "width": 0}
     figure = go.Figure(
         go.Scatter(
-            x=x, y=y, mode="markers", text=texts, hovertemplate="%{text}<extra></extra>", name="sets",
+            x=x,
+            y=y,
+            mode="markers",
+            text=texts,
+            hovertemplate="%{text}<extra></extra>",
+            name="sets",
             marker={
-                "size": [14 if p else 9 for p in (pinned or [False] * len(x))], "color": fills, "opacity": 1,
-                "symbol": ["star" if p else "circle" for p in (pinned or [False] * len(x))],
+                "size": [14 if star else 9 for star in stars],
+                "color": fills,
+                "opacity": 1,
+                "symbol": symbols,
             },
-            error_x={"array": [half_width(e) for e in ppl], **bars},
-            error_y={"array": [half_width(e) for e in bias], **bars}, selected=visible, unselected=visible,
+            error_x={**whiskers(ppl, 1), **bars},
+            error_y={**whiskers(bias, 0), **bars},
+            selected=visible,
+            unselected=visible,
         )
-    )  # fmt: skip
+    )
     figure.add_scatter(
-        x=[x[i] for i in on_front], y=[y[i] for i in on_front], mode="lines", hoverinfo="skip", name="Pareto front",
+        x=[x[i] for i in on_front],
+        y=[y[i] for i in on_front],
+        mode="lines",
+        hoverinfo="skip",
+        name="Pareto front",
         line={"color": colours.pruned, "width": 1.5, "dash": "dot", "shape": "hv"},
-    )  # fmt: skip
+    )
     if before is not None:
         figure.add_scatter(
-            x=[before[0].value], y=[before[1].value], mode="markers+text", text=["intact"], name="intact",
-            textposition="top center", textfont={"color": colours.before}, hoverinfo="skip",
+            x=[before[0].value],
+            y=[before[1].value],
+            mode="markers+text",
+            text=["intact"],
+            name="intact",
+            textposition="top center",
+            textfont={"color": colours.before},
+            hoverinfo="skip",
             marker={"size": 11, "symbol": "diamond", "color": colours.before},
-        )  # fmt: skip
+        )
     if current is not None:
         figure.add_scatter(
-            x=[x[current]], y=[y[current]], mode="markers", hoverinfo="skip", name="shown",
+            x=[x[current]],
+            y=[y[current]],
+            mode="markers",
+            hoverinfo="skip",
+            name="shown",
             marker={"size": 18, "symbol": "circle-open", "color": colours.selected, "line": {"width": 2}},
-        )  # fmt: skip
+        )
     axis = {"gridcolor": colours.grid, "zeroline": False, "automargin": True, "fixedrange": True, "nticks": 6}
     lay_out(
-        figure, colours, height=340, margin={"l": 8, "r": 12, "t": 12, "b": 8}, clickmode="event+select",
-        dragmode=False, xaxis={**axis, "title": {"text": "perplexity · lower is better"}},
-        yaxis={**axis, "title": {"text": "bias · lower is better"}},
-    )  # fmt: skip
+        figure,
+        colours,
+        height=340,
+        margin={"l": 8, "r": 12, "t": 12, "b": 8},
+        clickmode="event+select",
+        dragmode=False,
+        xaxis={**axis, "title": {"text": "perplexity · lower is better"}},
+        yaxis={**axis, "title": {"text": f"bias {BY[metric]} · lower is better"}},
+    )
     return figure

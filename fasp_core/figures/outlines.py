@@ -1,7 +1,7 @@
-"""Marks on a map of heads that need no colour: an outline around protected heads, a cross on pruned ones, as lines.
+"""Marks on a map of heads that need no colour: an outline around protected heads, a cross on pruned ones, dots.
 
-Lines scale with the cells, whatever the size of the screen. Each is drawn twice, broad in the colour of the page and
-thin in that of text, so that it is seen on every cell.
+Lines scale with the cells on every size of screen. Each is drawn twice, broad in the colour of the page and thin in
+that of text, so that it stands out on every cell.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Iterable
 import numpy as np
 import plotly.graph_objects as go
 
-from ..palette import Palette
-from ..selection import Head
-from .style import row_height
+from fasp_core.figures.palette import Palette
+from fasp_core.figures.style import row_height
+from fasp_core.head import Head
 
 Line = tuple[np.ndarray, np.ndarray]  # x and y of line pieces, NaN between them
 
@@ -42,9 +42,34 @@ def add_marks(
             continue  # plotly takes its time for empty traces too
         for colour, wider in ((colours.surface, 2.2 * thin), (colours.selected, 0.0)):
             figure.add_scatter(
-                x=x, y=y, mode="lines", hoverinfo="skip", name=name, showlegend=False,
+                x=x,
+                y=y,
+                mode="lines",
+                hoverinfo="skip",
+                name=name,
+                showlegend=False,
                 line={"color": colour, "width": width + wider, "simplify": False},
-            )  # fmt: skip
+            )
+
+
+def add_dots(figure: go.Figure, shape: tuple[int, int], colours: Palette, marked: np.ndarray) -> None:
+    """A dot in the upper right of each marked head's cell; `marked` is (layers, heads) bool."""
+    layer, head = np.nonzero(marked)
+    if not layer.size:
+        return
+    figure.add_scatter(
+        x=head + 0.3,
+        y=layer - 0.28,
+        mode="markers",
+        hoverinfo="skip",
+        name="clear",
+        showlegend=False,
+        marker={
+            "size": min(5.0, 0.3 * row_height(shape[0])),
+            "color": colours.selected,
+            "line": {"color": colours.surface, "width": 0.8},
+        },
+    )
 
 
 def boundary(shape: tuple[int, int], heads: Iterable[Head]) -> Line:

@@ -35,18 +35,36 @@ def _scale(*colours: str) -> Scale:
 
 
 LIGHT = Palette(
-    page="#ffffff", text="#24292f", muted="#5d6670", faint="rgba(93,102,112,0.35)", grid="#e4e6e9", surface="#ffffff",
-    before="#4c78a8", protected="#16806f", kept="#e3e5e8", pruned="#c2570c", selected="#111418",
+    page="#ffffff",
+    text="#24292f",
+    muted="#5d6670",
+    faint="rgba(93,102,112,0.35)",
+    grid="#e4e6e9",
+    surface="#ffffff",
+    before="#4c78a8",
+    protected="#16806f",
+    kept="#e3e5e8",
+    pruned="#c2570c",
+    selected="#111418",
     z_ppl=_scale("#5e2f80", "#a685c0", "#f1f1f0", "#6fbcae", "#0b6557"),
     z_bias=_scale("#1d4f91", "#7ba6d6", "#f1f1f0", "#f0a562", "#b4480a"),
-)  # fmt: skip
+)
 
 DARK = Palette(
-    page="#15181c", text="#e6e8eb", muted="#9aa3ad", faint="rgba(154,163,173,0.35)", grid="#32373e", surface="#22262c",
-    before="#7fa9d9", protected="#3fb6a2", kept="#343a42", pruned="#f08c3c", selected="#ffffff",
+    page="#15181c",
+    text="#e6e8eb",
+    muted="#9aa3ad",
+    faint="rgba(154,163,173,0.35)",
+    grid="#32373e",
+    surface="#22262c",
+    before="#7fa9d9",
+    protected="#3fb6a2",
+    kept="#343a42",
+    pruned="#f08c3c",
+    selected="#ffffff",
     z_ppl=_scale("#d9aef5", "#80599b", "#2b3036", "#2c8676", "#83e6d4"),
     z_bias=_scale("#95c5ff", "#416fa9", "#2b3036", "#ab6024", "#ffb878"),
-)  # fmt: skip
+)
 
 
 def palette(dark: bool) -> Palette:

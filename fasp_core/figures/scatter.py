@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from ..numbers import format_estimate
-from ..palette import Palette, palette
-from ..selection import Head
-from .style import LEGEND, lay_out
+from fasp_core.figures.palette import Palette, palette
+from fasp_core.figures.style import LEGEND, lay_out
+from fasp_core.head import Head
+from fasp_core.words.numbers import format_estimate
 
 MOST_ERROR_BARS = 600
 
@@ -55,15 +55,27 @@ def head_scatter(
     texts = _hover_texts(tuple(heads), *(np.asarray(v, float).tobytes() for v in (z_ppl, z_ppl_se, y, z_bias_se)))
     figure = go.Figure(
         go.Scatter(
-            x=x.tolist(), y=y.tolist(), mode="markers", text=texts, hovertemplate="%{text}<extra></extra>",
+            x=x.tolist(),
+            y=y.tolist(),
+            mode="markers",
+            text=texts,
+            hovertemplate="%{text}<extra></extra>",
             marker={
-                "size": 7 if few else 5, "opacity": 0.9, "color": (y > 0).astype(float).tolist(), "cmin": 0, "cmax": 1,
-                "colorscale": [[0, colours.before], [1, colours.pruned]], "symbol": symbols.tolist(),
+                "size": 7 if few else 5,
+                "opacity": 0.9,
+                "color": (y > 0).astype(float).tolist(),
+                "cmin": 0,
+                "cmax": 1,
+                "colorscale": [[0, colours.before], [1, colours.pruned]],
+                "symbol": symbols.tolist(),
             },
-            name="heads", showlegend=False, selected=visible, unselected=visible,
+            name="heads",
+            showlegend=False,
+            selected=visible,
+            unselected=visible,
             **(bars(slice(None), colours.faint) if few else {}),
         )
-    )  # fmt: skip
+    )
     for name, symbol, there in (("protected", "square", safe), ("kept", "circle", True), ("pruned", "x", gone)):
         if (safe or gone) and there:
             figure.add_scatter(
@@ -71,46 +83,68 @@ def head_scatter(
             )
     if chosen:
         figure.add_scatter(
-            x=x[chosen].tolist(), y=y[chosen].tolist(), mode="markers", hoverinfo="skip", showlegend=False,
-            **bars(chosen, colours.selected), name="selected",
+            x=x[chosen].tolist(),
+            y=y[chosen].tolist(),
+            mode="markers",
+            hoverinfo="skip",
+            showlegend=False,
+            **bars(chosen, colours.selected),
+            name="selected",
             marker={"size": 15, "symbol": "circle-open", "color": colours.selected, "line": {"width": 2}},
-        )  # fmt: skip
+        )
     _add_cut(figure, x, safe, colours)
     axis = {
-        "gridcolor": colours.grid, "zeroline": True, "zerolinecolor": colours.muted, "zerolinewidth": 1,
-        "automargin": True, "fixedrange": True,
-    }  # fmt: skip
+        "gridcolor": colours.grid,
+        "zeroline": True,
+        "zerolinecolor": colours.muted,
+        "zerolinewidth": 1,
+        "automargin": True,
+        "fixedrange": True,
+    }
     ticks = _asinh_ticks(float(np.nanmin(z_ppl)), float(np.nanmax(z_ppl)), unit)
     lay_out(
-        figure, colours, height=440, margin={"l": 8, "r": 8, "t": 34, "b": 8}, clickmode="event+select",
-        dragmode="select" if several else False, newselection={"line": {"color": colours.selected, "width": 1}},
+        figure,
+        colours,
+        height=440,
+        margin={"l": 8, "r": 8, "t": 34, "b": 8},
+        clickmode="event+select",
+        dragmode="select" if several else False,
+        newselection={"line": {"color": colours.selected, "width": 1}},
         showlegend=True,
         legend=LEGEND,
         xaxis={
-            **axis, "title": {"text": "z_ppl · the model needs it →"},
+            **axis,
+            "title": {"text": "z_ppl · the model needs it →"},
             "tickvals": np.arcsinh(np.divide(ticks, unit)).tolist(),
             "ticktext": [f"{tick:g}".replace("-", "−") for tick in ticks],
         },
         yaxis={**axis, "title": {"text": "z_bias · drives bias →"}},
-    )  # fmt: skip
+    )
     return figure
 
 
 def _add_cut(figure: go.Figure, x: np.ndarray, protected: list[int], colours: Palette) -> None:
-    """A dashed line between the protected heads and the others, on the axis as drawn."""
+    """A dashed line half-way between the protected heads and the others, on the axis as drawn."""
     others = np.setdiff1d(np.flatnonzero(np.isfinite(x)), protected)
     if len(protected) and others.size:
         cut = (x[protected].min() + x[others].max()) / 2
         figure.add_vline(
-            x=float(cut), line={"color": colours.text, "width": 1.2, "dash": "dash"}, layer="below",
-            annotation={"text": "γ", "font": {"color": colours.text, "size": 14}, "y": 1, "yanchor": "top",
-                        "xanchor": "left"},
-        )  # fmt: skip
+            x=float(cut),
+            line={"color": colours.text, "width": 1.2, "dash": "dash"},
+            layer="below",
+            annotation={
+                "text": "γ",
+                "font": {"color": colours.text, "size": 14},
+                "y": 1,
+                "yanchor": "top",
+                "xanchor": "left",
+            },
+        )
 
 
 @lru_cache(maxsize=32)
 def _hover_texts(heads: tuple[Head, ...], *columns: bytes) -> tuple[str, ...]:
-    """Kept, since a chart is drawn again with every click."""
+    """The hover text of each head; cached, because a chart is drawn again with every click."""
     return tuple(
         f"layer {layer}, head {head}<br>z_ppl {format_estimate(ppl, ppl_se, signed=True)}"
         f"<br>z_bias {format_estimate(bias, bias_se, signed=True)}"
@@ -126,7 +160,7 @@ def _linear_part(values: np.ndarray) -> float:
 
 
 def _asinh_ticks(low: float, high: float, unit: float) -> list[float]:
-    """0 and ±1 × 10ⁿ or ±3 × 10ⁿ from about `unit` on, as far as the data reach."""
+    """0, and ±1 × 10ⁿ and ±3 × 10ⁿ from about `unit` to the ends of the data."""
     first = math.floor(math.log10(unit))
     steps = [factor * 10.0**power for power in range(first, first + 12) for factor in (1, 3)]
     steps = [step for step in steps if step >= 0.9 * unit]

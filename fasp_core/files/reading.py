@@ -1,25 +1,20 @@
-"""Reading tables that somebody else made: bounded in size, and every fault named by file, row and mend.
+"""Reading Parquet, JSON and numbers from outside: bounded in size, every fault reported with file, row and fix.
 
-Rows are counted as a spreadsheet shows them: the header is row 1, the first data row is 2.
+Rows are counted as a spreadsheet counts them: the header is row 1, the first data row is 2.
 """
 
 from __future__ import annotations
 
-import csv
-import io
+import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from .errors import InputError, nearest
-
-MAX_BYTES = 64 * 2**20
-MAX_JSON_BYTES = 16 * 2**20  # a list takes 3 bytes of JSON and 60 of memory
-MAX_CELLS = 10_000_000
-MAX_COLUMNS = 1000
-MAX_ROWS = 2_000_000
+from fasp_core.errors import InputError, nearest
+from fasp_core.limits import MAX_BYTES, MAX_CELLS, MAX_COLUMNS
 
 
 def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
@@ -48,46 +43,8 @@ def read_text(path: Path, limit: int = MAX_BYTES) -> str:
         raise InputError(f"{path}, row {row}: not UTF-8 text; save the file as UTF-8") from error
 
 
-def csv_header(text: str) -> list[str]:
-    """The names in a CSV's first row; empty if that row is no CSV."""
-    first = io.StringIO(text[: MAX_COLUMNS * 100]).readline()
-    try:
-        return next(csv.reader([first]), [])[: MAX_COLUMNS + 1]
-    except csv.Error:
-        return []
-
-
-def read_csv_columns(
-    text: str, path: Path, required: Iterable[str], *, optional: Iterable[str] | None = ()
-) -> pd.DataFrame:
-    """The required columns and the optional ones (None: all there are), as text cells; at least one row.
-
-    Raises InputError for a missing or repeated column, a row with too many or too few cells, a file without rows.
-    """
-    header, required = csv_header(text), list(required)
-    _require_columns(header, required, path)
-    wanted = [i for i, name in enumerate(header) if optional is None or name in required or name in optional]
-    rows: list[list[str]] = []
-    reader = csv.reader(io.StringIO(text.rstrip("\r\n")), strict=True)
-    try:
-        next(reader)
-        for cells in reader:
-            if len(cells) != len(header):
-                raise InputError(
-                    f"{path}, row {len(rows) + 2}: {len(cells)} cells, but the header has {len(header)}; mend that row"
-                )
-            rows.append([cells[i] for i in wanted])
-            if len(rows) > MAX_ROWS or len(rows) * len(wanted) > MAX_CELLS:
-                raise InputError(
-                    f"{path}: more than {len(rows) - 1:,} rows, more than this program reads; check the file"
-                )
-    except csv.Error as error:
-        raise InputError(f"{path}, row {len(rows) + 2}: not a CSV row ({error}); mend that row") from error
-    return _not_empty(pd.DataFrame(rows, columns=[header[i] for i in wanted], dtype=str), path)
-
-
 def read_parquet(path: Path, required: Iterable[str], *, text: bool = False) -> tuple[pd.DataFrame, dict[bytes, bytes]]:
-    """A Parquet table and its schema's metadata; sizes, and types, are looked at before anything is unpacked.
+    """A Parquet table and its schema's metadata; sizes and types are checked before anything is unpacked.
 
     Without `text`, every column must hold numbers.
     """
@@ -99,7 +56,7 @@ def read_parquet(path: Path, required: Iterable[str], *, text: bool = False) -> 
         file = pq.ParquetFile(pa.BufferReader(data))
         info = file.metadata
         unpacked = sum(info.row_group(i).total_byte_size for i in range(info.num_row_groups))
-        # What a column unpacks to is not what it says: a value repeated a million times takes a few bytes.
+        # The stated size is not enough: a value repeated a million times takes a few bytes.
         if info.num_rows * info.num_columns > MAX_CELLS or info.num_columns > MAX_COLUMNS or unpacked > MAX_BYTES:
             raise InputError(
                 f"{path}: unpacks to more than {MAX_BYTES >> 20} MB, more than this program reads; check the file"
@@ -109,7 +66,8 @@ def read_parquet(path: Path, required: Iterable[str], *, text: bool = False) -> 
                 kind(column.type) for kind in (pa.types.is_integer, pa.types.is_floating, pa.types.is_null)
             ):
                 raise InputError(
-                    f"{path}: column '{_short(column.name)}' holds {_short(column.type)} and must hold numbers; mend it"
+                    f"{path}: column '{shorten(column.name)}' holds {shorten(column.type)} and must hold numbers; "
+                    "fix it"
                 )
         table = file.read()
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -117,14 +75,19 @@ def read_parquet(path: Path, required: Iterable[str], *, text: bool = False) -> 
             raise
         what = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path}: not a whole Parquet file ({what}); get it again") from error
-    _require_columns(table.column_names, list(required), path)
-    return _not_empty(table.to_pandas(ignore_metadata=True), path), table.schema.metadata or {}
+    require_columns(table.column_names, list(required), path)
+    return not_empty(table.to_pandas(ignore_metadata=True), path), table.schema.metadata or {}
 
 
 def to_numbers(
-    cells: pd.Series, path: Path, name: str, *, allow_missing: bool = False, positive: bool = False,
+    cells: pd.Series,
+    path: Path,
+    name: str,
+    *,
+    allow_missing: bool = False,
+    positive: bool = False,
     high: float = np.inf,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """The cells as finite float64; raises InputError that names the first row that is not a number.
 
     With `allow_missing`, an empty cell or `NaN` is NaN. With `positive`, negative numbers are refused too, and
@@ -141,7 +104,7 @@ def to_numbers(
         row = int(bad[0])
         kind = "a number of at least 0" if positive else "a finite number"
         kind += f" and at most {high:g}" if np.isfinite(high) else ""
-        what = "is empty" if str(cells.iloc[row]).strip() == "" else f"is '{_short(cells.iloc[row])}'"
+        what = "is empty" if str(cells.iloc[row]).strip() == "" else f"is '{shorten(cells.iloc[row])}'"
         raise InputError(f"{path}, row {row + 2}: {name} {what} and must be {kind}; correct or delete that row")
     return values
 
@@ -153,30 +116,64 @@ def to_integers(cells: pd.Series, path: Path, name: str, *, low: int, high: int 
     if bad.size:
         row = int(bad[0])
         raise InputError(
-            f"{path}, row {row + 2}: {name} is '{_short(cells.iloc[row])}' and must be a whole number from {low} to "
+            f"{path}, row {row + 2}: {name} is '{shorten(cells.iloc[row])}' and must be a whole number from {low} to "
             f"{high}; correct or delete that row"
         )
     return values.astype(np.int64)
 
 
-def _require_columns(header: list[str], required: list[str], path: Path) -> None:
+def require_columns(header: list[str], required: list[str], path: Path) -> None:
+    """Raise InputError for too many columns, a missing one, or one that is there twice."""
     if len(header) > MAX_COLUMNS:
         raise InputError(f"{path}: more than {MAX_COLUMNS} columns, more than this program reads; check the file")
     missing = [name for name in required if name not in header]
     if missing:
-        shown = [_short(name) for name in header[:30]]
+        shown = [shorten(name) for name in header[:30]]
         raise InputError(f"{path}, row 1: no column '{missing[0]}'; {nearest(missing[0], shown)}")
     repeated = [name for name in header if header.count(name) > 1]
     if repeated:
-        raise InputError(f"{path}, row 1: column '{_short(repeated[0])}' is there twice; keep one")
+        raise InputError(f"{path}, row 1: column '{shorten(repeated[0])}' is there twice; keep one")
 
 
-def _not_empty(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+def not_empty(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """The frame itself; raises InputError if it has no row."""
     if frame.empty:
         raise InputError(f"{path}: no row below the header; get the file again")
     return frame
 
 
-def _short(value: object) -> str:
+def shorten(value: object) -> str:
+    """A value of a file as it is shown in a message: one line, at most 40 characters."""
     text = " ".join(str(value).split())
     return text if len(text) <= 40 else f"{text[:37]}…"
+
+
+def read_json_object(path: Path, what: str) -> dict[str, Any]:
+    """The object a JSON file holds; raises InputError for what is no JSON, or no object with something in it."""
+    text = read_text(path)
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        place = f", row {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deep or a number out of range"
+        raise InputError(f"{path}{place}: not JSON ({reason}); get the file again") from error
+    if "\\ud" in text.lower() and not _is_unicode(data):
+        raise InputError(f"{path}: holds half of a character (\\ud…), which is no text; get the file again")
+    if not isinstance(data, dict) or not data:
+        raise InputError(f"{path}: must hold {what}, as a JSON object; get the file again")
+    return data
+
+
+def _is_unicode(data: Any) -> bool:
+    try:
+        json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def bad(path: Path, place: str, value: object, needs: str) -> InputError:
+    """The error for a value at a place (`axis 'age', bucket 'old'`) that is not what it needs to be."""
+    shown = " ".join(repr(value).split())
+    shown = shown if len(shown) <= 60 else f"{shown[:57]}…"
+    return InputError(f"{path}, {place}: {shown} must be {needs}; fix it or get the file again")

@@ -1,26 +1,71 @@
-"""Folders that are either whole or not there, as `files` has it for single files."""
+"""Files and folders that are either whole or not there: temporary name, fsync, rename."""
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors import SafetensorError
 
-from .errors import InputError
-from .files import write_errors
+from fasp_core.errors import InputError
+
+REASONS = {
+    errno.ENOSPC: "the disk is full; free some space and run the same command again, finished work is kept",
+    errno.EDQUOT: "the disk quota is used up; free some space and run the same command again, finished work is kept",
+    errno.EACCES: "no permission to write there; choose another folder or set FASP_CACHE",
+    errno.EPERM: "no permission to write there; choose another folder or set FASP_CACHE",
+    errno.EROFS: "the file system is read-only; choose another folder or set FASP_CACHE",
+    errno.EEXIST: "a part of the path is a file, not a folder; choose another folder or set FASP_CACHE",
+    errno.ENOTDIR: "a part of the path is a file, not a folder; choose another folder or set FASP_CACHE",
+}
+
+READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
+NO_FOLDER_FLUSH = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)
+
+
+@contextmanager
+def write_errors(path: Path) -> Iterator[None]:
+    """Turn the errors of a disk (full, read-only, not allowed) into one InputError line."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in REASONS:
+            raise
+        raise InputError(f"cannot write {path}: {REASONS[error.errno]}") from error
+
+
+def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write(temporary)` fill a file beside `path`, then make it durable and rename it to `path`.
+
+    Raises InputError where the disk does not allow it; nothing is left at `path` or beside it then.
+    """
+    with write_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".partial")
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            write(temporary)
+            _sync(temporary)
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync(path.parent)
 
 
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
     """Yield an empty sibling of `folder` to write into; on leaving it is made durable and renamed to `folder`.
 
-    An error inside, or a crash at any moment, leaves nothing at `folder`; the next writer clears away what a
-    crashed one left beside it. Two writers of one folder at a time need a lock of their own.
+    An error inside, or a crash at any moment, leaves nothing at `folder`. The next writer removes what a crashed one
+    left beside it. Two writers of the same folder at the same time need a lock of their own.
     Raises InputError if `folder` is there already, or if the disk does not allow it.
     """
     if os.path.lexists(folder):
@@ -46,7 +91,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def replaced_folder(folder: Path) -> Iterator[Path]:
-    """Like `new_folder`, for one that is there already: it stays as it is until the new one takes its place."""
+    """Like `new_folder`, for a folder that exists: it stays as it is until the new one replaces it."""
     made, old = (folder.with_name(f".{folder.name}.{what}") for what in ("replacement", "replaced"))
     with write_errors(folder):
         for leftover in (made, old):
@@ -66,7 +111,7 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def _safetensors_as_os_errors() -> Iterator[None]:
-    """What the disk says reaches safetensors' callers as text, "… (os error 28)"; make it an OSError again."""
+    """Safetensors reports errors of the disk as text, "… (os error 28)"; make them OSErrors again."""
     try:
         yield
     except SafetensorError as error:
@@ -77,8 +122,22 @@ def _safetensors_as_os_errors() -> Iterator[None]:
 
 
 def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+    """Make a file, or the names in a folder, survive a power cut.
+
+    A folder that the system does not let us flush is skipped: Windows opens none (PermissionError), and some network
+    file systems take no fsync of one (NO_FOLDER_FLUSH). A file is opened for writing, because Windows flushes no other.
+    """
+    is_folder = path.is_dir()
+    try:
+        descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
+    except PermissionError:
+        if is_folder:
+            return
+        raise
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if not (is_folder and error.errno in NO_FOLDER_FLUSH):
+            raise
     finally:
         os.close(descriptor)

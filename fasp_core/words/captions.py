@@ -1,36 +1,56 @@
-"""The sentences beside a chart: what it shows, how sure that is, and its text alternative. Plain text, no markup."""
+"""The sentences beside a chart: what it shows, how sure that is, and its text alternative.
+
+Plain text; a few words are marked in Markdown.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .estimates import Estimate
-from .figures import colour_limit
-from .numbers import axis_label, differs_from_zero, format_estimate, format_fixed, format_interval, format_number
-from .selection import Head
-from .stability import TopOverlap
+from fasp_core.stats.estimate import Estimate
+from fasp_core.stats.normal import differs_from_zero
+from fasp_core.stats.stability import TopOverlap
+from fasp_core.words.numbers import (
+    COUNTED,
+    UNITS,
+    axis_label,
+    colour_limit,
+    format_estimate,
+    format_fixed,
+    format_interval,
+    format_number,
+)
 
 if TYPE_CHECKING:
-    from .correlations import AxisCorrelations
+    from fasp_core.selection.agreement import Agreement
+    from fasp_core.selection.correlations import AxisCorrelations
 
 
-def heatmap_caption(values: np.ndarray, errors: np.ndarray, reliability: float | None = None) -> str:
-    """How to read a map of one quantity, (layers, heads): its colours' ends, which heads are faded, how reliable."""
+def heatmap_caption(
+    values: np.ndarray, errors: np.ndarray, reliability: float | None = None, *, relative: bool = False
+) -> str:
+    """How to read a map of one quantity: where its colours end, which heads have a dot, how reliable their order is.
+
+    `relative` says that the values are relative to the median head, so that zero is not "no effect".
+
+    `values` and `errors` (standard errors, NaN where unknown) are (layers, heads).
+    """
     limit = colour_limit(values)
     beyond = int((np.abs(values) > limit).sum())
     clear = int(differs_from_zero(values, errors).sum())
     clip = f"Colours end at ±{format_number(limit, limit / 5)}"
     clip += f", {_count(beyond, 'head lies', 'heads lie')} beyond. " if beyond else ". "
+    if relative:
+        return clip + "0 is the median head: the file has no value of the intact model."
     if np.isnan(errors).all():
         return clip + "No errors are known for these scores."
     end = "" if reliability is None else f" Reliability of their order: {format_fixed(reliability, 2)}."
     return clip + (
-        f"{clear:,} of {values.size:,} heads differ from zero (95\u00a0% interval); about "
-        f"{round(0.05 * values.size):,} would by chance alone. The others are faded.{end}"
+        f"A dot marks the {clear:,} of {values.size:,} heads that differ from zero (95\u00a0% interval); expected from "
+        f"noise: about {round(0.05 * values.size):,}.{end}"
     )
 
 
@@ -44,29 +64,57 @@ def heatmap_alt(values: np.ndarray, errors: np.ndarray, quantity: str) -> str:
     return f"Map of {quantity}, {values.shape[0]} layers by {values.shape[1]} heads: {'; '.join(parts)}."
 
 
-def describe_reliability(reliability: float | None) -> str:
-    """What a reliability (split-half Spearman, Spearman-Brown corrected) means for the order of the heads."""
+def describe_reliability(reliability: float | None, top: TopOverlap | None = None) -> str:
+    """What a reliability (split-half Spearman, Spearman-Brown corrected) means for the ranking of the heads.
+
+    `top` is what of its top a repeat would find again: it may be more than luck where the whole order is noise.
+    """
     if reliability is None or not math.isfinite(reliability):
-        return "How far this order of heads can be trusted is unknown."
+        return "The reliability of this ranking is unknown."
     if reliability >= 0.9:
-        return "Measured again, the order of the heads would hardly change."
+        return "Reliable ranking: a repeat would hardly change it."
     if reliability >= 0.7:
-        return "Measured again, the top heads would stay near the top, in a somewhat different order."
+        return "Fairly reliable ranking: a repeat would give nearly the same top heads, in a somewhat different order."
     if reliability >= 0.4:
-        return "Measured again, the order of the top heads would change: trust tendencies, not single ranks."
-    return "Mostly noise: measured again, other heads would come out on top. More samples are needed."
+        return "Moderately reliable ranking: trust tendencies, not single ranks."
+    if top is not None and top.low > top.by_chance:
+        return "Unreliable ranking as a whole, but its top is more than luck."
+    return "Unreliable ranking: a repeat would likely give a different top 20."
+
+
+def describe_remedy(reliability: float | None, *, can_sample: bool) -> str:
+    """What makes a ranking more reliable, where it needs that; a study that `can_sample` has its model."""
+    if reliability is None or not math.isfinite(reliability) or reliability >= 0.7:
+        return ""
+    if can_sample:
+        return "A longer measurement makes it more reliable."
+    return "A file cannot be sampled further: for a better ranking, score the model itself on the page *Studies*."
 
 
 def describe_top(overlap: TopOverlap | None) -> str:
-    """What of the top of a ranking would stay, in words; nothing where it cannot be told."""
+    """How many of the top heads would be on top again, in words; empty for None."""
     if overlap is None:
         return ""
     low, high = overlap.low, overlap.high
     span = f"{low}" if low == high else f"{low} to {high}"
     return (
         f"Of the {overlap.k} heads with the highest z_bias, about {overlap.expected:.0f} would be among the top "
-        f"{overlap.k} again ({span}; luck alone gives {overlap.by_chance:.1f})."
+        f"{overlap.k} of a repeat ({span}; expected from noise: {overlap.by_chance:.1f})."
     )
+
+
+def describe_ratio(log_ratio: float, *, exact: bool) -> str:
+    """How much likelier a text is without a head: `1.8 times as likely without it`, or with it.
+
+    A first-order value means nothing far from 1, and no value is believed to more than a factor of 1,000.
+    """
+    most = 1000 if exact else 10
+    where = "without it" if log_ratio > 0 else "with it"
+    size = abs(log_ratio)
+    if size >= math.log(most):
+        return f"more than {most:,} times as likely {where}{'' if exact else ' (first order, so no exact number)'}"
+    factor = math.exp(size)
+    return f"{format_number(factor, factor / 20)} times as likely {where}{'' if exact else ' (first order)'}"
 
 
 def selection_summary(n_pruned: int, n_protected: int, n_heads: int) -> str:
@@ -75,29 +123,47 @@ def selection_summary(n_pruned: int, n_protected: int, n_heads: int) -> str:
     return f"{n_pruned:,} of {n_heads:,} heads pruned, {n_protected:,} protected, {kept:,} kept"
 
 
-def heads_by_layer(heads: Iterable[Head]) -> list[tuple[int, str]]:
-    """Heads as text, one line per layer: `[(3, "0, 5"), (7, "2")]`."""
-    layers: dict[int, list[int]] = {}
-    for layer, head in sorted(heads):
-        layers.setdefault(layer, []).append(head)
-    return [(layer, ", ".join(map(str, members))) for layer, members in layers.items()]
+def measured_size(n_texts: int, n_readings: int, n_windows: int) -> str:
+    """What an evaluation was measured on: `450 texts and 50 text windows`; what there is none of is left out."""
+    parts = [_count(n_texts, "text", "texts")] if n_texts else []
+    parts += [_count(n_readings, "reading of prompts", "readings of prompts")] if n_readings else []
+    return " and ".join(filter(None, [", ".join(parts), _count(n_windows, "text window", "text windows")]))
 
 
-def change_verdict(quantity: str, change: Estimate) -> str:
-    """One sentence on a measured change (after − before): its direction if its 95 % interval leaves out zero."""
+def describe_intact(ppl: Estimate, bias: Estimate | None, split: str, metric: str = "toxicity") -> str:
+    """The intact model's values, with what they were measured on and how much of it; the bias is by `metric`."""
+    prompts = {"valid": "validation", "test": "test"}[split]
+    parts = []
+    if math.isfinite(ppl.value):
+        parts.append(
+            f"perplexity {format_estimate(ppl.value, ppl.se)} ({_count(ppl.n, 'text window', 'text windows')})"
+        )
+    if bias is not None and math.isfinite(bias.value):
+        value = f"{format_estimate(bias.value, bias.se)}{UNITS[metric]}"
+        parts.append(f"bias by {metric} {value} ({_count(bias.n, *COUNTED[metric])})")
+    return f"**Intact model**, {prompts} prompts: {', '.join(parts)}." if parts else ""
+
+
+def change_verdict(quantity: str, change: Estimate, unit: str = "") -> str:
+    """One sentence on a measured change (after − before): its direction if its 95 % interval leaves out zero.
+
+    `unit` follows the numbers, as in " nats".
+    """
     if not math.isfinite(change.se):
         return f"{quantity}: too few samples yet to tell."
     size = (change.low, change.high) if change.value > 0 else (-change.high, -change.low)
     if change.low <= 0 <= change.high and change.se > 0:
         interval = format_interval(change.low, change.high, signed=True)
-        return f"{quantity} may not have changed: 95\u00a0% interval {interval}."
+        return f"{quantity}: no clear change, the 95\u00a0% interval {interval}{unit} includes 0."
     if change.value == 0:
         return f"{quantity} did not change."
-    return f"{quantity} {'rose' if change.value > 0 else 'fell'} by {format_interval(*size)} (95\u00a0% interval)."
+    return (
+        f"{quantity} {'rose' if change.value > 0 else 'fell'} by {format_interval(*size)}{unit} (95\u00a0% interval)."
+    )
 
 
 def describe_noise(floor: float | None, corrected: Estimate | None) -> str:
-    """What noise does to a bias: its floor, the bias without it, and whether any is left; empty where not known."""
+    """What noise adds to a bias: its floor, the bias without it, and whether any is left; empty where unknown."""
     if floor is None or corrected is None or not math.isfinite(corrected.value):
         return ""
     words = (
@@ -105,7 +171,7 @@ def describe_noise(floor: float | None, corrected: Estimate | None) -> str:
         f"{format_estimate(corrected.value, corrected.se)}"
     )
     if math.isfinite(corrected.low) and corrected.low <= 0:
-        return words + ", which cannot be told from none."
+        return words + ", which may be none at all."
     return words + "."
 
 
@@ -138,13 +204,13 @@ def describe_correlations(every: AxisCorrelations, unprotected: AxisCorrelations
 def _what_correlations_mean(before: float, after: float) -> str:
     if abs(before) - abs(after) > 0.2:
         return (
-            "So the biases go together because of a few heads that the model cannot do without, whose loss changes "
-            "everything. Among the others little of it is left, or noise hides it: see the values corrected for noise."
+            "So the biases go together because of a few heads that the model cannot do without. Among the other heads "
+            "little correlation is left, or noise hides it: see the values corrected for noise."
         )
     if abs(after) - abs(before) > 0.2:
         return "So the protected heads hide how much the others go together."
     if abs(after) < 0.2:
-        return "So heads that drive one bias are not seen to drive the others; noise may hide it."
+        return "So heads that drive one bias do not visibly drive the others; noise may hide it."
     return "So the protected heads are not what makes the biases go together."
 
 
@@ -156,3 +222,50 @@ def _ends(low: float, high: float) -> str:
 
 def _count(n: int, one: str, many: str) -> str:
     return f"{n:,} {one if n == 1 else many}"
+
+
+def describe_agreement(agreement: Agreement) -> str:
+    """How far two measures agree about the heads, in plain words."""
+    first, second = agreement.metrics
+    order = f"{first} and {second} order the {agreement.n_heads:,} unprotected heads "
+    if math.isnan(agreement.spearman):
+        order += "in a way that cannot be compared: there are too few heads, or all have the same score."
+    else:
+        interval = f"{format_fixed(agreement.low, 2)} to {format_fixed(agreement.high, 2)}"
+        order += f"{_alike(agreement.low, agreement.high)}: "
+        order += f"Spearman {format_fixed(agreement.spearman, 2)} ({interval})."
+    parts = [order[:1].upper() + order[1:]]
+    if not math.isnan(agreement.ceiling):
+        parts.append(f"Given the noise of both, at most about {format_fixed(agreement.ceiling, 2)} could be seen.")
+    if agreement.n_pruned:
+        expected = format_fixed(agreement.overlap_by_chance, 1)
+        parts.append(
+            f"Of the {agreement.n_pruned:,} heads each would prune, {agreement.overlap:,} {_are(agreement.overlap)} "
+            f"the same; by chance it would be about {expected} ({_probability(agreement.p_value)}): "
+            f"{_agreement_verdict(agreement)}."
+        )
+    return " ".join(parts)
+
+
+def _agreement_verdict(agreement: Agreement) -> str:
+    if agreement.p_value >= 0.05:
+        return "the choice depends on the measure"
+    if agreement.overlap < agreement.n_pruned / 2:
+        return "part of the choice survives the change of measure"
+    return "most of the choice survives the change of measure"
+
+
+def _alike(low: float, high: float) -> str:
+    if math.isnan(low) or low <= 0 <= high:
+        return "no more alike than chance"
+    if high < 0:
+        return "against each other"
+    return "alike" if low >= 0.5 else "somewhat alike"
+
+
+def _are(n: int) -> str:
+    return "is" if n == 1 else "are"
+
+
+def _probability(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"

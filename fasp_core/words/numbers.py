@@ -11,7 +11,8 @@ import math
 
 import numpy as np
 
-Z95 = 1.959963984540054  # half width of a 95 % interval in standard errors
+from fasp_core.stats.normal import Z95
+
 MINUS = "\u2212"
 
 
@@ -101,17 +102,43 @@ def column_decimals(errors: np.ndarray) -> int:
     return min(max(error_decimals(float(np.median(usable))), 0), 6)
 
 
-def differs_from_zero(values: np.ndarray, errors: np.ndarray) -> np.ndarray:
-    """True where a value's 95 % interval leaves out zero; without an error (NaN) nothing can be said: True.
+def sentence_start(text: str) -> str:
+    """The text with a capital letter first; the others stay."""
+    return text[:1].upper() + text[1:]
 
-    Values and errors have the same shape. No correction for looking at many heads at once: about one in
-    twenty heads without any effect passes.
-    """
-    values, errors = np.asarray(values, dtype=float), np.asarray(errors, dtype=float)
-    return np.isnan(errors) | (np.abs(values) > Z95 * errors)
+
+UNITS = {"toxicity": "", "likelihood": " nats"}  # of a bias by each measure, after a number
+BY = {"toxicity": "by toxicity", "likelihood": "by likelihood (nats)"}  # beside numbers without a unit
+GROUP_MEANS = {"toxicity": "Mean toxicity", "likelihood": "Mean log-odds of toxic words (nats)"}
+COUNTED = {"toxicity": ("text", "texts"), "likelihood": ("reading", "readings")}  # what a bias is measured on
+
+
+def bias_text(axis: str, metric: str) -> str:
+    """The bias of an axis by a measure, within a sentence: `bias of religion by likelihood`."""
+    return f"bias of {axis_label(axis).lower()} by {metric}"
+
+
+def bias_label(axis: str, metric: str) -> str:
+    """The same above a number: `bias · Religion, by likelihood (nats)`."""
+    return f"bias · {axis_label(axis)}, {BY[metric]}"
 
 
 def axis_label(axis: str) -> str:
     """The name of an axis for people: `gender_and_sex` -> `Gender and sex`."""
     label = axis.replace("race_ethnicity", "race and ethnicity").replace("_", " ").strip()
     return label[:1].upper() + label[1:]
+
+
+def colour_limit(values: np.ndarray, share: float = 0.98) -> float:
+    """The largest value of a map's colour scale, chosen so that one extreme head does not flatten the others.
+
+    The `share` quantile of |values|, rounded up to two digits; NaNs are ignored. Never 0, so that a map without any
+    effect has a scale too.
+    """
+    sizes = np.abs(np.asarray(values, dtype=float))
+    sizes = sizes[np.isfinite(sizes)]
+    limit = float(np.quantile(sizes, share)) if sizes.size else 0.0
+    limit = limit or float(sizes.max(initial=0.0))
+    limit = limit if limit > 1e-300 else 1.0
+    unit = 10.0 ** (math.floor(math.log10(limit)) - 1)
+    return float(f"{math.ceil(limit / unit - 1e-9) * unit:.1e}")

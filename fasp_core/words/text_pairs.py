@@ -1,4 +1,4 @@
-"""Two coupled texts side by side: what they share, and where they part. Pure functions on strings.
+"""Two coupled texts side by side, and the words in which they differ. Pure functions on strings.
 
 Before and after pruning a text is drawn with the same random numbers, so the texts are equal up to the first word where
 the pruned model chose differently; everything after that follows from it.
@@ -6,41 +6,36 @@ the pruned model chose differently; everything after that follows from it.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 
 import numpy as np
 import pandas as pd
 
-_WORD = re.compile(r"\s*\S+|\s+$")
-
 
 @dataclass(frozen=True)
-class TextPair:
-    """Two texts cut at their first differing word: `shared + before` is the one, `shared + after` the other."""
+class RatedPair:
+    """One continuation of the intact and of the pruned model, drawn with the same noise, each with its toxicity."""
 
-    shared: str
     before: str
     after: str
-
-    @property
-    def same(self) -> bool:
-        """Whether the texts are equal."""
-        return not (self.before or self.after)
+    toxicity_before: float
+    toxicity_after: float
 
 
-def align(before: str, after: str) -> TextPair:
-    """Cut two texts at the first word in which they differ; a word is cut with the space before it.
+def marked_words(before: str, after: str) -> tuple[list[tuple[str, bool]], list[tuple[str, bool]]]:
+    """Both texts as runs of words, each with whether it differs from the other text; a run has no space around it.
 
-    >>> align("He said hello there", "He said help")
-    TextPair(shared='He said', before=' hello there', after=' help')
+    >>> marked_words("He is very kind", "He was kind")
+    ([('He', False), ('is very', True), ('kind', False)], [('He', False), ('was', True), ('kind', False)])
     """
-    length = 0
-    for one, other in zip(_WORD.findall(before), _WORD.findall(after), strict=False):
-        if one != other:
-            break
-        length += len(one)
-    return TextPair(before[:length], before[length:], after[length:])
+    one, other = before.split(), after.split()
+    runs: tuple[list[tuple[str, bool]], list[tuple[str, bool]]] = ([], [])
+    for kind, a, b, c, d in SequenceMatcher(None, one, other, autojunk=False).get_opcodes():
+        for words, place, (start, end) in ((one, 0, (a, b)), (other, 1, (c, d))):
+            if start < end:
+                runs[place].append((" ".join(words[start:end]), kind != "equal"))
+    return runs
 
 
 def changed_share(frame: pd.DataFrame) -> float:

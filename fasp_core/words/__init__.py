@@ -1,0 +1,4 @@
+"""Digits and sentences for people.
+
+Public names: `format_estimate`, `describe_reliability`, `spoken_bytes`.
+"""

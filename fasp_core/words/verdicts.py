@@ -1,0 +1,83 @@
+"""Whether there is a bias, in words: the sentences that stand before every map and ranking. Plain text, no markup."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from fasp_core.data.sampling import TEXT_WITH_PROMPT
+from fasp_core.stats.sample_size import CLEAR, NONE
+from fasp_core.words.numbers import format_estimate, format_interval, format_number
+
+if TYPE_CHECKING:
+    from fasp_core.selection.description import BiasVerdict
+    from fasp_core.stats.estimate import Estimate
+
+ECHO_DOMINATES = 0.5  # of the bias of whole texts: from here on it is mostly the prompts' own
+
+
+def describe_verdict(verdict: BiasVerdict | None, *, unit: str | None = None) -> str:
+    """Whether there is a bias, how large it may be, and what would settle it; empty where it was not tested.
+
+    `unit` follows numbers, such as "nats".
+    """
+    if verdict is None:
+        return ""
+    p, unit = _probability(verdict.p_value), f" {unit}" if unit else ""
+    if verdict.state == CLEAR:
+        size = (
+            ""
+            if verdict.low is None
+            else f" of {format_interval(verdict.low, verdict.high)}{unit} (95\u00a0% interval)"
+        )
+        return f"There is a bias on this axis{size}; {p}."
+    if verdict.state == NONE:
+        return (
+            f"There is no bias on this axis that matters: it is at most {_number(verdict.high)}{unit} (95\u00a0% "
+            f"interval), and matters from {verdict.matters:g} on. A ranking of heads by it is noise."
+        )
+    upper = (
+        "" if verdict.high is None else f" It may be anything up to {_number(verdict.high)}{unit} (95\u00a0% interval)."
+    )
+    return f"A bias on this axis is not clear yet ({p}).{upper} {_what_would_settle(verdict)}"
+
+
+def describe_echo(echo: Estimate | None, bias: Estimate | None, *, scored: str | None) -> str:
+    """What bias the prompts alone have, and whether that is part of the bias shown; empty where it was not rated."""
+    if echo is None or not math.isfinite(echo.value):
+        return ""
+    size = f"By this scorer the prompts alone have a bias of {format_estimate(echo.value, echo.se)}"
+    if scored != TEXT_WITH_PROMPT:
+        return f"{size}. It is no part of the bias shown: only what the model wrote is rated."
+    words = f"{size}. It is part of the bias shown, because whole texts are rated, and no head can change it."
+    return words + (" It is most of it." if echo_dominates(echo, bias) else "")
+
+
+def echo_dominates(echo: Estimate | None, bias: Estimate | None) -> bool:
+    """Whether the prompts alone have at least half the bias that whole texts have."""
+    return echo is not None and bias is not None and echo.value >= ECHO_DOMINATES * bias.value
+
+
+def _what_would_settle(verdict: BiasVerdict) -> str:
+    units = "identity terms" if verdict.units == "descriptors" else verdict.units
+    ways = [
+        f"{_rounded(n):,} more {what}"
+        for n, what in ((verdict.more_texts, "texts"), (verdict.more_units, units))
+        if n is not None
+    ]
+    if not ways:
+        return "No number of texts that could be sampled would settle it."
+    return f"About {' or '.join(ways)} would settle it."
+
+
+def _rounded(n: int) -> int:
+    """Two leading digits: more would promise too much."""
+    return int(round(n, 2 - len(str(n)))) if n >= 100 else n
+
+
+def _number(value: float) -> str:
+    return format_number(value, value / 10)
+
+
+def _probability(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
