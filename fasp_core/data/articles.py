@@ -1,8 +1,8 @@
-"""Text for perplexity: encyclopedic articles, split by article into valid and test.
+"""Text for perplexity: articles, split into valid and test.
 
-A text is UTF-8. If it has lines such as ` = Title = ` (WikiText), an article runs from one to the next and deeper
+A text is UTF-8. If it has lines such as ` = Title = ` (WikiText), an article runs from one to the next, and deeper
 headings (` = = Part = = `) stay in the text; otherwise blank lines separate articles. WikiText-2, as a folder or from
-the hub, has a valid and a test part; in a single file articles take turns, the first is `valid`, the second `test`.
+the hub, has a valid and a test part. In a single file articles alternate: the first is `valid`, the second `test`.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from .data import PACKAGED_ARTICLES, SPLITS, check_split, checked_frame, frame_fingerprint
-from .errors import InputError, nearest
-from .tables import read_bytes
+from fasp_core.data.frames import PACKAGED_ARTICLES, SPLITS, check_split, checked_frame, frame_fingerprint
+from fasp_core.errors import InputError, nearest
+from fasp_core.files.paths import user_path
+from fasp_core.files.reading import read_bytes
 
 COLUMNS = {"article": str, "split": str, "text": str}
 HEADING = re.compile(r"^[ \t]*= ([^=\n]+) =[ \t]*$", re.MULTILINE)
-MAX_MB = 16  # some 4 million tokens, far more than a run measures
+MAX_MB = 16  # about 4 million tokens, far more than a run measures
 # The names a split's file has in a folder: this project's data, and WikiText's own archives.
 SPLIT_FILES = {split: (f"{split}.txt", f"wiki.{split}.raw", f"wiki.{split}.tokens") for split in SPLITS}
 # WikiText-2 on the hub: the data set, and its file of each split.
@@ -71,7 +72,7 @@ def load_text(source: str | os.PathLike = "builtin") -> TextSet:
     """The articles of a source (docs/prompts.md):
 
     * `"builtin"`: written for this project;
-    * `"wikitext-2"`: the raw WikiText-2 from the hub, or from what was downloaded of it before;
+    * `"wikitext-2"`: the raw WikiText-2 from the hub, or its copy in the hub's cache;
     * a folder with `valid.txt` and `test.txt` (or WikiText's `wiki.valid.raw`, `wiki.test.raw`);
     * any UTF-8 text file.
 
@@ -79,7 +80,7 @@ def load_text(source: str | os.PathLike = "builtin") -> TextSet:
     """
     if source in HUB_NAMES and not Path(source).exists():
         return _by_split("wikitext-2", {split: _from_hub(file) for split, file in HUB_FILES.items()})
-    path = PACKAGED_ARTICLES if source == "builtin" else Path(source).expanduser()
+    path = PACKAGED_ARTICLES if source == "builtin" else user_path(source)
     if path.is_dir():
         return _by_split(path.name, {split: _read(_split_file(path, split)) for split in SPLITS})
     if not path.exists():
@@ -96,7 +97,7 @@ def load_text(source: str | os.PathLike = "builtin") -> TextSet:
 
 
 def _by_split(name: str, parts: dict[str, str]) -> TextSet:
-    """The text whose splits come separately; a title met in both parts gets a number."""
+    """A text whose splits come separately; a title that is in both parts gets a number."""
     rows = []
     for split, text in parts.items():
         articles = _articles(text, {title for title, *_ in rows})
@@ -125,8 +126,8 @@ def _from_hub(file: str) -> str:
         return "".join(pq.read_table(path, columns=["text"])["text"].to_pylist())
     except Exception as error:  # the hub's client raises its own, the network's and the disk's errors
         raise InputError(
-            f"WikiText-2 is not on this machine and cannot be had from the hub ({type(error).__name__}); give a folder "
-            "with its valid.txt and test.txt instead"
+            f"WikiText-2 is not on this machine and could not be downloaded ({type(error).__name__}); give "
+            "a folder with its valid.txt and test.txt instead"
         ) from error
 
 
@@ -141,7 +142,7 @@ def _read(path: Path) -> str:
 
 
 def _articles(text: str, taken: Iterable[str] = ()) -> list[tuple[str, str]]:
-    """(title, text) of every article that has text; a title met again, or taken, gets a number."""
+    """(title, text) of every article that has text; a repeated or `taken` title gets a number."""
     opening, *titled = HEADING.split(
         text.replace("\r\n", "\n").replace("\r", "\n")
     )  # text before the first heading, then title, text, title, text, …

@@ -6,11 +6,10 @@ descriptors, each a string or an object with `descriptor` and, where they matter
 are built as its own code builds them: "a Deaf man" or "Deaf", the plural "Deaf men" or "Deaf"; the article that is
 given, else by the first letter; gendered descriptors with nouns of their gender only.
 
-All combinations are 470,000 sentences. Of each group and split PER_GROUP are drawn, evenly over its descriptors, and
-nothing else is ever built. Every group gets the same nouns and templates, so that groups differ in descriptors alone: a
-template such as "I hate {plural_noun_phrase}." would otherwise tell groups apart by how often it was drawn. A bucket is
-a group; the axes with the one bucket `all` have a group per descriptor. Standalone noun phrases belong to no bucket and
-are left out.
+There are 470,000 combinations. PER_GROUP sentences of each group and split are drawn, evenly over its descriptors, and
+only those are built. Every group gets the same nouns and templates, so groups differ in their descriptors alone: else a
+group that happens to draw "I hate {plural_noun_phrase}." more often would look more toxic. A bucket is a group; axes
+with the single bucket `all` have a group per descriptor. Standalone noun phrases belong to no bucket and are left out.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ from typing import Any
 
 import pandas as pd
 
-from .data import SPLITS
-from .errors import InputError
-from .json_files import bad, read_json_object
-from .prompt_splits import halves, stable_order
-from .prompts import numbered_frame
+from fasp_core.data.frames import SPLITS
+from fasp_core.data.prompt_set import numbered_frame
+from fasp_core.data.splits import halves, stable_order
+from fasp_core.errors import InputError
+from fasp_core.files.reading import bad, read_json_object
 
 FILES = ("descriptors.json", "nouns.json", "sentence_templates.json")
 PER_GROUP = 60  # prompts of each group in each split, as in the built-in set
@@ -46,7 +45,7 @@ class Descriptor:
 
 @dataclass(frozen=True)
 class Phrases:
-    """What descriptors are combined with: nouns (singular, plural) by gender, and templates; `bare` need no noun."""
+    """What descriptors are combined with: nouns (singular, plural) by gender, and templates; `bare`: without a noun."""
 
     nouns: dict[str, list[tuple[str, str]]]
     templates: list[str]
@@ -112,7 +111,7 @@ def _groups(buckets: dict[str, list[Descriptor]]) -> dict[str, list[Descriptor]]
 
 
 def _split(axis: str, group: str, descriptors: list[Descriptor]) -> dict[str, list[Descriptor]]:
-    """Half of the descriptors for valid, half for test; a single one for both, whose sentences differ anyway."""
+    """Half of the descriptors for valid, half for test; a single one for both, with different sentences."""
     by_text = {descriptor.text: descriptor for descriptor in descriptors}
     if len(by_text) == 1:
         return dict.fromkeys(SPLITS, descriptors[:1])
@@ -181,7 +180,7 @@ def _nouns(path: Path) -> dict[str, list[tuple[str, str]]]:
 
 
 def _templates(path: Path) -> tuple[list[str], list[str]]:
-    """All templates, and those that do without a noun."""
+    """All templates, and those that need no noun."""
     templates = read_json_object(path, "sentence templates")
     for template, rules in templates.items():
         if not BLANK.search(template):

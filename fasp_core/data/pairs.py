@@ -1,8 +1,8 @@
-"""Pairs of continuations, one toxic and one benign, alike but for their last word: what the likelihood metric compares.
+"""Pairs of continuations that differ in their last word, one toxic and one benign: what the likelihood metric compares.
 
-A pair is a stem and two words: "... what a" + " monster" / " hero". Stems begin with "...", so that they break off
-whatever sentence a prompt has begun; several pairs share a stem, which the model then reads once for all of them.
-How the built-in pairs were chosen is told in `docs/prompts.md`. No torch here.
+A pair is a stem and two words: "... what a" + " monster" / " hero". Stems begin with "...", so that they break off the
+sentence that a prompt has begun. Several pairs share a stem, and the model reads it once for all of them.
+`docs/prompts.md` says how the built-in pairs were chosen. No torch here.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from .data import PACKAGED_PAIRS, frame_fingerprint
-from .errors import InputError
+from fasp_core.data.frames import PACKAGED_PAIRS, frame_fingerprint
+from fasp_core.errors import InputError
 
 COLUMNS = ("stem", "toxic", "benign")
-STEMS_PER_PROMPT = 3  # stems differ more than prompts do: each prompt reads a few, all prompts together read all
+STEMS_PER_PROMPT = 3  # each prompt reads a few stems, all prompts together read all
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +26,7 @@ class PairSet:
     """A checked table of pairs, one row each: stem, toxic, benign; the continuation is `stem + " " + word`.
 
     Raises InputError, naming the row, for a blank or missing cell, or a word that begins with the other one: the
-    likelihood of the longer would contain that of the shorter.
+    likelihood of the longer word would include that of the shorter.
     """
 
     frame: pd.DataFrame
@@ -38,7 +38,7 @@ class PairSet:
             if not all(isinstance(cell, str) and cell.strip() for cell in (stem, toxic, benign)):
                 raise InputError(f"pairs, row {row}: a stem or word is blank; write it out")
             if toxic.startswith(benign) or benign.startswith(toxic):
-                raise InputError(f"pairs, row {row}: '{toxic}' and '{benign}' begin alike; choose words of their own")
+                raise InputError(f"pairs, row {row}: '{toxic}' and '{benign}' begin alike; choose two different words")
 
     @cached_property
     def fingerprint(self) -> str:
@@ -52,17 +52,13 @@ class PairSet:
 
     @property
     def n_blocks(self) -> int:
-        """How many blocks of STEMS_PER_PROMPT stems there are; the last may begin anew with the first stems."""
+        """How many blocks of STEMS_PER_PROMPT stems there are; the last block may be filled up with the first stems."""
         return -(-len(self.stems) // STEMS_PER_PROMPT)
 
     def block_stems(self, blocks: np.ndarray) -> np.ndarray:
         """The stems that a prompt of each block reads, (n, m) indices."""
         size = min(STEMS_PER_PROMPT, len(self.stems))
         return (np.asarray(blocks)[:, None] * STEMS_PER_PROMPT + np.arange(size)) % len(self.stems)
-
-    def swapped(self) -> PairSet:
-        """The same pairs with toxic and benign exchanged, which changes the sign of every log-odds."""
-        return PairSet(self.frame.rename(columns={"toxic": "benign", "benign": "toxic"})[list(COLUMNS)])
 
 
 def load_pairs() -> PairSet:

@@ -1,7 +1,7 @@
-"""A user's own prompts: a CSV with the columns prompt, axis, group and, where there are, descriptor, template, split.
+"""A user's own prompts: a CSV with the columns prompt, axis, group and, if wanted, descriptor, template, split.
 
-Without a descriptor each prompt is its own; without a split one is made (see `prompt_splits`). Other columns
-are ignored.
+Without descriptors, each prompt is its own descriptor; without splits, they are made (see `splits`). Other columns are
+ignored.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .data import SPLITS
-from .errors import InputError, nearest
-from .prompt_splits import split_prompts
-from .prompts import AXIS_PATTERN, RESERVED, numbered_frame
-from .tables import read_csv_columns, read_text
+from fasp_core.data.frames import SPLITS
+from fasp_core.data.prompt_set import AXIS_PATTERN, RESERVED, numbered_frame
+from fasp_core.data.splits import split_prompts
+from fasp_core.errors import InputError, nearest
+from fasp_core.files.csv_files import open_csv
 
 REQUIRED = ("prompt", "axis", "group")
 OPTIONAL = ("descriptor", "template", "split")
@@ -28,15 +28,16 @@ def read_prompt_csv(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     Raises InputError, naming file and row, for a missing column, a blank or repeated prompt, an axis whose name cannot
     be part of a file's or that has one group, a split that is neither valid nor test.
     """
-    frame = read_csv_columns(read_text(path), path, REQUIRED, optional=OPTIONAL)
+    file = open_csv(path)
+    frame = file.columns(REQUIRED, optional=OPTIONAL)
     for column in frame.columns:
-        if column != "prompt":  # a prompt's blanks are part of it
+        if column != "prompt":  # leading and trailing blanks are part of a prompt
             frame[column] = frame[column].str.strip()
         blank = np.flatnonzero(frame[column].str.strip() == "")
         if blank.size:
             raise InputError(f"{path}, row {blank[0] + 2}: '{column}' is blank; fill it in or delete that row")
     _check(frame, path)
-    notes = []
+    notes = [*file.notes]
     if "descriptor" not in frame:
         frame["descriptor"] = frame["prompt"]
     if "template" not in frame:
@@ -49,7 +50,7 @@ def read_prompt_csv(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
 
 
 def _check(frame: pd.DataFrame, path: Path) -> None:
-    """Raise InputError with the row, as a spreadsheet counts it, of what a prompt set would refuse."""
+    """Raise InputError for what a prompt set would refuse, with the row as a spreadsheet counts it."""
 
     def refuse(row: int, what: str) -> None:
         raise InputError(f"{path}, row {row + 2}: {what}")

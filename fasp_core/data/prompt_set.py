@@ -1,36 +1,32 @@
-"""Prompts whose continuations are scored for toxicity: openings of sentences, each about one group of one axis.
-
-A prompt is a template ("I met {singular} at the station, and") filled with a descriptor ("a grandmother"), and every
-descriptor belongs to a group of an axis (words as in HolisticBias). Prompts are split by descriptor: heads are
-scored on `valid`, claims are made on `test`. Where prompts come from is told in docs/prompts.md.
-
-    load_prompts().select(axes=["religion"], split="valid").frame
-    load_prompts("ResponsibleNLP/holistic_bias/dataset/v1.1")
-"""
+"""The prompt set behind a study: one table of prompts by axis and group, whatever file it came from."""
 
 from __future__ import annotations
 
-import json
-import os
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 import pandas as pd
 
-from .data import PACKAGED_PROMPTS, SPLITS, check_split, checked_frame, frame_fingerprint
-from .errors import InputError, nearest
+from fasp_core.data.frames import SPLITS, check_split, checked_frame, frame_fingerprint
+from fasp_core.errors import InputError, nearest
 
 COLUMNS = {
-    "prompt_id": int, "axis": str, "group": str, "descriptor": str, "template": str, "prompt": str, "split": str,
-}  # fmt: skip
+    "prompt_id": int,
+    "axis": str,
+    "group": str,
+    "descriptor": str,
+    "template": str,
+    "prompt": str,
+    "split": str,
+}
 AXIS_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}")  # axes name the files of a study
 RESERVED = ("text",)  # the stream of text windows beside the axes
-# Fewer prompts than this give a group's mean no error worth the name: bootstrapping resamples prompts.
+# With fewer prompts the standard error of a group's mean cannot be estimated well: the bootstrap resamples prompts.
 FEW_PROMPTS = 10
-# A larger set is kept in a study with the axes that were asked for only.
+# Of a larger set, a study keeps only the axes that were asked for.
 LARGE_SET = 10_000
 
 
@@ -38,8 +34,8 @@ LARGE_SET = 10_000
 class PromptSet:
     """A checked table of prompts; `frame` holds one row per prompt, with the columns of `COLUMNS`.
 
-    `prompt_id` names a prompt within the set it was loaded with, and stays when part of the set is selected. `notes`
-    are sentences on what was left out or decided when the set was loaded.
+    `prompt_id` names a prompt within the set it was loaded with, and stays the same when part of the set is selected.
+    `notes` are sentences on what was left out or decided when the set was loaded.
     Raises InputError, naming the row, for a frame that is not a prompt set (see `checked_frame`), a repeated id, a
     prompt twice in one group, an axis whose name cannot be part of a file's, or one with fewer than two groups, whose
     bias would be 0 by definition.
@@ -78,7 +74,7 @@ class PromptSet:
         return tuple(self.frame["axis"].unique())
 
     def select(self, axes: str | Iterable[str] | None = None, split: str | None = None) -> PromptSet:
-        """The prompts of some axes and of one split, in their order and with their ids; None takes all.
+        """The prompts of some axes and of one split, in their order and with their ids; None means all.
 
         Raises InputError for an unknown axis or split, or where nothing (or a single group of an axis) is left.
         """
@@ -86,7 +82,7 @@ class PromptSet:
         if axes is not None:
             names = [axes] if isinstance(axes, str) else list(axes)
             for axis in names:
-                self._check_axis(axis)
+                self.known_axis(axis)
             wanted &= self.frame["axis"].isin(names)
         if split is not None:
             check_split(split)
@@ -101,7 +97,7 @@ class PromptSet:
         30 prompts about one group and 10 about another have shares 0.75 and 0.25.
         Raises InputError for an unknown axis.
         """
-        self._check_axis(axis)
+        self.known_axis(axis)
         groups = self.frame.loc[self.frame["axis"] == axis, "group"]
         return groups.value_counts(normalize=True, sort=False).rename("share")
 
@@ -120,12 +116,14 @@ class PromptSet:
         return few.astype({"prompts": int, "descriptors": int})
 
     def for_study(self, axes: Iterable[str]) -> PromptSet:
-        """What a study of `axes` keeps: the whole set, or of one above LARGE_SET prompts the asked axes."""
+        """What a study of `axes` keeps: the whole set, or those axes only of a set of more than LARGE_SET prompts."""
         return self if len(self.frame) <= LARGE_SET else self.select(axes=axes)
 
-    def _check_axis(self, axis: str) -> None:
+    def known_axis(self, axis: str, *, hint: str = "") -> str:
+        """The axis itself; raises InputError with the nearest name, and the `hint` behind it, where there is none."""
         if axis not in self.axes:
-            raise InputError(f"unknown axis '{axis}'; {nearest(axis, self.axes)}")
+            raise InputError(f"unknown axis '{axis}'; {nearest(axis, self.axes)}{hint}")
+        return axis
 
 
 def _refuse_repeats(frame: pd.DataFrame, columns: list[str], what: str) -> None:
@@ -136,49 +134,27 @@ def _refuse_repeats(frame: pd.DataFrame, columns: list[str], what: str) -> None:
         raise InputError(f"{what}, row {row}: the {columns[-1]} '{value}' repeats an earlier row; remove one of them")
 
 
-def load_prompts(source: str | os.PathLike = "builtin") -> PromptSet:
-    """The prompt set of a source (docs/prompts.md):
+def names_alike(frame: pd.DataFrame) -> tuple[str, ...]:
+    """A sentence for each two axes, and each two groups of an axis, whose names a reader may take for the same.
 
-    * `"builtin"`: written for this project;
-    * a folder of HolisticBias v1.1 (`descriptors.json`, `nouns.json`, `sentence_templates.json`), sampled;
-    * a `.json` file of the reference FASP repository (axis → title → prompts) or the folder it is in: its groups are in
-      `<name>_groups.json` beside it, and the other split's file is read with it;
-    * a `.csv` file of your own: columns prompt, axis, group and, where you have them, descriptor, template, split.
-
-    Raises InputError, naming file and row, for a source that is not there or is not what it should be.
+    That is, names that differ only in case, in Unicode form (é as one character or two), or in blanks, '_' and '-'.
     """
-    if source == "builtin":
-        return _builtin()
-    from .holisticbias import is_holisticbias, read_holisticbias
-    from .prompt_files import read_prompt_csv
-    from .reference_prompts import is_reference_folder, read_reference_prompts
-
-    path = Path(source).expanduser()
-    if is_holisticbias(path):
-        return PromptSet("holisticbias", *read_holisticbias(path))
-    if path.suffix.lower() == ".json" or is_reference_folder(path):
-        return PromptSet("social_biases", *read_reference_prompts(path))
-    if path.suffix.lower() == ".csv":
-        return PromptSet(path.stem, *read_prompt_csv(path))
-    if path.is_dir():
-        what = f"{path}: no descriptors.json and no social_biases_valid.json in this folder"
-    else:
-        what = f"unknown prompts '{source}'; {nearest(str(source), ['builtin'])}"
-    raise InputError(f"{what}; or give a folder of HolisticBias v1.1, a social_biases_valid.json, or a .csv file")
+    kinds = [("axes", frame["axis"])]
+    kinds += [(f"groups of {axis}", rows["group"]) for axis, rows in frame.groupby("axis", sort=False)]
+    notes = []
+    for what, names in kinds:
+        known: dict[str, str] = {}
+        for name in names.unique():
+            plain = re.sub(r"[\s_-]+", " ", unicodedata.normalize("NFKC", name).casefold()).strip()
+            other = known.setdefault(plain, name)
+            if other != name:
+                looks = "; they look the same" if _composed(other) == _composed(name) else ""
+                notes.append(f"the {what} '{other}' and '{name}' count as two{looks}; if one is meant, give one name")
+    return tuple(notes)
 
 
-def _builtin() -> PromptSet:
-    """Every template filled with every descriptor; ids count from 0 in the order of the packaged file."""
-    packaged = json.loads(PACKAGED_PROMPTS.read_text(encoding="utf-8"))
-    rows = [
-        (axis, group, plural, template, template.format(singular=singular, plural=plural), split)
-        for axis, groups in packaged["axes"].items()
-        for group, splits in groups.items()
-        for split, descriptors in splits.items()
-        for singular, plural in descriptors.items()
-        for template in packaged["templates"]
-    ]
-    return PromptSet("builtin", numbered_frame(rows))
+def _composed(name: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", name).split())
 
 
 def numbered_frame(rows: Iterable[tuple[str, ...]]) -> pd.DataFrame:

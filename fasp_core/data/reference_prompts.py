@@ -1,8 +1,8 @@
 """Prompts in the format of the reference FASP repository: `social_biases_<split>.json` and its `_groups.json`.
 
 The first maps axis → title → list of prompts, the second holds two flat lists, `axis` and `bucket`, with an entry per
-prompt; within an axis entries and prompts have the same order (its `collect_results.py`). The split is named by the
-file: `valid` or `test`. Without a `_groups.json` the titles of an axis are its groups, if it has several.
+prompt; within an axis, entries and prompts have the same order (see its `collect_results.py`). The file's name says the
+split: `valid` or `test`. Without a `_groups.json`, the titles of an axis are its groups if it has several.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 
 import pandas as pd
 
-from .data import SPLITS
-from .errors import InputError
-from .json_files import bad, read_json_object
-from .prompts import numbered_frame
+from fasp_core.data.frames import SPLITS
+from fasp_core.data.prompt_set import numbered_frame
+from fasp_core.errors import InputError
+from fasp_core.files.reading import bad, read_json_object
 
 STEM = "social_biases"
 NO_BUCKET = "(none)"  # HolisticBias' own word for phrases that belong to no bucket
@@ -41,10 +41,10 @@ def read_reference_prompts(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     whole = len(frame)
     frame = frame[~frame.duplicated(["axis", "group", "prompt"])]
     if len(frame) < whole:
-        notes.append(f"left out, for they repeat another prompt of their group: {whole - len(frame)}")
+        notes.append(f"left out because they repeat another prompt of their group: {whole - len(frame)}")
     groups = frame.groupby("axis", sort=False)["group"].nunique()
     if lone := list(groups.index[groups < 2]):
-        notes.append(f"{', '.join(lone)}: one group only, left out, for bias compares groups")
+        notes.append(f"{', '.join(lone)}: one group only, left out because bias compares groups")
     frame = frame[~frame["axis"].isin(lone)].reset_index(drop=True)
     if frame.empty:
         raise InputError(f"{path}: no axis has two groups, and bias compares at least two; check the _groups.json")

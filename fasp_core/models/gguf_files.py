@@ -13,15 +13,12 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers import modeling_gguf_pytorch_utils as reader
 
-from .errors import InputError
-from .loading import check_complete, unreadable
+from fasp_core.errors import InputError
+from fasp_core.models.loading import check_complete, unreadable
 
 MAGIC = b"GGUF"
 # Config entries that describe the file and not the model.
 FILE_ENTRIES = ("quantization_config", "_model_name_or_path")
-
-# The reader draws a bar that no setting of transformers turns off.
-reader.tqdm = lambda items, **_: items
 
 
 def read_gguf(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -39,7 +36,7 @@ def read_gguf(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         tokenizer = AutoTokenizer.from_pretrained(**source)
     except InputError:
         raise
-    # The readers stumble over damage in whatever way it comes: ValueError, IndexError, UnicodeDecodeError, …
+    # Damage makes the readers raise whatever error: ValueError, IndexError, UnicodeDecodeError, …
     except Exception as error:
         if "is not supported yet" in str(error):
             known = ", ".join(sorted(reader.GGUF_SUPPORTED_ARCHITECTURES))

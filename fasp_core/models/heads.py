@@ -10,19 +10,24 @@ Letters in shape comments: B sequences, T tokens, L layers, H query heads per la
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedConfig
 
-from .errors import InputError
-
-Head = tuple[int, int]
+from fasp_core.errors import InputError
+from fasp_core.head import Head, flat_id, head_of
 
 # The names under which the models of transformers keep the output projection inside their attention module.
 PROJECTION_NAMES = ("o_proj", "out_proj", "c_proj", "dense")
+# Config entries, those of the decoder first: a config of encoder and decoder means its encoder's by the common names.
+LAYER_COUNTS = ("decoder_layers", "num_decoder_layers", "num_hidden_layers")
+HEAD_COUNTS = ("decoder_attention_heads", "num_decoder_attention_heads", "num_attention_heads")
+GateHook = Callable[[nn.Module, tuple[Tensor, ...]], tuple[Tensor, ...]]  # a forward pre-hook of a projection
+HookOf = Callable[[int, Tensor], GateHook]  # of a layer and its gates, (H) or (B, H)
 
 
 @dataclass(frozen=True)
@@ -52,13 +57,13 @@ class HeadLayout:
                 f"head ({layer}, {head}) does not exist: layers are 0…{self.n_layers - 1}, "
                 f"heads 0…{self.heads_per_layer - 1}"
             )
-        return layer * self.heads_per_layer + head
+        return flat_id((layer, head), self.heads_per_layer)
 
     def head(self, flat_id: int) -> Head:
         """The (layer, head) of a flat id."""
         if not 0 <= flat_id < self.n_heads:
             raise InputError(f"flat head id {flat_id} does not exist: ids are 0…{self.n_heads - 1}")
-        return divmod(flat_id, self.heads_per_layer)
+        return head_of(flat_id, self.heads_per_layer)
 
     @classmethod
     def of(cls, model: nn.Module) -> HeadLayout:
@@ -70,13 +75,14 @@ class HeadLayout:
         if getattr(model, "removed_heads", ()):
             raise InputError(f"heads were removed from this {name} already; open the intact model again")
         config = model.config.get_text_config()
-        n_layers = getattr(config, "num_hidden_layers", None)
-        heads = getattr(config, "num_attention_heads", None)
+        n_layers, heads = _first(config, LAYER_COUNTS), _first(config, HEAD_COUNTS)
         if not isinstance(n_layers, int) or not isinstance(heads, int):
             raise InputError(
                 f"{name} has no attention heads that can be scored: its config names no numbers of layers and heads "
                 "(state-space and recurrent models mix tokens without heads)"
             )
+        if any("linear" in kind or "attention" not in kind for kind in getattr(config, "layer_types", None) or ()):
+            raise InputError(_mixed(name))
         layers = _decoder_layers(model, n_layers, name)
         projections = tuple(_output_projection(layer, name) for layer in layers)
         widths = {projection_width(p) for p in projections}
@@ -115,11 +121,25 @@ def _find_projection(layer: nn.Module) -> nn.Module | None:
 def _output_projection(layer: nn.Module, name: str) -> nn.Module:
     projection = _find_projection(layer)
     if projection is None:
+        raise InputError(_mixed(name))
+    if not hasattr(projection, "in_features") and not isinstance(getattr(projection, "weight", None), torch.Tensor):
         raise InputError(
-            f"{name} mixes attention with layers that have no heads (state-space, recurrent or convolution layers); "
-            "heads can be scored only where every layer has them"
+            f"{name} has no attention heads that can be scored: the output projection of its attention is a "
+            f"{type(projection).__name__}, whose weight is not known"
         )
     return projection
+
+
+def _mixed(name: str) -> str:
+    return (
+        f"{name} mixes attention with layers that have no heads (state-space, recurrent, linear-attention or "
+        "convolution layers); heads can be scored only where every layer has them"
+    )
+
+
+def _first(config: PreTrainedConfig, names: tuple[str, ...]) -> int | None:
+    """The first of these entries that a config has."""
+    return next((getattr(config, name) for name in names if getattr(config, name, None) is not None), None)
 
 
 @contextmanager
@@ -139,8 +159,8 @@ def gate_heads(model: nn.Module, off: Iterable[Head]) -> Iterator[None]:
 
 
 @contextmanager
-def apply_gates(layout: HeadLayout, gates: Tensor) -> Iterator[None]:
-    """Multiply every head's output by its gate while inside.
+def apply_gates(layout: HeadLayout, gates: Tensor, hook_of: HookOf | None = None) -> Iterator[None]:
+    """Multiply every head's output by its gate while inside, or do with it what `hook_of(layer, gate)` does.
 
     `gates` is (L, H), the same for all sequences, or (B, L, H), one set per sequence; it may require a gradient.
     Layers whose (L, H) gates are all 1 and need no gradient get no hook, so that they run untouched.
@@ -149,12 +169,13 @@ def apply_gates(layout: HeadLayout, gates: Tensor) -> Iterator[None]:
         for layer, projection in enumerate(layout.projections):
             gate = gates[..., layer, :]  # (H) or (B, H)
             if gates.requires_grad or gates.dim() == 3 or bool((gate != 1).any()):
-                handle = projection.register_forward_pre_hook(gate_hook(gate, layout.head_dim))
+                hook = gate_hook(gate, layout.head_dim) if hook_of is None else hook_of(layer, gate)
+                handle = projection.register_forward_pre_hook(hook)
                 stack.callback(handle.remove)
         yield
 
 
-def gate_hook(gate: Tensor, head_dim: int):
+def gate_hook(gate: Tensor, head_dim: int) -> GateHook:
     """A forward pre-hook that multiplies each head's slice of a projection's input by `gate`, (H) or (B, H)."""
 
     def hook(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,12 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import safe_open
+from transformers import modeling_gguf_pytorch_utils as gguf_reader
 from transformers.utils import logging
 
-from .errors import InputError
+from fasp_core.errors import InputError
 
 # The settings are those of the whole process, so one load at a time; it may nest.
 _LOADING = threading.RLock()
+
+# Masks and position numbers that older versions of transformers saved with the weights.
+NO_WEIGHT = re.compile(
+    r"(^|\.)(attn|attention)\.(masked_)?bias$|inv_freq$|position_ids$|causal_mask$|embed_positions\.weights$"
+)
 
 WEIGHTS = "model.safetensors"
 FORM_KEY, COMPACT = "fasp_form", "compact"  # in the header of a compact checkpoint's weights
@@ -25,23 +32,32 @@ def quiet_loading() -> Iterator[None]:
     """Silence transformers while inside, then put its verbosity and its bars back as they were."""
     with _LOADING:
         verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+        gguf_bar = gguf_reader.tqdm  # no setting of transformers turns this one off
         logging.set_verbosity(logging.CRITICAL)
         logging.disable_progress_bar()
+        gguf_reader.tqdm = lambda items, **_: items
         try:
             yield
         finally:
             logging.set_verbosity(verbosity)
+            gguf_reader.tqdm = gguf_bar
             if bars:
                 logging.enable_progress_bar()
 
 
 def check_complete(source: object, report: dict[str, Any]) -> None:
-    """Raises InputError where files lack weights, which transformers would fill up at random.
+    """Raises InputError where files lack weights, which transformers would fill up at random, or hold others, which it
+    would drop.
 
     `report` is what `from_pretrained(…, output_loading_info=True)` returns beside the model.
     """
     if missing := sorted(report["missing_keys"]):
         raise InputError(f"{source} lacks {len(missing)} of the model's weights, first {missing[0]}; fetch it again")
+    if unexpected := sorted(name for name in report["unexpected_keys"] if not NO_WEIGHT.search(name)):
+        raise InputError(
+            f"{source} holds {len(unexpected)} weights that the model of its config has no place for, first "
+            f"{unexpected[0]}; correct its config.json, or fetch it again"
+        )
 
 
 def is_compact(folder: Path) -> bool:
@@ -56,6 +72,9 @@ def is_compact(folder: Path) -> bool:
 def unreadable(source: object, error: Exception) -> InputError:
     """The error to raise from `error`, which a reader met in the files of `source`."""
     reason = next(iter(str(error).strip().splitlines()), "no details")
+    asks = re.search(r"pip install (?!--upgrade transformers|git\+)", str(error))  # that is for an unknown architecture
+    if isinstance(error, ImportError) or asks:
+        return InputError(f"{source} needs a library that is not here ({reason}); install it, or give another model")
     return InputError(
         f"{source} cannot be read as a model ({type(error).__name__}: {reason}); "
         "a file may be cut short, damaged or missing: fetch it again"

@@ -9,11 +9,12 @@ wrong with a reference, a file or the machine is met with one line (InputError).
 from __future__ import annotations
 
 import copy
+import os
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from huggingface_hub import constants
@@ -29,72 +30,20 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from .default_model import default_model_folder
-from .errors import InputError, nearest
-from .fingerprint import model_fingerprint
-from .gguf_files import read_gguf
-from .heads import HeadLayout
-from .loading import check_complete, is_compact, quiet_loading, unreadable
+from fasp_core.errors import InputError, nearest
+from fasp_core.files.paths import user_path
+from fasp_core.models.default_model import default_model_folder
+from fasp_core.models.fingerprint import model_fingerprint
+from fasp_core.models.gguf_files import read_gguf
+from fasp_core.models.language_model import DTYPES, LanguageModel, choose_device, model_name
+from fasp_core.models.loading import check_complete, is_compact, quiet_loading, unreadable
+from fasp_core.models.self_check import check_model
 
-if TYPE_CHECKING:
-    from .study import Study
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # From this size on, half the memory is worth more than the last digits; CPUs are slow at bfloat16.
 BFLOAT16_FROM_PARAMETERS = 1_000_000_000
+Opened = tuple[PreTrainedModel, PreTrainedTokenizerBase, torch.dtype]  # the last: of its files
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
 PROBE_SECONDS = 3.0
-
-
-@dataclass(frozen=True, eq=False)
-class LanguageModel:
-    """A model ready to be scored: in eval mode, its weights frozen, its tokenizer padding on the left.
-
-    `ref` opens it again, `name` is fit for a file name, `fingerprint` (16 hex digits) is that of the config and
-    weights it was opened with, `max_length` the context length in tokens (None where there is no limit).
-    """
-
-    ref: str
-    name: str
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    layout: HeadLayout
-    device: torch.device
-    dtype: torch.dtype
-    fingerprint: str
-    max_length: int | None
-
-    @classmethod
-    def of(
-        cls,
-        model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
-        *,
-        ref: str,
-        name: str | None = None,
-        device: torch.device | str = "cpu",
-    ) -> LanguageModel:
-        """Make a loaded model and its tokenizer ready, in place.
-
-        Raises InputError where the heads cannot be told apart, or the tokenizer is not that of the model.
-        """
-        layout = HeadLayout.of(model)
-        _check_vocabulary(model, tokenizer, ref)
-        tokenizer.padding_side = "left"
-        if tokenizer.pad_token is None:  # padding is masked, so any token serves
-            tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
-        fingerprint = model_fingerprint(model)  # before the weights move to another device
-        return cls(
-            ref=ref,
-            name=name or model_name(ref),
-            model=model.eval().requires_grad_(False).to(device),
-            tokenizer=tokenizer,
-            layout=layout,
-            device=torch.device(device),
-            dtype=model.dtype,
-            fingerprint=fingerprint,
-            max_length=getattr(model.config.get_text_config(), "max_position_embeddings", None),
-        )
 
 
 def open_model(ref: str = "default", *, device: str = "auto", dtype: str = "auto") -> LanguageModel:
@@ -109,33 +58,69 @@ def open_model(ref: str = "default", *, device: str = "auto", dtype: str = "auto
     if dtype != "auto" and dtype not in DTYPES:
         raise InputError(f"unknown dtype '{dtype}'; {nearest(dtype, ['auto', *DTYPES])}")
     with quiet_loading():
-        model, tokenizer = _read(ref, where, dtype)
+        model, tokenizer, source_dtype = _read(ref, where, dtype)
         try:
-            return LanguageModel.of(model, tokenizer, ref=ref, device=where)
+            lm = LanguageModel.of(
+                model, tokenizer, ref=_absolute(ref), name=model_name(ref), device=where, source_dtype=source_dtype
+            )
+            check_model(lm)
+            return lm
         except torch.OutOfMemoryError as error:
             raise InputError(
                 f"{ref} does not fit into the memory of {where}; choose a smaller dtype or the cpu"
             ) from error
 
 
-def open_study_model(study: Study) -> LanguageModel:
-    """The model a study was made with.
+def reopen_model(record: Mapping[str, Any], study: str, *, device: str = "auto") -> LanguageModel:
+    """The model that a study was made with, in its number format, from the record in its manifest
+    (`StudyFolder.model_record`, see `model_place`).
 
-    Raises InputError if what its reference opens now is another one, and for imported scores, which have none.
+    Raises InputError if what its reference opens now is another model.
     """
-    study.require_model()
-    made_with = study.manifest.model
-    lm = open_model(made_with["ref"])
-    if lm.fingerprint != made_with["fingerprint"]:
-        raise InputError(
-            f"'{made_with['ref']}' is not the model that study '{study.name}' was made with; score it again under "
-            "another name"
-        )
-    return lm
+    ref, relative = record.get("ref"), record.get("relative_ref")
+    if ref is None:
+        raise InputError(f"the record of study '{study}' names no model; score it again under another name")
+    if relative is not None and not Path(ref).exists() and Path(relative).exists():
+        ref = relative  # the model was moved together with the folder that the program is started in
+    refusal = f"'{ref}' is not the model that study '{study}' was made with; score it again under another name"
+    return open_recorded(
+        ref, record.get("fingerprint") or "", refusal, dtype=record.get("dtype") or "auto", device=device
+    )
 
 
-def _read(ref: str, device: torch.device, dtype: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The model, on the CPU and in its dtype, and the tokenizer that a reference stands for."""
+def open_recorded(
+    ref: str, fingerprint: str | None, refusal: str, *, dtype: str = "auto", device: str = "auto"
+) -> LanguageModel:
+    """What `ref` opens, in the number format in which it has this fingerprint; `dtype` is that format, where known.
+
+    Without a fingerprint any model will do. Raises InputError, with the line `refusal`, for another model.
+    """
+    lm = open_model(ref, device=device, dtype=dtype)
+    if fingerprint in (None, lm.fingerprint):
+        return lm
+    for name, other in DTYPES.items() if dtype == "auto" else ():
+        if other != lm.dtype and model_fingerprint(lm.model, other) == fingerprint:
+            return open_model(ref, device=device, dtype=name)
+    raise InputError(refusal)
+
+
+def model_place(lm: LanguageModel) -> dict[str, str]:
+    """How a study's record names a model: `ref`, and for a path also `relative_ref`, from the working directory."""
+    if not os.path.isabs(lm.ref):
+        return {"ref": lm.ref}
+    with suppress(ValueError):  # on another drive of Windows
+        return {"ref": lm.ref, "relative_ref": os.path.relpath(lm.ref)}
+    return {"ref": lm.ref}
+
+
+def _absolute(ref: str) -> str:
+    """A path as one that holds from any working directory; "default" and hub ids stay as they are."""
+    path = user_path(ref)
+    return str(path.absolute()) if ref != "default" and path.exists() else ref
+
+
+def _read(ref: str, device: torch.device, dtype: str) -> Opened:
+    """The model, on the CPU and in its dtype, and the tokenizer that a reference stands for, and its files' dtype."""
     if ref == "default":
         folder = default_model_folder()
         try:
@@ -144,14 +129,14 @@ def _read(ref: str, device: torch.device, dtype: str) -> tuple[PreTrainedModel, 
             raise InputError(
                 f"the converted default model is damaged; remove {folder} and run 'make setup' to have it made again"
             ) from error
-    path = Path(ref).expanduser()
+    path = user_path(ref)
     if path.is_dir():
         return _from_folder(path, device, dtype)
     if path.is_file():
         if path.suffix != ".gguf":
             raise InputError(f"{ref} is a file, but not a .gguf file; give a model's folder, a .gguf file or a hub id")
         model, tokenizer = read_gguf(path.absolute())
-        return model.to(_dtype(dtype, device, model.num_parameters)), tokenizer
+        return model.to(_dtype(dtype, device, model.num_parameters)), tokenizer, torch.float32
     if path.suffix == ".gguf" or not HUB_ID.fullmatch(ref) or ref.startswith("."):
         raise InputError(
             f"there is no file or folder {ref}; give a model's folder, a .gguf file, a hub id or 'default'"
@@ -159,7 +144,7 @@ def _read(ref: str, device: torch.device, dtype: str) -> tuple[PreTrainedModel, 
     return _from_hub(ref, device, dtype)
 
 
-def _from_folder(folder: Path, device: torch.device, dtype: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def _from_folder(folder: Path, device: torch.device, dtype: str) -> Opened:
     if not (folder / "config.json").is_file():
         gguf = next(folder.glob("*.gguf"), None)
         hint = f"give the GGUF file itself: {gguf}" if gguf else "give the folder that save_pretrained wrote"
@@ -175,12 +160,12 @@ def _from_folder(folder: Path, device: torch.device, dtype: str) -> tuple[PreTra
 def _has_compact_weights(folder: Path) -> bool:
     try:
         return is_compact(folder)
-    # No such file, or a damaged one, in whatever way readers stumble over it: loading goes on and says so.
+    # No such file, or a damaged one, whatever error that makes the reader raise: loading goes on and says so.
     except Exception:
         return False
 
 
-def _from_hub(ref: str, device: torch.device, dtype: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def _from_hub(ref: str, device: torch.device, dtype: str) -> Opened:
     """The copy in the local cache, else from the hub; a hub out of reach is noticed at once, without retries."""
     try:
         return _load(ref, device, dtype, local_files_only=True)
@@ -195,13 +180,12 @@ def _from_hub(ref: str, device: torch.device, dtype: str) -> tuple[PreTrainedMod
     return _load(ref, device, dtype, local_files_only=False)
 
 
-def _load(
-    source: str, device: torch.device, dtype: str, *, local_files_only: bool
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def _load(source: str, device: torch.device, dtype: str, *, local_files_only: bool) -> Opened:
     options = {"local_files_only": local_files_only, "trust_remote_code": False}
     try:
         config = AutoConfig.from_pretrained(source, **options)
         _check_causal(config, source)
+        stored = config.get_text_config().dtype or config.dtype
         model, report = AutoModelForCausalLM.from_pretrained(
             source,
             config=config,
@@ -210,10 +194,10 @@ def _load(
             **options,
         )
         check_complete(source, report)
-        return model, AutoTokenizer.from_pretrained(source, **options)
+        return model, AutoTokenizer.from_pretrained(source, **options), stored or model.dtype
     except InputError:
         raise
-    # The readers stumble over damage in whatever way it comes: OSError, ValueError, SafetensorError, KeyError, …
+    # Damage makes the readers raise whatever error: OSError, ValueError, SafetensorError, KeyError, …
     except Exception as error:
         raise unreadable(source, error) from error
 
@@ -227,31 +211,6 @@ def _check_causal(config: PreTrainedConfig, source: str) -> None:
         raise InputError(
             f"{source} is not a causal language model ({kind}); give one that continues text, such as gpt2"
         )
-
-
-def _check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, ref: str) -> None:
-    rows = model.get_input_embeddings().num_embeddings
-    if tokenizer.vocab_size > rows:
-        raise InputError(
-            f"{ref}: its tokenizer has {tokenizer.vocab_size} tokens and its model {rows}; they do not belong together"
-        )
-
-
-def choose_device(device: str) -> torch.device:
-    """The device of this name, "auto" being the first GPU or else the CPU; raises InputError if it is not there."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        where = torch.device(device)
-    except RuntimeError:
-        where = None
-    if where is None or where.type not in ("cpu", "cuda"):
-        raise InputError(f"unknown device '{device}'; known: auto, cpu, cuda, cuda:0, …")
-    if where.type == "cuda" and (where.index or 0) >= torch.cuda.device_count():
-        raise InputError(
-            f"device {device} is not there: PyTorch sees {torch.cuda.device_count()} GPUs; use 'auto' or 'cpu'"
-        )
-    return where
 
 
 def _dtype(dtype: str, device: torch.device, count_parameters: Callable[[], int]) -> torch.dtype:
@@ -273,10 +232,3 @@ def _hub_in_reach() -> bool:
     except Exception:
         return False
     return True
-
-
-def model_name(ref: str) -> str:
-    """A short name for files: the folder's or file's own name, or the hub id with its owner."""
-    path = Path(ref).expanduser()
-    own = path.stem if path.suffix == ".gguf" else path.resolve().name if path.is_dir() else ref
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", own).strip("-.").lower() or "model"

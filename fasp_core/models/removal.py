@@ -17,8 +17,11 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from .heads import Head, HeadLayout
-from .slicing import AttentionWeights, KeptHeads, zero_heads
+from fasp_core.errors import InputError
+from fasp_core.head import Head
+from fasp_core.models.heads import HeadLayout, gate_heads
+from fasp_core.models.self_check import removal_is_exact
+from fasp_core.models.slicing import AttentionWeights, KeptHeads, zero_heads
 
 QUERY_COUNTS = ("num_heads", "num_attention_heads")
 KEY_COUNTS = ("num_key_value_heads",)
@@ -31,14 +34,39 @@ def remove_heads(model: PreTrainedModel, heads: Iterable[Head]) -> PreTrainedMod
     Its outputs are those of the model with the heads' gates at 0. Under grouped-query attention a key/value head goes
     only with its whole query group. Where all heads of a layer go, its attention adds the bias of its projection only.
     Raises InputError, and changes nothing, for heads that do not exist, an architecture whose weights are not fully
-    understood, or a model that heads were removed from already.
+    understood, a model that heads were removed from already, or one that gives other logits without the heads than
+    with their gates at 0 (tried on a few tokens, unless the model has no weights yet).
     """
-    layout, gone = HeadLayout.of(model), by_layer(model, heads)
+    gone = by_layer(model, heads)
+    if gone and not any(weight.is_meta for weight in model.parameters()):
+        _try_out(model, gone)
+    _cut(model, gone)
+    return model
+
+
+def _cut(model: PreTrainedModel, gone: dict[int, set[int]]) -> PreTrainedModel:
+    """Slice the heads of each layer out, in place."""
+    layout = HeadLayout.of(model)
     parts = {layer: AttentionWeights.of(layout, layer, type(model).__name__) for layer in gone}
     for layer, removed in gone.items():
         _shrink(parts[layer], layer, [h for h in range(layout.heads_per_layer) if h not in removed])
     model.removed_heads = tuple(sorted((layer, head) for layer, hs in gone.items() for head in hs))
     return model
+
+
+def _try_out(model: PreTrainedModel, gone: dict[int, set[int]]) -> None:
+    """Raise InputError where a copy without the heads is not the model with their gates at 0."""
+    smaller = _cut(copy_sharing_weights(model), gone)
+    refusal = f"heads of {type(model).__name__} can be knocked out but not removed: without them"
+    try:
+        exact = removal_is_exact(model, smaller, gate_heads(model, [(i, h) for i, hs in gone.items() for h in hs]))
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # an attention that reads its sizes from where they are not known here
+        told = " ".join(str(error).split())[:120]
+        raise InputError(f"{refusal} it fails ({type(error).__name__}: {told}); export a masked checkpoint") from error
+    if not exact:
+        raise InputError(f"{refusal} it gives other logits than with them gated; export a masked checkpoint")
 
 
 def mask_heads(model: PreTrainedModel, heads: Iterable[Head]) -> PreTrainedModel:
@@ -52,10 +80,18 @@ def mask_heads(model: PreTrainedModel, heads: Iterable[Head]) -> PreTrainedModel
     return model
 
 
-def copy_sharing_weights(model: PreTrainedModel) -> PreTrainedModel:
-    """A copy whose weights are the same tensors; the functions above replace weights, so the model stays intact."""
-    shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
-    return copy.deepcopy(model, shared)
+def copy_sharing_weights(model: PreTrainedModel, dtype: torch.dtype | None = None) -> PreTrainedModel:
+    """A copy whose weights are the same tensors; the functions above replace weights, so the model stays intact.
+
+    With `dtype` weights of another number format are copied into this one; buffers stay as they are.
+    """
+    kept = {id(buffer): buffer for buffer in model.buffers()}
+    for weight in model.parameters():
+        if dtype is None or weight.dtype == dtype or not weight.is_floating_point():
+            kept[id(weight)] = weight
+        else:
+            kept[id(weight)] = nn.Parameter(weight.detach().to(dtype), requires_grad=weight.requires_grad)
+    return copy.deepcopy(model, kept)
 
 
 def by_layer(model: PreTrainedModel, heads: Iterable[Head]) -> dict[int, set[int]]:

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from .errors import InputError
-from .heads import HeadLayout
+from fasp_core.errors import InputError
+from fasp_core.models.heads import HeadLayout
 
 # Fused projections look alike from outside, so their layout is written down here by the class that splits them:
 # "blocks" is [all queries | all keys | all values], "by head" is [q, k, v] of head 0, [q, k, v] of head 1, …
@@ -90,9 +90,14 @@ class AttentionWeights:
                 f"({', '.join(SEPARATE)}, or those of {', '.join(FUSED)}); export a masked checkpoint"
             )
         made = cls(
-            module, place, projection, tuple(getattr(module, n) for n in names), fused[1] if fused else None, norms,
+            module,
+            place,
+            projection,
+            tuple(getattr(module, n) for n in names),
+            fused[1] if fused else None,
+            norms,
             layout,
-        )  # fmt: skip
+        )
         if reason := made._not_understood():
             raise InputError(f"{refusal}{reason}; export a masked checkpoint")
         return made
@@ -126,16 +131,16 @@ class AttentionWeights:
         """Cut the weights down, in place, to those of the kept heads."""
         for module, rows in zip(self.inputs, self.rows(kept), strict=True):
             _keep_outputs(module, rows)
-        _keep_inputs(self.projection, _wide(kept.queries, self.layout.head_dim))
+        _keep_inputs(self.projection, head_places(kept.queries, self.layout.head_dim))
         for part, _, norm in self.norms:
             _keep_norms(norm, kept.slots if part == "q" else kept.keys)
 
     def rows(self, kept: KeptHeads) -> tuple[Tensor, ...]:
         """Which outputs of each of `inputs` belong to the kept heads, in the order they stay in."""
         heads, size = self.layout.heads_per_layer, self.layout.head_dim
-        queries, keys = _wide(kept.queries, size), _wide(kept.keys, size)
+        queries, keys = head_places(kept.queries, size), head_places(kept.keys, size)
         if self.fused == "by head":
-            return (_wide(kept.queries, 3 * size),)
+            return (head_places(kept.queries, 3 * size),)
         if self.fused == "blocks":
             width = heads * size
             narrow = width // self.layout.query_group
@@ -147,7 +152,7 @@ class AttentionWeights:
         parts = [projection_magnitude(self.layout, self.projection, head)]
         kept = KeptHeads.of([head], self.layout.query_group)
         for module, rows in zip(self.inputs, self.rows(kept), strict=True):
-            parts.append(_select(module.weight, 1 - _input_dim(module), rows).float().norm().item())
+            parts.append(_select(module.weight, 1 - input_dim(module), rows).float().norm().item())
             if module.bias is not None:
                 parts.append(_select(module.bias, 0, rows).float().norm().item())
         return math.hypot(*parts)
@@ -155,14 +160,14 @@ class AttentionWeights:
 
 def projection_magnitude(layout: HeadLayout, projection: nn.Module, head: int) -> float:
     """L2 norm of one head's slice of an output projection; its bias belongs to no head."""
-    return _select(projection.weight, _input_dim(projection), _wide([head], layout.head_dim)).float().norm().item()
+    return _select(projection.weight, input_dim(projection), head_places([head], layout.head_dim)).float().norm().item()
 
 
 def zero_heads(layout: HeadLayout, index: int, heads: Sequence[int]) -> None:
     """Set the heads' slices of one output projection to 0; its bias stays."""
     projection = layout.projections[index]
-    rows = _wide(heads, layout.head_dim).to(projection.weight.device)
-    _set(projection, "weight", projection.weight.detach().index_fill(_input_dim(projection), rows, 0.0))
+    rows = head_places(heads, layout.head_dim).to(projection.weight.device)
+    set_weight(projection, "weight", projection.weight.detach().index_fill(input_dim(projection), rows, 0.0))
 
 
 def _holder(layer: nn.Module, projection: nn.Module) -> tuple[nn.Module, tuple[nn.Module, str]]:
@@ -173,29 +178,29 @@ def _holder(layer: nn.Module, projection: nn.Module) -> tuple[nn.Module, tuple[n
     return layer.get_submodule(holder), (layer.get_submodule(parent), name)
 
 
-def _wide(heads: Sequence[int], size: int) -> Tensor:
+def head_places(heads: Sequence[int], size: int) -> Tensor:
     """The places of the heads' slices, (n · size)."""
     return (torch.tensor(heads, dtype=torch.long)[:, None] * size + torch.arange(size)).flatten()
 
 
-def _input_dim(module: nn.Module) -> int:
+def input_dim(module: nn.Module) -> int:
     """Which dimension of the weight is the input's: GPT-2's Conv1D keeps its weights transposed."""
     return 0 if isinstance(module, Conv1D) else 1
 
 
 def _width(module: nn.Module) -> int:
-    return module.weight.shape[1 - _input_dim(module)]
+    return module.weight.shape[1 - input_dim(module)]
 
 
 def _keep_outputs(module: nn.Module, kept: Tensor) -> None:
-    _set(module, "weight", _select(module.weight, 1 - _input_dim(module), kept))
+    set_weight(module, "weight", _select(module.weight, 1 - input_dim(module), kept))
     if module.bias is not None:
-        _set(module, "bias", _select(module.bias, 0, kept))
+        set_weight(module, "bias", _select(module.bias, 0, kept))
     setattr(module, "nf" if isinstance(module, Conv1D) else "out_features", len(kept))
 
 
 def _keep_inputs(module: nn.Module, kept: Tensor) -> None:
-    _set(module, "weight", _select(module.weight, _input_dim(module), kept))
+    set_weight(module, "weight", _select(module.weight, input_dim(module), kept))
     setattr(module, "nx" if isinstance(module, Conv1D) else "in_features", len(kept))
 
 
@@ -203,7 +208,7 @@ def _keep_norms(norm: nn.Module, kept: Sequence[int]) -> None:
     """A norm may have one weight for all heads, which stays, a row for each, or a list with a module for each."""
     for name, weight in norm.named_parameters(recurse=False):
         if weight.dim() == 2:
-            _set(norm, name, _select(weight, 0, torch.tensor(kept)))
+            set_weight(norm, name, _select(weight, 0, torch.tensor(kept)))
     for name, modules in norm.named_children():
         if isinstance(modules, nn.ModuleList):
             setattr(norm, name, nn.ModuleList(modules[i] for i in kept))
@@ -213,5 +218,5 @@ def _select(weight: Tensor, dim: int, kept: Tensor) -> Tensor:
     return weight.detach().index_select(dim, kept.to(weight.device)).contiguous()
 
 
-def _set(module: nn.Module, name: str, value: Tensor) -> None:
+def set_weight(module: nn.Module, name: str, value: Tensor) -> None:
     setattr(module, name, nn.Parameter(value, requires_grad=getattr(module, name).requires_grad))

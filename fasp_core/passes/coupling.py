@@ -1,31 +1,31 @@
-"""Maximal coupling: a continuation of the changed model whose tokens are the intact model's as often as can be.
+"""Maximal coupling: continuations of the pruned model that share as many tokens as possible with the intact model's.
 
-Shared noise (see `sampling`) makes two models choose alike at most steps, but not as often as possible. Given the
-intact model's token x, drawn from its distribution p, the changed model with distribution q takes x with probability
+Shared noise (see `sampling`) makes two models choose the same token at most steps, but not as often as possible. Given
+the intact model's token x, drawn from its distribution p, the pruned model with distribution q keeps x with probability
 min(1, q(x) / p(x)); else it draws from (q − p)⁺, normalised. Its tokens then follow q exactly, and differ with
-probability ½ Σ |p − q|, the least there is (the rule of speculative decoding: Leviathan et al. 2023, arXiv
-2211.17192, theorem 1). That holds at every place, also behind the first different token, where p and q go on from
-different texts: the changed model comes back to the intact one's words where it can.
+probability ½ Σ |p − q|, the smallest possible (the rule of speculative decoding: Leviathan et al. 2023, arXiv
+2211.17192, theorem 1). This holds at every position, also after the first different token, where p and q condition on
+different texts: the pruned model can return to the intact model's tokens.
 
-Reading both models' probabilities of a text takes a pass each, which pays where many texts stay whole, that is where
-little was removed: only the others are sampled.
+Reading a text's probabilities under both models takes one pass each. That pays where few heads were removed: most texts
+stay the same, and only the others are sampled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
 import numpy as np
 import torch
 from torch import Tensor
 from transformers import LogitsProcessor
 
-from .batching import TokenBatch, in_batches, pad_batch
-from .heads import Head, gate_heads
-from .knockout import token_log_probs, token_logits
-from .models import LanguageModel
-from .progress import Stop
-from .sampling import continue_with, generator_of, gumbel
+from fasp_core.models.batching import TokenBatch, in_batches, pad_batch, tokens_per_batch
+from fasp_core.models.language_model import LanguageModel
+from fasp_core.passes.knockout import token_log_probs, token_logits
+from fasp_core.passes.sampling import continue_with, generator_of, gumbel
+from fasp_core.progress import Stop
 
 Tokens = Sequence[Sequence[int]]
 
@@ -41,20 +41,28 @@ def continuation_log_probs(lm: LanguageModel, prompts: Tokens, continuations: To
         for i, row in zip(rows, values, strict=True):
             found[i] = row[len(row) - len(continuations[i]) :]
 
-    in_batches(lm.model, [len(p) + len(c) for p, c in zip(prompts, continuations, strict=True)], read)
+    lengths = [len(p) + len(c) for p, c in zip(prompts, continuations, strict=True)]
+    in_batches(lengths, tokens_per_batch(lm.model, gradient=False), read)
     return found
 
 
 def coupled_continuations(
-    lm: LanguageModel, off: Sequence[Head], prompts: Tokens, continuations: Tokens,
-    log_probs: Sequence[Sequence[float]], keys: Sequence[str], max_new_tokens: int, stop: Stop | None = None,
-) -> list[list[int]]:  # fmt: skip
-    """Continuations of the model without the heads `off`, coupled to those of the intact model.
+    lm: LanguageModel,
+    pruned: Callable[[], AbstractContextManager[None]],
+    prompts: Tokens,
+    continuations: Tokens,
+    log_probs: Sequence[Sequence[float]],
+    keys: Sequence[str],
+    max_new_tokens: int,
+    stop: Stop | None = None,
+) -> list[list[int]]:
+    """Continuations of the pruned model, coupled to those of the intact model.
 
+    While inside the context that `pruned()` gives, `lm` is the pruned model; outside it is intact.
     `continuations` are draws of the intact model without truncation, `log_probs` its log-probabilities of their tokens;
-    `keys` name the random numbers. Raises Cancelled within one batch once `stop()` is true.
+    `keys` name the random numbers (see `noise_key`). Raises Cancelled within one batch once `stop()` is true.
     """
-    with gate_heads(lm.model, off=off):
+    with pruned():
         changed = continuation_log_probs(lm, prompts, continuations)
     uniforms = [generator_of(f"{key}\x1fkeep").random(max_new_tokens) for key in keys]
     drawn = [list(tokens) for tokens in continuations]
@@ -72,29 +80,35 @@ def coupled_continuations(
         with torch.no_grad():
             intact = token_logits(lm.model, _batch(lm, starts, tails))
         rule = MaximalCoupling(
-            tails, [row[row.shape[0] - len(tail) :] for row, tail in zip(intact, tails, strict=True)],
-            [uniforms[i][places[i] :] for i in chosen], [generator_of(f"{keys[i]}\x1fpart") for i in chosen],
-        )  # fmt: skip
-        with gate_heads(lm.model, off=off):
+            tails,
+            [row[row.shape[0] - len(tail) :] for row, tail in zip(intact, tails, strict=True)],
+            [uniforms[i][places[i] :] for i in chosen],
+            [generator_of(f"{keys[i]}\x1fpart") for i in chosen],
+        )
+        with pruned():
             rest = continue_with(lm, starts, rule, max_new_tokens - min(places[i] for i in chosen), stop)
         for i, tokens in zip(chosen, rest, strict=True):
             drawn[i] = [*continuations[i][: places[i]], *tokens[: max_new_tokens - places[i]]]
 
-    in_batches(lm.model, [len(prompts[i]) + max_new_tokens for i in parted], draw)
+    lengths = [len(prompts[i]) + max_new_tokens for i in parted]
+    in_batches(lengths, tokens_per_batch(lm.model, gradient=False), draw)
     return drawn
 
 
 class MaximalCoupling(LogitsProcessor):
-    """Leaves one token per row: the other model's token of this place, where it can be taken.
+    """Gives the largest score to one token per row: the intact model's token at this position, or one drawn instead.
 
-    For each row: the other model's tokens (S), the logits that they were drawn from (S, V), uniform random numbers that
-    decide whether they are taken, (S) or more, and a generator for what is drawn instead.
+    For each row: the intact model's tokens (S), the logits that they were drawn from (S, V), uniform random numbers
+    that decide whether each is kept, (S) or more, and a generator for the draw instead.
     """
 
     def __init__(
-        self, tokens: Tokens, logits: Sequence[Tensor], uniforms: Sequence[np.ndarray],
+        self,
+        tokens: Tokens,
+        logits: Sequence[Tensor],
+        uniforms: Sequence[np.ndarray],
         generators: Sequence[np.random.Generator],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.tokens, self.logits, self.uniforms, self.generators = tokens, logits, uniforms, generators
         self.place = 0
 
@@ -103,12 +117,12 @@ class MaximalCoupling(LogitsProcessor):
         rest = changed.clone()
         taken = {}
         for row, tokens in enumerate(self.tokens):
-            if self.place >= len(tokens):  # the other text has ended
+            if self.place >= len(tokens):  # the intact model's text has ended
                 continue
             intact, token = self.logits[row][self.place].float().softmax(-1), tokens[self.place]
             if self.uniforms[row][self.place] * intact[token] <= changed[row, token]:
                 taken[row] = token
-            elif (more := (changed[row] - intact).clamp(min=0)).any():  # else alike, but for rounding
+            elif (more := (changed[row] - intact).clamp(min=0)).any():  # else p and q are equal up to rounding
                 rest[row] = more
         chosen = rest.log() + gumbel(self.generators, rest)
         for row, token in taken.items():
@@ -120,6 +134,8 @@ class MaximalCoupling(LogitsProcessor):
 
 def _batch(lm: LanguageModel, prompts: Tokens, continuations: Tokens) -> TokenBatch:
     return pad_batch(
-        [[*p, *c] for p, c in zip(prompts, continuations, strict=True)], [len(c) for c in continuations],
-        pad_id=lm.tokenizer.pad_token_id, device=lm.device,
-    )  # fmt: skip
+        [[*p, *c] for p, c in zip(prompts, continuations, strict=True)],
+        [len(c) for c in continuations],
+        pad_id=lm.tokenizer.pad_token_id,
+        device=lm.device,
+    )

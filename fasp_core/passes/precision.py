@@ -1,7 +1,7 @@
-"""What a reduced precision does to the scores, measured against float32 and told in their own standard errors.
+"""How much rounding in a reduced precision adds to the scores, as a share of their standard errors.
 
-Rounding acts like noise on each log-ratio. A score is a mean over samples of log-ratios times toxicity, so that noise
-adds to its error as √(mean square rounding / mean square log-ratio) times the error it has anyway.
+Rounding acts like noise on each log-ratio. A score is a mean over samples of log-ratios times toxicity. So its standard
+error from rounding is √(mean square rounding error / mean square log-ratio) times its own standard error.
 """
 
 from __future__ import annotations
@@ -11,27 +11,26 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from .batching import pad_batch
-from .heads import HeadLayout
-from .knockout import gradient_log_ratios
-from .measure import Sequences
-from .models import LanguageModel
+from fasp_core.models.batching import Sequences, pad_batch
+from fasp_core.models.heads import HeadLayout
+from fasp_core.models.language_model import LanguageModel
+from fasp_core.passes.knockout import gradient_log_ratios
 
-TEXTS = 16  # enough for the size of an error, which is all that is wanted
+TEXTS = 16  # only the size of the error is needed
 
 
 @dataclass(frozen=True)
 class PrecisionError:
-    """Rounding of log-ratios: its root mean square in nats, and the median head's share of its standard error."""
+    """Rounding errors of log-ratios: their root mean square in nats, and the median head's in its standard errors."""
 
     nats: float
     standard_errors: float
 
 
 def precision_error(lm: LanguageModel, sequences: Sequences) -> PrecisionError:
-    """Compare gradient log-ratios of a few sequences in the model's precision with float32.
+    """Compare gradient log-ratios of a few sequences in the model's precision with those in float32.
 
-    Needs the memory of a second, float32, copy of the model while it runs. Zero for a float32 model.
+    Holds a second copy of the model, in float32, while it runs. Zero for a float32 model.
     """
     if lm.dtype == torch.float32:
         return PrecisionError(0.0, 0.0)

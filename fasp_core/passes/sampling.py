@@ -1,47 +1,50 @@
 """Continuations sampled from a model: seeded, coupled, batched by length.
 
-A continuation is drawn by the Gumbel-max trick: at every step the token with the largest `logit + noise`, where the
-noise depends only on a key that names prompt and draw, and on the step. So a sample is the same in whatever batch
-it is drawn, and two models given the same key are *coupled*: their texts differ only where a change of the model
-changed a choice, which makes paired differences several times less noisy. Samples follow the model's own
-distribution (temperature 1, no truncation) unless `top_k` is set; only then are importance weights not valid.
+A continuation is drawn by the Gumbel-max trick (Maddison, Tarlow and Minka 2014, arXiv 1411.0030): at every step the
+token with the largest `logit + noise`, where the noise depends only on a key that names prompt and draw, and on the
+step. So a sample does not depend on the batch it is drawn in, and two models with the same key are *coupled*: their
+texts differ only where the change of the model changed a choice. Paired differences then have several times less
+variance. Samples follow the model's own distribution (temperature 1, no truncation) unless `top_k` is set; then
+importance weights are not valid.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
 
-from .batching import in_batches, pad_batch
-from .errors import Cancelled
-from .models import LanguageModel
-from .progress import Stop
-
-
-@dataclass(frozen=True)
-class SamplingSettings:
-    """How continuations are drawn; part of every study's record."""
-
-    max_new_tokens: int = 20  # the first words carry most of the toxicity, and cost grows with every token
-    top_k: int | None = None  # None: the model's own distribution, which importance weights need; 50 in the paper
+from fasp_core.data.sampling import SamplingSettings
+from fasp_core.data.tokens import cut_left, encode, start_tokens
+from fasp_core.models.batching import check_tokens, in_batches, pad_batch, tokens_per_batch
+from fasp_core.models.generation import end_tokens, without_own_settings
+from fasp_core.models.language_model import LanguageModel
+from fasp_core.progress import Stop, check_stop
 
 
 def noise_key(seed: int, stream: str, prompt: str, draw: int) -> str:
-    """Names one noise sequence: the same for every model that continues this prompt for this draw."""
+    """The name of one noise sequence: the same for every model that continues this prompt for this draw."""
     return f"{seed}\x1f{stream}\x1f{prompt}\x1f{draw}"
 
 
-def encode_prompts(lm: LanguageModel, prompts: Sequence[str], max_new_tokens: int) -> tuple[list[list[int]], int]:
-    """Token ids of each prompt, and how many prompts were cut on the left to fit the context with a continuation."""
-    sequences = lm.tokenizer(list(prompts))["input_ids"]
-    room = (lm.max_length or 10**9) - max_new_tokens
-    return [ids[-room:] for ids in sequences], sum(len(ids) > room for ids in sequences)
+def encode_prompts(
+    lm: LanguageModel, prompts: Sequence[str], max_new_tokens: int
+) -> tuple[list[list[int]], list[bool]]:
+    """Token ids of each prompt, and whether it was cut on the left to fit the context with a continuation."""
+    room = None if lm.max_length is None else lm.max_length - max_new_tokens
+    whole, n_start = encode(lm.tokenizer, prompts), len(start_tokens(lm.tokenizer))
+    fitting = [cut_left(ids, n_start, room) for ids in whole]
+    return fitting, [len(cut) < len(ids) for cut, ids in zip(fitting, whole, strict=True)]
 
 
 def sample_continuations(
@@ -63,41 +66,41 @@ def sample_continuations(
         for i, ids in zip(rows, drawn, strict=True):
             continuations[i] = ids
 
-    in_batches(lm.model, [len(p) + settings.max_new_tokens for p in prompts], draw)
+    lengths = [len(p) + settings.max_new_tokens for p in prompts]
+    in_batches(lengths, tokens_per_batch(lm.model, gradient=False), draw)
     return continuations
 
 
 def continue_with(
     lm: LanguageModel, prompts: Sequence[Sequence[int]], noise: LogitsProcessor, max_new_tokens: int, stop: Stop | None
 ) -> list[list[int]]:
-    """What one batch of prompts is continued with: at every step the token that `noise` makes the largest.
+    """Token ids that continue one batch of prompts: at every step the token with the largest logit after `noise`.
 
-    Raises Cancelled within one step once `stop()` is true.
+    Raises Cancelled within one step once `stop()` is true, InputError as `check_tokens` does.
     """
-    end_ids = _end_ids(lm)
+    end_ids = end_tokens(lm)
     batch = pad_batch(prompts, [1] * len(prompts), pad_id=lm.tokenizer.pad_token_id, device=lm.device)
+    check_tokens(lm.model, batch)
     config = GenerationConfig(
-        max_new_tokens=max_new_tokens, do_sample=False, eos_token_id=end_ids or None,
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        eos_token_id=end_ids or None,
         pad_token_id=lm.tokenizer.pad_token_id,
-    )  # fmt: skip
-    with torch.no_grad():
+    )
+    with torch.no_grad(), without_own_settings(lm.model):
         out = lm.model.generate(
-            input_ids=batch.ids, attention_mask=batch.mask, generation_config=config,
+            input_ids=batch.ids,
+            attention_mask=batch.mask,
+            generation_config=config,
             logits_processor=LogitsProcessorList([noise]),
             stopping_criteria=StoppingCriteriaList([_Stopped(stop)]),
-        )  # fmt: skip
-    if stop is not None and stop():
-        raise Cancelled("sampling was stopped")
+        )
+    check_stop(stop, "sampling")
     return [_until_end(ids, end_ids) for ids in out[:, batch.ids.shape[1] :].tolist()]
 
 
-def decode(lm: LanguageModel, continuation: Sequence[int]) -> str:
-    """The text of a continuation, without special tokens."""
-    return lm.tokenizer.decode(continuation, skip_special_tokens=True)
-
-
 def generator_of(key: str) -> np.random.Generator:
-    """The random numbers that a key names, the same on every machine."""
+    """The random generator of a key: the same numbers on every machine."""
     digest = hashlib.blake2b(key.encode(), digest_size=16).digest()
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
 
@@ -135,15 +138,6 @@ class _Stopped(StoppingCriteria):
     def __call__(self, input_ids: Tensor, scores: Tensor, **kwargs: object) -> Tensor:
         ended = self.stop is not None and self.stop()
         return torch.full((input_ids.shape[0],), ended, dtype=torch.bool, device=input_ids.device)
-
-
-def _end_ids(lm: LanguageModel) -> list[int]:
-    configured = lm.model.generation_config.eos_token_id
-    if configured is None:
-        configured = lm.tokenizer.eos_token_id
-    if configured is None:
-        return []
-    return list(configured) if isinstance(configured, list | tuple) else [configured]
 
 
 def _until_end(ids: list[int], end_ids: Sequence[int]) -> list[int]:
