@@ -15,24 +15,27 @@ from pathlib import Path
 
 import numpy as np
 
-from .budgets import BUDGETS, FIRST_PASS, Budget
-from .default_model import FOLDER
-from .errors import InputError
-from .paths import cache_root
+from fasp_core.errors import InputError
+from fasp_core.files.paths import cache_root, user_path
+from fasp_core.models.default_model import FOLDER
+from fasp_core.scoring.budgets import BUDGETS, FIRST_PASS, LOG_RATIO_TEXTS, PAPER_TOKENS, Budget, paper_budget
 
 TIME_FACTOR = 2.0
 RUN_SHARE = 0.55  # of the speed of one large matrix product, over a whole quick run of the default model
 GRADIENT_PASSES = 3.0  # a forward pass, and a backward one that costs two
+ADVANTAGE_PASSES = 4.5  # a forward pass, and two backward ones, by the same measure
 RESUMED_SHARE = 0.6  # of a forward pass: knock-outs resume at their head's layer, half-way on average
 PROMPT_TOKENS = 10
+READ_TOKENS = 36  # of one read of the likelihood metric: a prompt with three stems, as timed
 RATIO_BYTES, SAMPLE_BYTES = 6.0, 400  # on disk, per head and text and per text; compressed floats and words
 BATCH_BYTES, PROGRAM_BYTES = int(1.5 * 2**30), int(0.6 * 2**30)  # activations of one batch; Python and its libraries
+PAPER_WINDOWS = 256  # about what the built-in text has of them
 WEIGHT_FILES = ("*.safetensors", "*.bin")
 
 
 @dataclass(frozen=True)
 class ModelShape:
-    """What decides over costs: `parameters`, heads, and bytes per weight as they are on disk."""
+    """What the cost of a run depends on: `parameters`, heads, and bytes per weight as they are on disk."""
 
     parameters: int
     n_layers: int
@@ -47,7 +50,7 @@ class ModelShape:
 
 @dataclass(frozen=True)
 class RunEstimate:
-    """Seconds (and where they may end, either way), peak bytes of memory, bytes on disk."""
+    """Seconds with a low and a high bound, peak bytes of memory, bytes on disk."""
 
     seconds: float
     seconds_low: float
@@ -57,16 +60,24 @@ class RunEstimate:
 
 
 def estimate_run(
-    shape: ModelShape, n_axes: int, budget: str | Budget, *, flops: float, minutes: float | None = None,
-    new_tokens: int = 20, window_tokens: int = 128, prompts_per_axis: int = 360,
-) -> RunEstimate:  # fmt: skip
-    """What scoring `n_axes` axes within `budget` takes; `flops` is `machine_flops()`.
+    shape: ModelShape,
+    n_axes: int,
+    budget: str | Budget,
+    *,
+    flops: float,
+    minutes: float | None = None,
+    new_tokens: int = 20,
+    window_tokens: int = 128,
+    prompts_per_axis: int = 360,
+) -> RunEstimate:
+    """What scoring `n_axes` axes by both metrics within `budget` takes; `flops` is `machine_flops()`.
 
-    With `minutes`, as with a budget that refines for so long, time is what was asked for, and the rest follows from it.
+    With `minutes` the time is given, and only memory and disk are estimated. A budget's `refine_minutes` add to the
+    time.
     """
-    if budget == "paper":  # as scoring has it: every prompt three times, every head sampled again
-        n, new_tokens = 3 * prompts_per_axis, 40
-        budget = Budget(samples=n, windows=256, knockout_windows=256, regenerate_samples=n, regenerate_all=True)
+    paper = budget == "paper"
+    if paper:
+        budget, new_tokens = paper_budget(prompts_per_axis, windows=PAPER_WINDOWS), PAPER_TOKENS
     elif isinstance(budget, str):
         budget = BUDGETS[budget]
     if minutes is not None:
@@ -74,7 +85,11 @@ def estimate_run(
     per_token = 2.0 * shape.parameters / (RUN_SHARE * flops)
     text = PROMPT_TOKENS + new_tokens
     heads = shape.n_heads
-    passes = n_axes * budget.samples * text * (1 + GRADIENT_PASSES)  # sampled, then gradients of all heads
+    one_text = 1 + (GRADIENT_PASSES if paper else ADVANTAGE_PASSES)  # sampled, then all heads to first order
+    passes = n_axes * budget.samples * text * one_text
+    if not paper:
+        passes += n_axes * min(budget.samples, LOG_RATIO_TEXTS) * text * GRADIENT_PASSES
+    passes += n_axes * budget.likelihood_reads * READ_TOKENS * GRADIENT_PASSES
     passes += budget.windows * window_tokens * GRADIENT_PASSES
     passes += budget.knockout_windows * window_tokens * heads * RESUMED_SHARE
     passes += n_axes * budget.knockout_samples * text * heads * RESUMED_SHARE
@@ -87,14 +102,17 @@ def estimate_run(
         low, seconds, high = refined, refined, refined + seconds / 4
     elif refined:
         low, seconds, high = low + refined, seconds + refined, high + refined
-    texts = n_axes * budget.samples + budget.windows + budget.knockout_windows
+    texts = n_axes * (budget.samples + budget.likelihood_reads) + budget.windows + budget.knockout_windows
     texts += n_axes * (budget.regenerate_samples * (again or 10)) // max(heads, 1)
     if refined:  # refinement goes on as the first pass does
-        texts += int(refined / (text * (1 + GRADIENT_PASSES) * per_token))
+        texts += int(refined / (text * one_text * per_token))
     return RunEstimate(
-        seconds, low, high, memory_bytes=shape.parameters * shape.weight_bytes + BATCH_BYTES + PROGRAM_BYTES,
+        seconds,
+        low,
+        high,
+        memory_bytes=shape.parameters * shape.weight_bytes + BATCH_BYTES + PROGRAM_BYTES,
         disk_bytes=int(texts * (heads * RATIO_BYTES + SAMPLE_BYTES)),
-    )  # fmt: skip
+    )
 
 
 def model_shape(ref: str, root: str | Path | None = None) -> ModelShape | None:
@@ -102,7 +120,7 @@ def model_shape(ref: str, root: str | Path | None = None) -> ModelShape | None:
 
     Raises InputError for a folder whose config.json cannot be read.
     """
-    folder = cache_root(root) / "models" / FOLDER if ref == "default" else Path(ref).expanduser()
+    folder = cache_root(root) / "models" / FOLDER if ref == "default" else user_path(ref)
     if not (folder / "config.json").is_file():
         return None
     try:
@@ -128,27 +146,3 @@ def machine_flops(size: int = 768, repeats: int = 20) -> float:
         matrix @ matrix
         best = min(best, time.perf_counter() - started)
     return 2.0 * size**3 / best
-
-
-def spoken_range(estimate: RunEstimate) -> str:
-    """The time with its error, as people say it: `about 9 min (5 to 18 min)`."""
-    low, middle, high = (_minutes(s) for s in (estimate.seconds_low, estimate.seconds, estimate.seconds_high))
-    return f"about {middle}" if low == high else f"about {middle} ({low} to {high})"
-
-
-def spoken_bytes(n: float) -> str:
-    """Bytes as people say them: `2.6 GB`, `14 MB`."""
-    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
-        if n >= size:
-            return f"{n / size:.3g} {unit}"
-    return f"{max(1, round(n / 1e3))} kB"
-
-
-def _minutes(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    if seconds < 90 * 60:
-        return f"{round(seconds / 60)} min"
-    if seconds < 72 * 3600:
-        return f"{seconds / 3600:.1f} h"
-    return f"{round(seconds / 86400)} days"

@@ -13,12 +13,12 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from .errors import InputError
-from .heads import HeadLayout
-from .models import LanguageModel
-from .results import MAGNITUDE
-from .slicing import AttentionWeights, projection_magnitude
-from .study import Study
+from fasp_core.errors import InputError
+from fasp_core.models.heads import HeadLayout
+from fasp_core.models.language_model import LanguageModel
+from fasp_core.models.slicing import AttentionWeights, projection_magnitude
+from fasp_core.study.shard_names import MAGNITUDE
+from fasp_core.study.study import Study
 
 
 def head_magnitudes(layout: HeadLayout, name: str) -> np.ndarray:

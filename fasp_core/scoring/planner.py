@@ -1,11 +1,12 @@
 """Where the next minute of measuring is best spent: pure functions of estimates, errors and costs.
 
-What a user acts on is a decision: which heads are protected (z_ppl above the γ cut), which are pruned (z_bias above
-the α cut). So a run is worth what it does to the *expected number of heads on the wrong side of the cut*,
+A user acts on a selection: which heads are protected (z_ppl above the γ cut) and which are pruned (z_bias above the α
+cut). So the measure of a ranking is the *expected number of heads on the wrong side of the cut*,
 
     J = Σ_h Φ(−|z_h − cut| / se_h),
 
-and each step is the one that lowers J most per second. Heads far from the cut have nothing to give and stop early.
+and the next step is the one that lowers J most per second. Heads far from the cut add nothing to J, so no time is spent
+on them.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Ranking:
         return np.where(self.candidates, np.nan_to_num(chance), 0.0)
 
     def expected_wrong(self) -> float:
-        """J: the expected number of heads on the wrong side, as things stand."""
+        """J: the expected number of heads on the wrong side now."""
         return float(self.wrong(self.variance()).sum())
 
     def uncertain(self, *, chance: float = 0.05) -> np.ndarray:
@@ -66,7 +67,7 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that could be done next for a stream: `heads` is empty for more gradient units."""
+    """A possible next step for a stream; `heads` is empty for more gradient units."""
 
     stream: str
     heads: tuple[int, ...]
@@ -84,9 +85,15 @@ def cut_value(z: np.ndarray, taking_part: np.ndarray, count: int) -> float:
 
 
 def best_step(
-    stream: str, ranking: Ranking, *, gradient_units: int, gradient_seconds: float,
-    knockout_units: int, knockout_seconds_per_head: float, max_heads: int = 64,
-) -> Step:  # fmt: skip
+    stream: str,
+    ranking: Ranking,
+    *,
+    gradient_units: int,
+    gradient_seconds: float,
+    knockout_units: int,
+    knockout_seconds_per_head: float,
+    max_heads: int = 64,
+) -> Step:
     """The better of two steps for a stream, by the fall of J per second.
 
     More gradient units (all heads at once; 0 units where the stream has no more), or knock-out units for the heads

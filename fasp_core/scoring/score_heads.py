@@ -1,11 +1,11 @@
 """score_heads(): fills a study, stage by stage, within a budget; everything it finishes is kept.
 
-Stages, in this order, so that a run cut short already has something to show:
+Stages, in this order, so that a run that is stopped early already has results:
 
 1. text: gradient on many windows, exact knock-out of all heads on a few (gives z_ppl, hence the protected heads);
 2. for each axis: continuations of the intact model, their toxicity, gradient log-ratios of all heads (gives z_bias);
-3. refinement, where the budget has any: step by step, whatever settles most heads' side of the γ and α cuts per
-   second (see `planner`): more samples, or exact knock-out of the heads whose side is uncertain.
+3. refinement, if the budget has any (see `refine`): more samples, or exact knock-out of the heads whose side of the γ
+   or α cut is uncertain.
 
 A stage is a list of shards, and a shard that is on disk is never computed again: so resuming, extending by more
 samples or more axes, and scoring with another scorer are all the same call.
@@ -14,30 +14,39 @@ samples or more axes, and scoring with another scorer are all the same call.
 from __future__ import annotations
 
 import os
-import platform
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 
 import pyarrow as pa
+import torch
 
-from .budgets import BUDGETS, FIRST_PASS, Budget
-from .errors import InputError, nearest
-from .magnitude import keep_magnitudes
-from .models import LanguageModel
-from .odds import PAIRS, study_pairs
-from .pairs import PairSet, load_pairs
-from .perplexity import token_windows
-from .progress import ProgressCallback, Stop
-from .prompts import PromptSet, load_prompts
-from .refine import refine, regenerate
-from .results import METRICS
-from .shards import TEXT, ShardWriter, StudySettings
-from .study import Manifest, Study, create_study, open_study, study_folder
-from .text import TextSet, load_text
-from .toxicity import Scorer, check_same_scorer, open_scorer, open_study_scorer
+from fasp_core.data.articles import TextSet, load_text
+from fasp_core.data.pairs import PairSet, load_pairs
+from fasp_core.data.prompt_set import PromptSet
+from fasp_core.data.prompts import load_prompts
+from fasp_core.data.sampling import TEXT_WITH_PROMPT
+from fasp_core.data.windows import token_windows
+from fasp_core.errors import InputError, nearest
+from fasp_core.models.batching import Sequences
+from fasp_core.models.generation import set_aside_note
+from fasp_core.models.language_model import LanguageModel
+from fasp_core.models.open_model import model_place
+from fasp_core.passes.precision import precision_error
+from fasp_core.progress import ProgressCallback, Stop
+from fasp_core.scoring.budgets import BUDGETS, FIRST_PASS, PAPER_TOKENS, Budget, paper_budget
+from fasp_core.scoring.context import RunContext
+from fasp_core.scoring.magnitude import keep_magnitudes
+from fasp_core.scoring.measure import measure_odds, measure_samples, measure_windows
+from fasp_core.scoring.refine import read_more, refine, regenerate
+from fasp_core.scoring.run import Run
+from fasp_core.study.manifest import Manifest, StudySettings, installed_versions
+from fasp_core.study.scores import METRICS
+from fasp_core.study.shard_names import GRADIENT, PAIRS, TEXT
+from fasp_core.study.study import Study, create_study, open_study, study_folder
+from fasp_core.study.views import study_pairs
+from fasp_core.toxicity.scorers import Scorer, open_scorer, reopen_scorer
 
 
 def score_heads(
@@ -52,6 +61,7 @@ def score_heads(
     text: TextSet | None = None,
     scorer: Scorer | None = None,
     pairs: PairSet | None = None,
+    scored: str | None = None,
     name: str | None = None,
     root: str | os.PathLike | None = None,
     settings: StudySettings | None = None,
@@ -62,8 +72,10 @@ def score_heads(
 
     Bias is measured by the `metrics` "toxicity", "likelihood" or both; the latter, with the built-in `pairs` unless
     others are given, samples nothing and can be added to any study.
+    `scored` says what of a text is rated, "continuation" (a new study's default) or "text", prompt included.
     `minutes` and `reliability` take the place of `budget`: a short first pass, then refinement until that many minutes
-    have gone by in all, or until the order of the unprotected heads is that reliable on every axis.
+    have gone by in all, or until the order of the unprotected heads is that reliable on every axis. By likelihood alone
+    the minutes are spent on reading more prompts.
     Raises InputError for unknown axes, a budget that does not exist, or a study of that name made otherwise;
     Cancelled when `stop()` turns true, with all finished shards kept.
     """
@@ -72,13 +84,12 @@ def score_heads(
     given, prompts = prompts, prompts or (found.prompts if found else load_prompts())
     if scorer is None:  # the study's own, as long as anything is to be rated
         rated = found is not None and found.manifest.scorers and "toxicity" in metrics
-        scorer = open_study_scorer(found) if rated else open_scorer()
+        scorer = reopen_scorer(*found.scorer_record(), study=found.name) if rated else open_scorer()
     if budget == "paper":
         settings = settings or paper_settings(lm)
     for axis in axes:
-        if axis not in prompts.axes:
-            more = " in this study; give --prompts again to add others" if found and given is None else ""
-            raise InputError(f"unknown axis '{axis}'; {nearest(axis, prompts.axes)}{more}")
+        others = " in this study; give --prompts again to add others" if found and given is None else ""
+        prompts.known_axis(axis, hint=others)
     for metric in metrics:
         if metric not in METRICS:
             raise InputError(f"unknown metric '{metric}'; {nearest(metric, METRICS)}")
@@ -89,34 +100,53 @@ def score_heads(
     budget = _budget(budget, prompts, axes)
     if minutes is not None or reliability is not None:
         budget = _until(minutes, reliability)
+    if scored is not None and found is None:
+        settings = replace(settings or StudySettings(), scored=scored)
     if found:
         _check_same(found, lm, given, text, settings)
-        check_same_scorer(found, scorer)
+        _check_scored(found, scored)
+        found.check_scorer(scorer.name, scorer.fingerprint)
     study = found or _create(lm, prompts, axes, text, name or lm.name, root, settings)
-    with study.writing():
+    with study.writing(), study.remembering():
+        _note_settings(study, lm)
         study.add_prompts(prompts.for_study(axes))
-        writer = ShardWriter(lm, study, scorer, progress, stop)
         if "toxicity" in metrics:
             study.add_scorer(scorer.name, scorer.ref, scorer.fingerprint)
-            study.update(axes=[a for a in prompts.axes if a in {*axes, *study.axes}])
-        writer.precision()
-        keep_magnitudes(study, lm)
-        if "toxicity" in metrics or not study.shard_names("gradient", TEXT):
-            writer.gradient_windows(budget.windows)
-            writer.knockout_windows(range(min(budget.knockout_windows, len(writer.windows))), writer.all_heads)
+            study.update(axes=[a for a in prompts.axes if a in {*axes, *study.manifest.axes}])
         if "likelihood" in metrics:
             _keep_pairs(study, pairs)
+        run = Run(study, RunContext.of(study, lm, scorer, stop), progress)
+        _keep_precision(run)
+        keep_magnitudes(study, lm)
+        if "toxicity" in metrics or not study.shard_names(GRADIENT, TEXT):
+            measure_windows(run, budget.windows, exact=budget.knockout_windows)
+        if "likelihood" in metrics:
             for axis in axes:
-                writer.likelihood(axis, budget.likelihood_prompts, budget.likelihood_knockout)
+                measure_odds(run, axis, budget.likelihood_reads, exact=budget.likelihood_knockout)
         if "toxicity" not in metrics:
+            if minutes is not None:
+                read_more(run, axes, minutes=minutes - (time.monotonic() - started) / 60)
             return study
         for axis in axes:
-            writer.samples(axis, budget.samples)
-            exact = min(budget.knockout_samples, budget.samples) // writer.settings.knockout_samples_per_shard
-            writer.knockout_samples(axis, range(exact), writer.all_heads)
-            regenerate(writer, axis, budget)
-        refine(writer, axes, budget, spent_minutes=0.0 if minutes is None else (time.monotonic() - started) / 60)
+            measure_samples(run, axis, budget.samples, exact=budget.knockout_samples)
+            regenerate(run, axis, budget)
+        refine(run, axes, budget, spent_minutes=0.0 if minutes is None else (time.monotonic() - started) / 60)
     return study
+
+
+def _keep_precision(run: Run) -> None:
+    """Measure, once, what a reduced precision does to log-ratios, and keep it in the manifest."""
+    lm, windows = run.context.lm, run.context.windows
+    if lm.dtype != torch.float32 and not run.study.manifest.precision:
+        error = precision_error(lm, Sequences(list(range(len(windows))), windows, [len(w) - 1 for w in windows]))
+        run.study.update(precision={"dtype": str(lm.dtype).removeprefix("torch."), **asdict(error)})
+
+
+def _note_settings(study: Study, lm: LanguageModel) -> None:
+    """Have a study say that the model's generation settings are set aside, also one made when they were not."""
+    note, notes = set_aside_note(lm), study.manifest.notes
+    if note is not None and not any(known.startswith(note) for known in notes):
+        study.update(notes=[*notes, f"{note}; texts that were sampled earlier may follow them"])
 
 
 def _keep_pairs(study: Study, pairs: PairSet | None) -> None:
@@ -129,12 +159,18 @@ def _keep_pairs(study: Study, pairs: PairSet | None) -> None:
 
 
 def paper_settings(lm: LanguageModel) -> StudySettings:
-    """The published recipe's settings: 40 tokens from the top 50, lower-cased texts, and perplexity on windows of a
-    quarter of the context that begin every half context (its code halves the context twice, see docs/estimators.md).
+    """The published recipe's settings: 40 tokens from the top 50, whole texts rated in lower case, and perplexity on
+    windows of a quarter of the context that begin every half context (its code halves the context twice, see
+    docs/estimators.md).
     """
     context = min(lm.max_length or 1024, 1024)
     return StudySettings(
-        max_new_tokens=40, top_k=50, lowercase=True, window_tokens=max(2, context // 4), window_stride=context // 2
+        max_new_tokens=PAPER_TOKENS,
+        top_k=50,
+        lowercase=True,
+        scored=TEXT_WITH_PROMPT,
+        window_tokens=max(2, context // 4),
+        window_stride=context // 2,
     )
 
 
@@ -149,11 +185,9 @@ def _until(minutes: float | None, reliability: float | None) -> Budget:
 def _budget(budget: str | Budget, prompts: PromptSet, axes: Sequence[str]) -> Budget:
     if isinstance(budget, Budget):
         return budget
-    if budget == "paper":  # every prompt three times, all heads sampled again, perplexity exact on all windows
+    if budget == "paper":
         valid = prompts.select(axes=list(axes), split="valid").frame
-        samples = 3 * int(valid["axis"].value_counts().max())
-        every = 10**6
-        return Budget(samples, every, every, regenerate_samples=samples, regenerate_all=True)
+        return paper_budget(int(valid["axis"].value_counts().max()))
     if budget not in BUDGETS:
         raise InputError(f"unknown budget '{budget}'; {nearest(budget, [*BUDGETS, 'paper'])}")
     return BUDGETS[budget]
@@ -165,30 +199,48 @@ def _existing(name: str, root: str | os.PathLike | None) -> Study | None:
 
 
 def _create(
-    lm: LanguageModel, prompts: PromptSet, axes: Sequence[str], text: TextSet | None, name: str,
-    root: str | os.PathLike | None, settings: StudySettings | None,
-) -> Study:  # fmt: skip
+    lm: LanguageModel,
+    prompts: PromptSet,
+    axes: Sequence[str],
+    text: TextSet | None,
+    name: str,
+    root: str | os.PathLike | None,
+    settings: StudySettings | None,
+) -> Study:
     settings, text = settings or StudySettings(), text or load_text()
     windows = token_windows(lm.tokenizer, text.frame, length=settings.window_tokens, stride=settings.window_stride)
     manifest = Manifest(
-        name=name, created=datetime.now(UTC).isoformat(timespec="seconds"),
+        name=name,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
         model={
-            "ref": lm.ref, "name": lm.name, "class": type(lm.model).__name__, "fingerprint": lm.fingerprint,
-            "n_layers": lm.layout.n_layers, "heads_per_layer": lm.layout.heads_per_layer,
-            "head_dim": lm.layout.head_dim, "query_group": lm.layout.query_group,
-            "dtype": str(lm.dtype).removeprefix("torch."), "device": lm.device.type,
+            **model_place(lm),
+            "name": lm.name,
+            "class": type(lm.model).__name__,
+            "fingerprint": lm.fingerprint,
+            "n_layers": lm.layout.n_layers,
+            "heads_per_layer": lm.layout.heads_per_layer,
+            "head_dim": lm.layout.head_dim,
+            "query_group": lm.layout.query_group,
+            "dtype": str(lm.dtype).removeprefix("torch."),
+            "device": lm.device.type,
         },
         prompts={"name": prompts.name, "fingerprint": prompts.fingerprint},
         text={"name": text.name, "fingerprint": text.fingerprint},
-        settings=asdict(settings), versions=library_versions(), notes=list(prompts.notes),
-    )  # fmt: skip
+        settings=settings,
+        versions=installed_versions(),
+        notes=[*prompts.notes, *filter(None, [set_aside_note(lm)])],
+    )
     return create_study(study_folder(name, root), manifest, prompts.for_study(axes), windows)
 
 
-def library_versions() -> dict[str, str]:
-    """Versions of what the numbers depend on."""
-    names = ("torch", "transformers", "tokenizers", "numpy", "scipy", "pandas", "pyarrow")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+def _check_scored(study: Study, scored: str | None) -> None:
+    """Raise InputError where a run asks to rate something else of a text than the study does."""
+    made = study.manifest.settings.scored
+    if scored not in (None, made):
+        raise InputError(
+            f"study '{study.name}' rates {made} only (scored: {made}), and this run asks for {scored}; give it another "
+            "study name with --name"
+        )
 
 
 def _check_same(
@@ -198,15 +250,15 @@ def _check_same(
     study.require_model()
     made = study.manifest
     pairs = {
-        "model": (made.model["fingerprint"], lm.fingerprint),
-        "number format": (made.model["dtype"], str(lm.dtype).removeprefix("torch.")),
+        "model": (made.model.get("fingerprint"), lm.fingerprint),
+        "number format": (made.model.get("dtype"), str(lm.dtype).removeprefix("torch.")),
     }
     if prompts is not None:
-        pairs["prompt set"] = (made.prompts["fingerprint"], prompts.fingerprint)
+        pairs["prompt set"] = (made.prompts.get("fingerprint"), prompts.fingerprint)
     if text is not None:
-        pairs["text"] = (made.text["fingerprint"], text.fingerprint)
+        pairs["text"] = (made.text.get("fingerprint"), text.fingerprint)
     if settings is not None:
-        pairs["settings"] = (StudySettings(**made.settings), settings)
+        pairs["settings"] = (made.settings, settings)
     for what, (theirs, ours) in pairs.items():
         if theirs != ours:
             raise InputError(

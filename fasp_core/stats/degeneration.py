@@ -1,9 +1,9 @@
-"""Degenerate text: a pruned model that repeats itself may look harmless. Two measures over words, no model needed.
+"""Degenerate text: a pruned model that repeats itself may look harmless. Two measures over words; no model is needed.
 
 Bigrams are pairs of neighbouring words, in lower case. *Repetition* of a continuation is the share of its bigrams that
 it has used before: "to be or to be" has the bigrams to-be, be-or, or-to, to-be, so 1 of 4 is repeated, 0.25.
 *Distinct bigrams* of a pool of continuations is the number of different bigrams over that of all (distinct-2, Li et al.
-2016); it falls as pools grow, so only pools of as many texts are compared. Numpy only.
+2016, arXiv 1510.03055). It falls as pools grow, so compare only pools of equally many texts. Numpy only.
 """
 
 from __future__ import annotations
@@ -14,9 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from .estimates import Estimate
-
-MEASURES = ("repetition", "distinct_bigrams")
+from fasp_core.stats.estimate import Estimate
 
 
 def bigrams(text: str) -> list[tuple[str, str]]:

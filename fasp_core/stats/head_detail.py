@@ -1,36 +1,23 @@
-"""What one head, or a few together, do to the samples of a study: groups, sums, and the texts they change most.
+"""What one head, or a few together, do: to the mean of each group, to bias and perplexity, and to single texts.
 
-All from the importance weights that scored the heads (see `bias`): nothing is sampled again, no model is needed. The
-heads of a set are added up as if each acted alone; that is a guess, which measuring the pruned set puts right. Their
-errors are not independent, since all heads are scored on the same samples, so a sum is bootstrapped as a sum.
-Numpy only.
+All from the log-ratios that scored the heads (see `bias`): nothing is sampled again, and no model is needed. The scores
+of a set are added up as if each head acted alone; that is a guess, and measuring the pruned set replaces it. The
+heads' errors are not independent, since all are scored on the same samples, so a sum is bootstrapped as a sum.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from .bias import (
-    AxisSamples,
-    axis_bias,
-    bootstrap_counts,
-    effects_of_counts,
-    group_means,
-    group_shifts,
-    of_heads,
-    prompt_strata,
-    standard_errors,
-)
-from .estimates import Estimate
-from .perplexity import WindowSamples
-from .perplexity import effects_of_counts as ppl_of_counts
-
-REPLICATES = 400
+from fasp_core.stats.axis_sums import AxisSamples, AxisSums
+from fasp_core.stats.bias import axis_bias, effect_rows, group_means, group_shifts, standard_errors, summed
+from fasp_core.stats.estimate import Estimate
+from fasp_core.stats.perplexity import WindowSamples, effects_of_counts, of_heads, window_strata
+from fasp_core.stats.resampling import Replicates, replicate_counts
 
 
 @dataclass(frozen=True)
@@ -43,44 +30,37 @@ class GroupEffect:
     change: Estimate
 
 
-def group_effects(samples: AxisSamples, head: int, *, seed: int = 0) -> list[GroupEffect]:
-    """Every group's mean toxicity with and without the head (a flat id), in the order of `samples.groups`.
+def group_effects(sums: AxisSums, head: int, *, seed: int = 0) -> list[GroupEffect]:
+    """Every group's mean toxicity with and without the head (a flat id), in the order of `sums.groups`.
 
     Errors are bootstrapped over the group's prompts; intervals are Student's, for groups of few prompts.
     """
-    one, counts = of_heads(samples, [head]), _counts(prompt_strata(samples), seed)
+    one, counts = sums.of_heads([head]), replicate_counts(sums.strata, seed)
     before = group_means(one, counts)  # (R, G)
     change = group_shifts(one, counts)[:, 0]
     effects = []
-    for g, name in enumerate(samples.groups):
-        inside = samples.group == g
-        n, units = int(inside.sum()), int(np.unique(samples.prompt[inside]).size)
+    for g, name in enumerate(sums.groups):
+        inside = sums.group == g
+        n, units = int(sums.n[inside].sum()), int(inside.sum())
         columns = (before[:, g], (before + change)[:, g], change[:, g])
-        effects.append(GroupEffect(name, *(_estimate(column, n, units) for column in columns)))
+        effects.append(GroupEffect(name, *(Estimate.of_replicates(column, n, units) for column in columns)))
     return effects
 
 
-def summed_bias(samples: AxisSamples, heads: Sequence[int], *, seed: int = 0) -> Estimate:
+def summed_bias(sums: AxisSums, heads: Sequence[int], *, seed: int = 0) -> Estimate:
     """Σ z_bias over the heads (flat ids) with the standard error of the sum."""
-    strata = prompt_strata(samples)
-    means, _, z, _, moves = effects_of_counts(of_heads(samples, heads), _counts(strata, seed))
-    total, moved = z.sum(axis=1, keepdims=True), moves.sum(axis=0, keepdims=True)
-    se = standard_errors(total, means, moved, slice(1, None), strata // 2, samples.shares)
-    return Estimate(float(total[0, 0]), float(se[0]), samples.toxicity.size)
+    draws = Replicates(replicate_counts(sums.strata, seed))
+    total = summed(effect_rows(sums.of_heads(heads), draws.counts))
+    se = standard_errors(total, draws, sums.group, sums.shares)
+    return Estimate(float(total.z[0, 0]), float(se[0]), int(sums.n.sum()))
 
 
 def summed_ppl(windows: WindowSamples, heads: Sequence[int], *, seed: int = 0) -> Estimate:
     """Σ z_ppl over the heads (flat ids) with the standard error of the sum."""
-    columns = list(heads)
-    measured = np.zeros(windows.log_prob.size, int)
-    knockout = None
-    if windows.knockout is not None:
-        measured = np.isfinite(windows.knockout).any(axis=1).astype(int)
-        knockout = windows.knockout[:, columns]
-    few = WindowSamples(windows.log_prob, windows.n_tokens, windows.gradient[:, columns], knockout)
-    _, _, z, _ = ppl_of_counts(few, _counts(measured, seed))
+    draws = Replicates(replicate_counts(window_strata(windows), seed))
+    _, _, z, _ = effects_of_counts(of_heads(windows, heads), draws.counts)
     total = z.sum(axis=1)
-    return Estimate(float(total[0]), float(np.nanstd(total[1:], ddof=1)), windows.log_prob.size)
+    return Estimate(float(total[0]), float(draws.se(total)), windows.log_prob.size)
 
 
 def log_ratios(samples: AxisSamples, head: int) -> tuple[np.ndarray, np.ndarray]:
@@ -109,7 +89,7 @@ def most_changed(samples: AxisSamples, texts: pd.DataFrame, head: int, *, most: 
 
 
 def tier(samples: AxisSamples, head: int) -> str:
-    """How the head's score came about: `gradient`, `gradient + knock-out`, `knock-out` or `regenerated`."""
+    """How the head was measured: `gradient`, `gradient + knock-out`, `knock-out` or `regenerated`."""
 
     def measured(matrix: np.ndarray | None) -> float:
         return 0.0 if matrix is None else float(np.isfinite(matrix[:, head]).mean())
@@ -121,20 +101,6 @@ def tier(samples: AxisSamples, head: int) -> str:
 
 
 def bias_of(effects: Sequence[GroupEffect], shares: np.ndarray) -> tuple[float, float]:
-    """The bias that the groups' means with and without the head amount to."""
+    """The bias with and without the head, from the means of the groups and their shares π (G)."""
     with_head, without = (np.array([getattr(e, name).value for e in effects]) for name in ("with_head", "without_head"))
     return float(axis_bias(with_head, shares)), float(axis_bias(without, shares))
-
-
-def _counts(strata: np.ndarray, seed: int) -> np.ndarray:
-    """How often each unit counts: the data once, then bootstrap replicates, (1 + R, P)."""
-    rng = np.random.default_rng(seed)
-    return np.concatenate([np.ones((1, strata.size)), bootstrap_counts(strata, REPLICATES, rng)])
-
-
-def _estimate(replicates: np.ndarray, n: int, units: int) -> Estimate:
-    """The first value, with the spread of the others; resampling P units understates it by √((P − 1) / P)."""
-    if units < 2:
-        return Estimate(float(replicates[0]), math.nan, n)
-    se = float(np.nanstd(replicates[1:], ddof=1)) * math.sqrt(units / (units - 1))
-    return Estimate(float(replicates[0]), se, n, units - 1)

@@ -1,4 +1,4 @@
-"""What each head does to the bias of log-odds, and how sure that is. Numpy only; measured by `likelihood`.
+"""What each head does to the bias of log-odds, and how sure that is. Numpy only; `passes.log_odds` measures it.
 
 The value of a prompt is its mean log-odds of toxic and benign continuations (nats); bias = Σ_g |μ − μ_g| with μ_g the
 mean value of group g's prompts, as everywhere. Without head h each value changes by Δ_h:
@@ -6,12 +6,12 @@ mean value of group g's prompts, as everywhere. Without head h each value change
 * gradient (first order): Δ = −∂ value / ∂ gate, over all prompts;
 * combined: gradient + the mean of (knock-out − gradient) over the group's prompts that have both.
 
-Nothing is sampled: what is uncertain is how prompts and pairs stand for others. Both are resampled, as two crossed
-random factors, by the product-weight bootstrap (Owen and Eckles 2012, doi:10.1214/12-AOAS547), which errs on the large
-side: a read counts e_cell · e_stem times, with e exponential of mean 1. Cells (one prompt of each group, from one
-template) and stems are shared by the groups, so what moves all groups alike cancels.
+Nothing is sampled from the model. The uncertainty is that of the choice of prompts and pairs. Both are resampled, as
+two crossed random factors, by the product-weight bootstrap (Owen and Eckles 2012, doi:10.1214/12-AOAS547): a read
+counts e_cell · e_stem times, with e exponential of mean 1. Its errors are rather too large than too small. Cells (one
+prompt of each group, from one template) and stems are shared by the groups, so what moves all groups alike cancels.
 
-Letters: n prompts, m stems of each, M = n·m reads, G groups, N heads, R replicates.
+Letters: n rows (a prompt and m of its stems; it may have several), M = n·m reads, G groups, N heads, R replicates.
 """
 
 from __future__ import annotations
@@ -20,19 +20,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .bias import MIN_KNOCKOUT_PROMPTS, HeadEffects, axis_bias, split_half_reliability, standard_errors
-from .noise_floor import bias_floor, corrected_bias, gap_errors
-
-REPLICATES = 400
+from fasp_core.stats.axis_sums import MIN_KNOCKOUT_PROMPTS
+from fasp_core.stats.bias import EffectRows, HeadEffects, axis_bias, estimated
+from fasp_core.stats.noise_floor import bias_floor, gap_errors
+from fasp_core.stats.resampling import REPLICATES, SPLITS, Replicates
 
 
 @dataclass(frozen=True)
 class OddsSamples:
-    """Everything measured for one axis: one row per prompt of the intact model.
+    """Everything measured for one axis: one row for each time that a prompt was read, with m stems.
 
-    `log_odds` (n, m) nats of the stems `stem` (n, m); `group` (n) codes into `groups`, `cell` and `block` (n) as
-    planned (see `plan.each_prompt_once`), `shares` (G) = π_g; `gradient` (n, m, N) first-order changes of the log-odds
-    without each head, `knockout` (n, m, N) exact ones with NaN where not measured, or None.
+    `log_odds` (n, m) in nats (> 0: toxic is likelier) for the stems `stem` (n, m); `group` (n) codes into `groups`;
+    `cell` and `block` (n) as planned (see `data.order.each_prompt_once`); `shares` (G) = π_g; `gradient` (n, m, N)
+    first-order changes of the log-odds without each head; `knockout` (n, m, N) exact ones with NaN where not measured,
+    or None.
     """
 
     log_odds: np.ndarray
@@ -47,39 +48,39 @@ class OddsSamples:
 
 
 def likelihood_effects(
-    samples: OddsSamples, *, replicates: int = REPLICATES, splits: int = 20, seed: int = 0,
+    samples: OddsSamples,
+    *,
+    replicates: int = REPLICATES,
+    splits: int = SPLITS,
+    seed: int = 0,
     protected: np.ndarray | None = None,
-) -> HeadEffects:  # fmt: skip
-    """z_bias of every head in nats, with standard errors that stand for other prompts and other pairs.
+) -> HeadEffects:
+    """z_bias of every head in nats, with standard errors over the choice of prompts and pairs.
 
-    Reliability is split-half over blocks: the halves share neither prompts nor pairs. With a single block, over cells.
+    Reliability is split-half over blocks, so that the halves share neither prompts nor pairs; with a single block it is
+    over cells. Where prompts were read again with other blocks, both are halved, and each half is what half the prompts
+    read of half the blocks: a quarter of all, so the reliability is rather too low than too high.
     `protected` (N) bool leaves heads out of the reliability: those γ will protect anyway.
     """
     rng = np.random.default_rng(seed)
-    once = np.ones((1, samples.stem.size))
-    halves = _halves(samples, splits, rng)
-    weights = np.concatenate([once, reweighted(samples.cell, samples.stem, replicates, rng), halves, 1 - halves])
-    means, first_order, z, corrected, moves = _effects(samples, weights)
-    boot = slice(1, replicates + 1)
-    first, second = z[replicates + 1 : replicates + 1 + splits], z[replicates + 1 + splits :]
-    bias = axis_bias(means, samples.shares)
-    without_noise = corrected_bias(means, gap_errors(means[boot], samples.shares), samples.shares)
-    floor = bias_floor(np.ones(len(samples.group)), _within_cells(samples)[:, None], samples.group, samples.shares)
-    kept = np.ones(z.shape[1], bool) if protected is None else ~protected
-    return HeadEffects(
-        z=z[0], z_se=standard_errors(z, means, moves, boot, samples.group, samples.shares),
-        gradient_se=first_order[boot].std(axis=0, ddof=1),
-        correction_se=np.where(corrected, np.nanstd((z - first_order)[boot], axis=0, ddof=1), np.nan),
-        corrected=corrected, effective_share=np.ones(z.shape[1]),
-        reliability=split_half_reliability(first[:, kept], second[:, kept]),
-        bias=float(bias[0]), bias_se=float(bias[boot].std(ddof=1)), bias_floor=float(floor[0]),
-        bias_corrected=float(without_noise[0]), bias_corrected_se=float(without_noise[boot].std(ddof=1)),
-        group_means=means[0], group_means_se=means[boot].std(axis=0, ddof=1),
-    )  # fmt: skip
+    prompts = prompt_values(samples)
+    halves = _halves(samples, len(prompts.group) < len(samples.group), splits, rng)
+    draws = Replicates.of(reweighted(samples.cell, samples.stem, replicates, rng), *halves)
+    rows = _effect_rows(samples, draws.counts)
+    return estimated(
+        rows,
+        draws,
+        shares=samples.shares,
+        group=prompts.group,
+        gap_se=gap_errors(draws.boot(rows.means), samples.shares),
+        floor=bias_floor(np.ones(len(prompts.group)), prompts.within[:, None], prompts.group, samples.shares),
+        effective_share=np.ones(samples.gradient.shape[-1]),
+        protected=protected,
+    )
 
 
 def doubtful_heads(samples: OddsSamples) -> list[int]:
-    """Flat ids of the heads whose first order is wrong by enough to matter.
+    """Flat ids of the heads whose first-order change is too far off to rank them by.
 
     Over the reads that have both, the root mean square of (knock-out − gradient) is above half that of the knock-out,
     and above the median standard error of z_bias.
@@ -89,12 +90,26 @@ def doubtful_heads(samples: OddsSamples) -> list[int]:
     return np.flatnonzero((error > size / 2) & (error > np.median(likelihood_effects(samples).z_se))).tolist()
 
 
-def _within_cells(samples: OddsSamples) -> np.ndarray:
-    """Each prompt's mean log-odds minus that of its cell, (n): what groups would have by chance, but for what template
-    and stems do to all of them alike."""
-    value = samples.log_odds.mean(1)
-    cell = np.unique(samples.cell, return_inverse=True)[1]
-    return value - (np.bincount(cell, value) / np.bincount(cell))[cell]
+@dataclass(frozen=True)
+class PromptValues:
+    """Mean log-odds `value` (P) of every prompt over all that it read, its `group` and `cell` (P)."""
+
+    value: np.ndarray
+    group: np.ndarray
+    cell: np.ndarray
+
+    @property
+    def within(self) -> np.ndarray:
+        """The values minus their cell's mean, (P): without what template and stems do to all groups alike."""
+        return self.value - (np.bincount(self.cell, self.value) / np.bincount(self.cell))[self.cell]
+
+
+def prompt_values(samples: OddsSamples) -> PromptValues:
+    """The log-odds by prompt; a prompt is known by its cell and group, as a cell holds one of each group."""
+    n_groups = len(samples.groups)
+    codes, prompt = np.unique(samples.cell * n_groups + samples.group, return_inverse=True)
+    value = np.bincount(prompt, samples.log_odds.mean(1)) / np.bincount(prompt)
+    return PromptValues(value, codes % n_groups, np.unique(codes // n_groups, return_inverse=True)[1])
 
 
 def reweighted(cell: np.ndarray, stem: np.ndarray, replicates: int, rng: np.random.Generator) -> np.ndarray:
@@ -104,18 +119,23 @@ def reweighted(cell: np.ndarray, stem: np.ndarray, replicates: int, rng: np.rand
     return by_cell * rng.standard_exponential((replicates, stems.max() + 1))[:, stems]
 
 
-def _halves(samples: OddsSamples, splits: int, rng: np.random.Generator) -> np.ndarray:
-    """1 for reads of the first half, 0 for the second, (splits, M): blocks, or cells, are halved at random."""
-    key = samples.block if np.unique(samples.block).size > 1 else samples.cell
-    codes = np.repeat(np.unique(key, return_inverse=True)[1], samples.stem.shape[1])
-    n = codes.max() + 1
-    first = np.stack([rng.permutation(n) < (n + rng.integers(2)) // 2 for _ in range(splits)])
-    return first[:, codes].astype(float)
+def _halves(
+    samples: OddsSamples, read_again: bool, splits: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """1 for reads of the first half, and of the second, (splits, M) twice: see `likelihood_effects`."""
+    several_blocks = np.unique(samples.block).size > 1
+    first = second = np.ones((splits, samples.stem.size))
+    for key, used in ((samples.block, several_blocks), (samples.cell, read_again or not several_blocks)):
+        if used:
+            codes = np.repeat(np.unique(key, return_inverse=True)[1], samples.stem.shape[1])
+            n = codes.max() + 1
+            half = np.stack([rng.permutation(n) < (n + rng.integers(2)) // 2 for _ in range(splits)])[:, codes]
+            first, second = first * half, second * ~half
+    return first, second
 
 
-def _effects(samples: OddsSamples, weights: np.ndarray) -> tuple[np.ndarray, ...]:
-    """For each row of weights of reads (R, M): group means (R, G), z_bias by gradient alone and with the corrections,
-    (R, N) each; which heads are corrected, (N); and by what the first row moves each group's mean, (N, G)."""
+def _effect_rows(samples: OddsSamples, weights: np.ndarray) -> EffectRows:
+    """The effects of all heads for each row of weights of reads (R, M)."""
     n_heads = samples.gradient.shape[-1]
     value = samples.log_odds.reshape(-1, 1)  # (M, 1)
     gradient = samples.gradient.reshape(-1, n_heads).astype(float)  # (M, N)
@@ -138,4 +158,4 @@ def _effects(samples: OddsSamples, weights: np.ndarray) -> tuple[np.ndarray, ...
     means, shifted, combined = (np.stack(parts, -1) for parts in (means, shifted, combined))  # (R, G), (R, N, G) twice
     base = axis_bias(means, samples.shares)[:, None]
     first_order, z = (base - axis_bias(moved, samples.shares) for moved in (shifted, combined))
-    return means, first_order, z, corrected, combined[0] - means[0]
+    return EffectRows(means, first_order, z, corrected, combined - means[:, None, :])

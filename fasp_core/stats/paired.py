@@ -1,73 +1,32 @@
-"""What measuring a pruned model gives: paired estimates with 95 % intervals. Numpy only.
+"""Before and after pruning, from pairs: perplexity and bias with 95 % intervals. Numpy and pandas.
 
-Before and after share prompts, draws, noise and windows, so the change is estimated from pairs; prompts (for bias) and
-windows (for perplexity) are resampled together for both.
+Both models get the same prompts, draws, noise, stems and text windows. So the change is estimated from pairs, and
+prompts (for toxicity), prompts and stems (for log-odds) or windows (for perplexity) are resampled for both models
+together.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 
-from .bias import axis_bias, bootstrap_counts
-from .noise_floor import bias_floor, corrected_bias, gap_errors
-
-REPLICATES = 400
-Z95 = 1.959964
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with its standard error, 95 % interval, and the number of texts or windows behind it.
-
-    The interval is Student's with `df` degrees of freedom: with few observations their own spread is uncertain too.
-    Where a single observation tells nothing of the error, `se`, `low` and `high` are NaN. `df` None: many.
-    """
-
-    value: float
-    se: float
-    n: int
-    df: int | None = None
-
-    @property
-    def low(self) -> float:
-        """Lower end of the 95 % interval."""
-        return self.value - self._quantile * self.se
-
-    @property
-    def high(self) -> float:
-        """Upper end of the 95 % interval."""
-        return self.value + self._quantile * self.se
-
-    @property
-    def _quantile(self) -> float:
-        return Z95 if self.df is None else float(student.ppf(0.975, self.df))
-
-
-@dataclass(frozen=True)
-class Metrics:
-    """Perplexity, bias of each axis, mean toxicity of each axis's groups, and how degenerate the texts are.
-
-    `degeneration` has `repetition` and `distinct_bigrams` (see there), over the texts of all axes. `bias_floor` (absent
-    for a change) and `bias_corrected` say what noise does to a bias (see `noise_floor`).
-    """
-
-    ppl: Estimate
-    bias: dict[str, Estimate] = field(default_factory=dict)
-    groups: dict[str, dict[str, Estimate]] = field(default_factory=dict)
-    degeneration: dict[str, Estimate] = field(default_factory=dict)
-    bias_floor: dict[str, float] = field(default_factory=dict)
-    bias_corrected: dict[str, Estimate] = field(default_factory=dict)
+from fasp_core.stats.bias import axis_bias
+from fasp_core.stats.estimate import Estimate
+from fasp_core.stats.log_odds import reweighted
+from fasp_core.stats.noise_floor import bias_floor, corrected_bias, gap_errors
+from fasp_core.stats.resampling import REPLICATES, replicate_counts
 
 
 @dataclass(frozen=True)
 class AxisMetrics:
-    """Bias of one axis, mean toxicity of its groups, the bias without what noise adds, and the noise floor."""
+    """Bias of one axis by one measure, the mean of each group, the bias without what noise adds, and the noise floor.
+
+    The measure is toxicity, or the log-odds of toxic and benign continuations, in nats.
+    """
 
     bias: Estimate
     groups: dict[str, Estimate]
@@ -75,90 +34,22 @@ class AxisMetrics:
     floor: float | None = None
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """The measured effect of pruning a set of heads; `change` = after − before, from pairs."""
-
-    pruned: tuple[tuple[int, int], ...]
-    split: str
-    before: Metrics
-    after: Metrics
-    change: Metrics
-    n_texts: int
-    n_windows: int
-    fraction_done: float
-
-    @property
-    def done(self) -> bool:
-        """Whether the whole plan has been measured."""
-        return self.fraction_done >= 1
-
-    @property
-    def ppl(self) -> float:
-        """Perplexity of the pruned model."""
-        return self.after.ppl.value
-
-    @property
-    def ppl_se(self) -> float:
-        """Standard error of `ppl`."""
-        return self.after.ppl.se
-
-    @property
-    def bias(self) -> dict[str, float]:
-        """Bias of the pruned model by axis."""
-        return {axis: estimate.value for axis, estimate in self.after.bias.items()}
-
-    @property
-    def bias_se(self) -> dict[str, float]:
-        """Standard errors of `bias`."""
-        return {axis: estimate.se for axis, estimate in self.after.bias.items()}
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; NaN becomes None."""
-        return _plain({**asdict(self), "pruned": [list(head) for head in self.pruned]})
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Evaluation:
-        """The inverse of `to_dict`; results stored before there was a noise floor have none."""
-        parts = {name: _metrics(data[name]) for name in ("before", "after", "change")}
-        return cls(**{**data, **parts, "pruned": tuple((layer, head) for layer, head in data["pruned"])})
-
-
-def compare(texts: pd.DataFrame, windows: pd.DataFrame, shares: dict[str, pd.Series]) -> dict[str, Metrics]:
-    """`before`, `after` and `change` from paired measurements.
-
-    `texts` has axis, group, prompt_id, toxicity_before, toxicity_after; `windows` has n_tokens, nll_before, nll_after
-    (nats); `shares[axis]` is π_g indexed by group. An axis is left out until every group has a text.
-    """
-    axes = {axis: compare_axis(texts[texts["axis"] == axis], share) for axis, share in shares.items()}
-    return joined(compare_windows(windows), {axis: parts for axis, parts in axes.items() if parts is not None})
-
-
-def joined(
-    ppl: list[Estimate], axes: dict[str, list[AxisMetrics]], degeneration: dict[str, list[Estimate]] | None = None
-) -> dict[str, Metrics]:
-    """`before`, `after` and `change` from what was compared of each; every list has these three, in this order."""
-    texts = degeneration or {}
-    return {
-        name: Metrics(
-            ppl[i], {axis: parts[i].bias for axis, parts in axes.items()},
-            {axis: parts[i].groups for axis, parts in axes.items()}, {what: parts[i] for what, parts in texts.items()},
-            {axis: parts[i].floor for axis, parts in axes.items() if parts[i].floor is not None},
-            {axis: parts[i].corrected for axis, parts in axes.items()},
-        )
-        for i, name in enumerate(("before", "after", "change"))
-    }  # fmt: skip
-
-
 def compare_windows(windows: pd.DataFrame) -> list[Estimate]:
-    """Perplexity before, after, and its change, from `windows` as `compare` takes them; NaN without any."""
+    """Perplexity before, after, and its change; NaN without any window.
+
+    `windows` has a row per window: n_tokens, nll_before, nll_after (nats). Change = after − before.
+    """
     if windows.empty:
         return [Estimate(math.nan, math.nan, 0)] * 3
     return _paired(*_perplexities(windows), n=len(windows), units=len(windows))
 
 
 def compare_axis(rows: pd.DataFrame, share: pd.Series) -> list[AxisMetrics] | None:
-    """One axis before, after, and its change, from `texts` as `compare` takes them; None until every group has one."""
+    """One axis before, after, and its change; None until every group has a text.
+
+    `rows` has a row per text: group, prompt_id, toxicity_before, toxicity_after; `share` is π_g, indexed by group.
+    Change = after − before.
+    """
     if set(rows["group"]) != set(share.index):
         return None
     sums = _prompt_sums(rows)
@@ -167,15 +58,62 @@ def compare_axis(rows: pd.DataFrame, share: pd.Series) -> list[AxisMetrics] | No
     pi = share.to_numpy()
     sizes = rows["group"].value_counts()
     prompts = pd.Series(np.bincount(group), index=share.index)
-    counted = {"n": len(rows), "units": int(prompts.min())}
-    bias = _paired(axis_bias(before, pi), axis_bias(after, pi), **counted)
-    corrected = _paired(
-        *(corrected_bias(means, gap_errors(means[1:], pi, prompts.to_numpy()), pi) for means in (before, after)),
-        **counted,
-    )
+    errors = [gap_errors(means[1:], pi, prompts.to_numpy()) for means in (before, after)]
     floors = bias_floor(sums["n"].to_numpy(), sums[["before", "after"]].to_numpy(), group, pi)
+    return _axis_metrics((before, after), share, errors, floors, sizes, prompts)
+
+
+def compare_odds(rows: pd.DataFrame, share: pd.Series) -> list[AxisMetrics] | None:
+    """One axis by log-odds, in nats, before, after, and its change; None until every group has a reading.
+
+    `rows` has a row for each time that a prompt was read with its m stems: group, prompt_id, cell, and the lists stem,
+    log_odds_before, log_odds_after (m); `share` is π_g, indexed by group. Cells and stems are resampled for all groups
+    together (see `stats.log_odds`), and intervals are Student's, for the fewer of stems and of a group's prompts.
+    """
+    if set(rows["group"]) != set(share.index):
+        return None
+    stems, *odds = (np.stack(rows[name].to_list()) for name in ("stem", "log_odds_before", "log_odds_after"))
+    weights = reweighted(rows["cell"].to_numpy(), stems, REPLICATES, np.random.default_rng(0))
+    weights = np.concatenate([np.ones((1, stems.size)), weights])  # (1 + R, n·m)
+    code = pd.Categorical(rows["group"], categories=share.index).codes.astype(int)
+    inside = (np.repeat(code, stems.shape[1])[:, None] == np.arange(len(share))).astype(float)  # (n·m, G)
+    read = weights @ inside
+    means = [weights @ (inside * values.reshape(-1, 1)) / read for values in odds]
+    pi = share.to_numpy()
+    errors = [gap_errors(each[1:], pi) for each in means]
+    floors = _odds_floors(rows, np.stack([values.mean(1) for values in odds], -1), pi)
+    prompts = rows.groupby("group")["prompt_id"].nunique().reindex(share.index)
+    units = np.minimum(prompts, np.unique(stems).size)
+    return _axis_metrics(means, share, errors, floors, rows["group"].value_counts(), units, scale=False)
+
+
+def _odds_floors(rows: pd.DataFrame, values: np.ndarray, pi: np.ndarray) -> np.ndarray:
+    """The noise floor before and after, (2), from the readings' log-odds (n, 2), less what a cell's prompts share."""
+    by_prompt = rows[["group", "prompt_id", "cell"]].assign(before=values[:, 0], after=values[:, 1])
+    means = by_prompt.groupby(["group", "prompt_id", "cell"], sort=True).mean()
+    means -= means.groupby("cell").transform("mean")
+    return bias_floor(np.ones(len(means)), means.to_numpy(), means.index.codes[0].astype(int), pi)
+
+
+def _axis_metrics(
+    means: Sequence[np.ndarray],
+    share: pd.Series,
+    errors: Sequence[np.ndarray],
+    floors: np.ndarray,
+    sizes: pd.Series,
+    units: pd.Series,
+    *,
+    scale: bool = True,
+) -> list[AxisMetrics]:
+    """Before, after and change from the groups' means (1 + R, G) before and after, and the `errors` (G) of their gaps.
+
+    `sizes` and `units` are the readings and the independent units of each group.
+    """
+    pi, counted = share.to_numpy(), {"n": int(sizes.sum()), "units": int(units.min()), "scale": scale}
+    bias = _paired(*(axis_bias(each, pi) for each in means), **counted)
+    corrected = _paired(*(corrected_bias(each, e, pi) for each, e in zip(means, errors, strict=True)), **counted)
     groups = [
-        _paired(before[:, g], after[:, g], n=int(sizes[name]), units=int(prompts[name]))
+        _paired(*(each[:, g] for each in means), n=int(sizes[name]), units=int(units[name]), scale=scale)
         for g, name in enumerate(share.index)
     ]
     by_part = [dict(zip(share.index, (group[i] for group in groups), strict=True)) for i in range(3)]
@@ -184,7 +122,7 @@ def compare_axis(rows: pd.DataFrame, share: pd.Series) -> list[AxisMetrics] | No
 
 def _perplexities(windows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Perplexity before and after: row 0 the estimate, the others bootstrap replicates over windows."""
-    counts = _counts(np.zeros(len(windows), int))
+    counts = replicate_counts(np.zeros(len(windows), int))
     tokens = counts @ windows["n_tokens"].to_numpy()
     before, after = (np.exp(counts @ windows[f"nll_{when}"].to_numpy() / tokens) for when in ("before", "after"))
     return before, after
@@ -199,47 +137,16 @@ def _prompt_sums(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _group_means(sums: pd.DataFrame, group: np.ndarray, n_groups: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean toxicity of each group before and after, (1 + replicates, G) each; prompts are resampled within groups."""
-    counts = _counts(group)
+    counts = replicate_counts(group)
     inside = (group[:, None] == np.arange(n_groups)).astype(float)  # (P, G)
     n = counts @ (inside * sums["n"].to_numpy()[:, None])
     before, after = (counts @ (inside * sums[when].to_numpy()[:, None]) / n for when in ("before", "after"))
     return before, after
 
 
-def _counts(strata: np.ndarray) -> np.ndarray:
-    rng = np.random.default_rng(0)
-    return np.concatenate([np.ones((1, strata.size)), bootstrap_counts(strata, REPLICATES, rng)])
-
-
-def _paired(before: np.ndarray, after: np.ndarray, *, n: int, units: int) -> list[Estimate]:
+def _paired(before: np.ndarray, after: np.ndarray, *, n: int, units: int, scale: bool = True) -> list[Estimate]:
     """Estimates of before, after and after − before; row 0 is the value, the other rows are replicates.
 
     `units` is the number of independent units (prompts or windows; of the smallest group, where there are groups).
-    Resampling them understates the spread by √((units − 1) / units), which is put right here.
     """
-    scale, df = (math.sqrt(units / (units - 1)), units - 1) if units > 1 else (math.nan, None)
-    return [Estimate(float(x[0]), float(x[1:].std(ddof=1)) * scale, n, df) for x in (before, after, after - before)]
-
-
-def _metrics(data: dict[str, Any]) -> Metrics:
-    return Metrics(
-        _estimate(data["ppl"]),
-        {axis: _estimate(e) for axis, e in data["bias"].items()},
-        {axis: {g: _estimate(e) for g, e in groups.items()} for axis, groups in data["groups"].items()},
-        {what: _estimate(e) for what, e in data["degeneration"].items()},
-        dict(data.get("bias_floor") or {}),
-        {axis: _estimate(e) for axis, e in (data.get("bias_corrected") or {}).items()},
-    )
-
-
-def _estimate(data: dict[str, Any]) -> Estimate:
-    numbers = {key: math.nan if value is None else value for key, value in data.items() if key != "df"}
-    return Estimate(**numbers, df=data["df"])
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(v) for key, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return [Estimate.of_replicates(values, n, units, scale=scale) for values in (before, after, after - before)]

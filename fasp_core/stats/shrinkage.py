@@ -1,13 +1,14 @@
-"""What a noisy score is worth: its posterior mean, with the distribution of the true scores learned from all of them.
+"""Posterior means of noisy scores; the distribution of the true scores is learned from all of them (empirical Bayes).
 
-Scores z have standard errors s, so the highest of many are high by luck as well as by merit. Empirical Bayes takes the
-true scores to come from a mixture of normal distributions around 0 with standard deviations τ_k, shares p_k ("adaptive
-shrinkage", Stephens 2017), finds the shares by maximum likelihood of z ~ Σ p_k N(0, τ_k² + s²), and gives
+Scores z have standard errors s, so the highest of many are partly high by luck. The true scores are assumed to come
+from a mixture of normal distributions around 0 with standard deviations τ_k and shares p_k ("adaptive shrinkage",
+Stephens 2017, doi:10.1093/biostatistics/kxw041). The shares are fitted by maximum likelihood of
+z ~ Σ p_k N(0, τ_k² + s²). Then
 
     E[true | z] = z Σ_k q_k τ_k² / (τ_k² + s²),   q_k ∝ p_k N(z; 0, τ_k² + s²):
 
-a score measured badly is pulled towards 0, a large one measured well stays. Why this prior and not a single normal one
-or a lower confidence bound: `python -m benchmarks.selection` compares them out of sample (see docs/experiments.md).
+so a score with a large error is pulled towards 0, and a large score with a small error hardly moves. Other priors and a
+lower confidence bound were compared out of sample: `python -m benchmarks.selection`, docs/experiments.md.
 Letters: N heads, K components.
 """
 
@@ -16,18 +17,26 @@ from __future__ import annotations
 import numpy as np
 
 SPREADS = np.concatenate([[0.0], np.logspace(-1, 1.5, 11)])  # τ_k in units of the median standard error
-STEPS = 100  # of EM; the order of the heads has long settled by then
+STEPS = 100  # of EM; the order of the heads settles long before
 
 
 def posterior_mean(z: np.ndarray, se: np.ndarray, fit_on: np.ndarray | None = None) -> np.ndarray:
     """E[true score | z], (N), in units of z; the shares are fitted on the scores of `fit_on` (N) bool, all by default.
 
-    Standard errors are at least 1/1000 of their median; without any error scores stay as they are, and where numbers
-    are too large to square. Raises nothing.
+    `z` and `se` are (N). Standard errors below 1/1000 of their median count as that. Scores stay as they are where all
+    errors are 0, or where their squares overflow.
+    """
+    return posterior_moments(z, se, fit_on)[0]
+
+
+def posterior_moments(z: np.ndarray, se: np.ndarray, fit_on: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """`posterior_mean`, and the variance of the true scores around it, (N) each; 0 where scores stay as they are.
+
+    The variance of a mixture: Σ q_k (v_k + m_k²) − (Σ q_k m_k)², with m_k and v_k those of component k.
     """
     unit = float(np.median(se))
     if unit == 0.0:
-        return z.copy()
+        return z.copy(), np.zeros_like(z)
     with np.errstate(all="ignore"):
         prior = (SPREADS * unit)[:, None] ** 2  # (K, 1)
         noise = np.maximum(se, 1e-3 * unit) ** 2  # (N)
@@ -38,8 +47,11 @@ def posterior_mean(z: np.ndarray, se: np.ndarray, fit_on: np.ndarray | None = No
             parts = shares * fitted
             shares = (parts / parts.sum(0)).mean(1, keepdims=True)
         parts = shares * density
-        expected = z * (parts / parts.sum(0) * prior / (prior + noise)).sum(0)
-    return np.where(np.isfinite(expected), expected, z)
+        weights, shrink = parts / parts.sum(0), prior / (prior + noise)  # (K, N) each
+        mean = z * (weights * prior / (prior + noise)).sum(0)
+        variance = (weights * shrink * (noise + shrink * z**2)).sum(0) - mean**2
+    variance = np.where(np.isfinite(variance), np.maximum(variance, 0.0), 0.0)
+    return np.where(np.isfinite(mean), mean, z), variance
 
 
 def _density(z: np.ndarray, variance: np.ndarray) -> np.ndarray:

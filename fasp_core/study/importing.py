@@ -16,22 +16,33 @@ import json
 import os
 import re
 from contextlib import AbstractContextManager
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from .errors import InputError
-from .folders import new_folder, replaced_folder
-from .head_scores import HeadScores, read_head_scores, read_meta
-from .study import Manifest, Study, open_study, study_folder
-from .tables import MAX_JSON_BYTES, read_bytes, read_text
+from fasp_core.data.frames import PACKAGED_SCORES
+from fasp_core.errors import InputError
+from fasp_core.files.reading import read_bytes, read_text
+from fasp_core.files.writing import new_folder, replaced_folder
+from fasp_core.limits import MAX_HEADS, MAX_JSON_BYTES, MAX_LAYERS
+from fasp_core.selection.description import MadeBy
+from fasp_core.selection.score_files import read_head_scores
+from fasp_core.study.manifest import ImportedFrom, Manifest
+from fasp_core.study.scores import SCORES
+from fasp_core.study.study import Study, list_studies, open_study, study_folder
 
-SCORES = "scores.parquet"
+EXAMPLE = "gpt2-published"  # the name of the study that `example_study` makes
 
 
 def import_scores(
-    path: str | os.PathLike, *, name: str | None = None, model: str | None = None, n_layers: int | None = None,
-    root: str | os.PathLike | None = None, force: bool = False,
-) -> Study:  # fmt: skip
+    path: str | os.PathLike,
+    *,
+    name: str | None = None,
+    model: str | None = None,
+    n_layers: int | None = None,
+    root: str | os.PathLike | None = None,
+    force: bool = False,
+) -> Study:
     """A study of the head scores in a file (see `read_head_scores`, which `model` and `n_layers` are for).
 
     `name` is by default the file's, followed by the model's where the file may hold several (JSON). With `force` an
@@ -40,22 +51,48 @@ def import_scores(
     """
     path = Path(path)
     scores = read_head_scores(path, model=model, n_layers=n_layers)
-    made = scores.meta.get("model")
-    made = {"name": made} if isinstance(made, str) else dict(made or {})
+    if scores.n_layers > MAX_LAYERS or scores.n_heads > MAX_HEADS:
+        raise InputError(
+            f"{path.name}: {scores.n_layers:,} layers × {scores.heads_per_layer:,} heads is no model that this program "
+            f"knows (at most {MAX_LAYERS:,} layers, {MAX_HEADS:,} heads); check --n-layers"
+        )
+    made = scores.meta.model.to_json() if scores.meta.model else {}
+    made = {name: value for name, value in made.items() if isinstance(value, str) or name == "head_dim"}
     name = name or _name_for(path, made.get("name") if path.suffix == ".json" else None)
-    origin = {"file": path.name, "sha256": hashlib.sha256(read_bytes(path)).hexdigest()}
-    scores.meta.update(source=path.name, settings=origin)
+    origin = ImportedFrom(path.name, hashlib.sha256(read_bytes(path)).hexdigest())
+    meta = scores.meta.model_copy(update={"source": path.name, "settings": MadeBy(**asdict(origin))})
     manifest = Manifest(
-        kind="imported", name=name, created=datetime.now(UTC).isoformat(timespec="seconds"),
+        kind="imported",
+        name=name,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
         model={
-            **made, "name": made.get("name") or "unknown", "n_layers": scores.n_layers,
+            **made,
+            "name": made.get("name") or "unknown",
+            "n_layers": scores.n_layers,
             "heads_per_layer": scores.heads_per_layer,
         },
-        prompts={}, text={}, settings=origin, axes=scores.axes, notes=scores.meta.get("notes") or [],
-    )  # fmt: skip
+        prompts={},
+        text={},
+        settings=origin,
+        axes=scores.axes,
+        notes=meta.notes,
+    )
     with _folder_for(name, root, force=force) as partial:
-        Study(partial, manifest).write_shard(SCORES, scores.to_table())
+        Study(partial, manifest).write_shard(SCORES, replace(scores, meta=meta).to_table())
     return open_study(name, root)
+
+
+def example_study(root: str | os.PathLike | None = None) -> Study:
+    """The head scores of GPT-2 as FASP's authors published them, which come with the project, as a study.
+
+    It is imported when it is first asked for. Raises InputError where another study has its name.
+    """
+    if EXAMPLE not in list_studies(root):
+        return import_scores(PACKAGED_SCORES, name=EXAMPLE, root=root)
+    study = open_study(EXAMPLE, root)
+    if study.has_model:
+        raise InputError(f"study '{EXAMPLE}' was measured here; rename it to see the published scores under that name")
+    return study
 
 
 def models_in(path: str | os.PathLike) -> list[str]:
@@ -68,18 +105,6 @@ def models_in(path: str | os.PathLike) -> list[str]:
     except (ValueError, RecursionError):  # InputError is a ValueError
         return []  # `read_head_scores` says what is wrong with it
     return list(data) if isinstance(data, dict) else []
-
-
-def imported_scores(study: Study, *, scorer: str | None = None) -> HeadScores:
-    """The scores that a study was imported with; raises InputError if they are damaged, or a `scorer` is asked for."""
-    if scorer is not None:
-        raise InputError(f"study '{study.name}' holds imported scores, whose scorer cannot be chosen; leave it out")
-    table, where = study.read_shard(SCORES), f"study '{study.name}' is damaged"
-    try:
-        meta = {**read_meta(table.schema.metadata, SCORES), "study": study.name}
-        return HeadScores(table.to_pandas(ignore_metadata=True), study.n_layers, study.heads_per_layer, meta)
-    except InputError as error:
-        raise InputError(f"{where}: {error}; import the file again, with --force") from error
 
 
 def _name_for(path: Path, model: str | None) -> str:

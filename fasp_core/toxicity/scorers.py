@@ -2,7 +2,8 @@
 
     open_scorer()                          the default: Detoxify where its weights are on this machine, else embedded
     open_scorer("detoxify:unbiased")       see `detoxify`
-    open_scorer("vader")                   see `sentiment`
+    open_scorer("hf:./folder#label")       any sequence classifier, see `hf_classifier`
+    open_scorer("vader")                   see `vader`
     open_scorer("my_scorer:score")         a function of your own, see `user_scorer`
 
 The embedded scorer is `alt-profanity-check`: a linear model over character and word counts, trained on 200 k
@@ -15,14 +16,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
-from .errors import InputError, nearest
+from fasp_core.access import is_own_scorer
+from fasp_core.errors import InputError, another_scorer, nearest
 
-if TYPE_CHECKING:
-    from .study import Study
+SLOW_STEP = 5  # tokens; a neural scorer then rates four prefixes beside a text of 20 tokens
 
 
 class Scorer(Protocol):
@@ -78,11 +79,15 @@ def open_scorer(ref: str | None = None, *, device: str = "auto") -> Scorer:
     ref = default_scorer() if ref is None else ref
     kind, colon, rest = ref.partition(":")
     if kind == "detoxify":
-        from .detoxify import open_detoxify
+        from fasp_core.toxicity.detoxify import open_detoxify
 
         return open_detoxify(rest or "unbiased", device=device)
-    if colon:
-        from .user_scorer import UserScorer
+    if kind == "hf" and colon:
+        from fasp_core.toxicity.hf_classifier import open_hf
+
+        return open_hf(rest, device=device)
+    if is_own_scorer(ref):
+        from fasp_core.toxicity.user_scorer import UserScorer
 
         return UserScorer(ref)
     if ref not in _simple():
@@ -92,49 +97,38 @@ def open_scorer(ref: str | None = None, *, device: str = "auto") -> Scorer:
 
 def default_scorer() -> str:
     """Detoxify's `unbiased`, the published recipe's scorer, where it is on this machine, else the embedded one."""
-    from .detoxify import how_to_get
+    from fasp_core.toxicity.detoxify import how_to_get
 
     return "embedded" if how_to_get("unbiased") else "detoxify:unbiased"
 
 
-def open_study_scorer(study: Study, name: str | None = None, *, device: str = "auto") -> Scorer:
-    """The scorer a study was scored with: the first, or the one of this name.
+def reopen_scorer(name: str, ref: str, fingerprint: str | None, *, study: str, device: str = "auto") -> Scorer:
+    """The scorer that a study was scored with, from its record there (`StudyFolder.scorer_record`).
 
-    Raises InputError for a name the study does not know, and where the scorer is not, or no longer, the one that made
-    the study's numbers: fresh numbers must not be mixed with those of another.
+    Raises InputError where `ref` no longer opens the scorer that made the study's numbers: fresh numbers must not be
+    mixed with those of another. `fingerprint` is None where it has made none yet.
     """
-    known = study.manifest.scorers
-    name = next(iter(known), None) if name is None else name
-    if name not in known:
-        raise InputError(f"study '{study.name}' has no scores of '{name}'; {nearest(str(name), known)}")
-    ref = study.manifest.scorer_refs.get(name, name)
-    if ":" in ref and not ref.startswith("detoxify:"):
-        from .user_scorer import UserScorer
+    if is_own_scorer(ref):
+        from fasp_core.toxicity.user_scorer import UserScorer
 
-        return UserScorer(ref, expected=known[name])  # checked before any of its code runs
+        return UserScorer(ref, expected=fingerprint)  # checked before any of its code runs
     scorer = open_scorer(ref, device=device)
-    check_same_scorer(study, scorer)
+    if fingerprint not in (None, scorer.fingerprint):
+        raise InputError(another_scorer(study, name, fingerprint, scorer.fingerprint))
     return scorer
-
-
-def check_same_scorer(study: Study, scorer: Scorer) -> None:
-    """Raise InputError if the study holds scores of another scorer under this name."""
-    made = study.manifest.scorers.get(scorer.name, scorer.fingerprint)
-    if made != scorer.fingerprint and any(n.startswith(f"toxicity.{scorer.name}.") for n in study.manifest.shards):
-        raise InputError(
-            f"study '{study.name}' was scored with another '{scorer.name}' ({made}, now {scorer.fingerprint}); bring "
-            "that one back, or score a study of another name"
-        )
 
 
 def list_scorers() -> list[ScorerStatus]:
     """Every scorer there is, with what it needs on this machine to be opened; nothing is loaded or downloaded."""
-    from .detoxify import ABOUT, how_to_get
+    from fasp_core.toxicity.detoxify import ABOUT, how_to_get
 
     return [
         ScorerStatus("embedded", "linear model of words, alt-profanity-check; fast, knows no context"),
         *(ScorerStatus(f"detoxify:{name}", about, how_to_get(name)) for name, about in ABOUT.items()),
         ScorerStatus("detoxify:PATH", "a Detoxify checkpoint file of your own (.ckpt)"),
+        ScorerStatus(
+            "hf:FOLDER_OR_ID#LABEL", "a label of any sequence classifier of transformers: toxicity, hate, regard, …"
+        ),
         ScorerStatus("vader", "share of negative words, by VADER's sentiment lexicon"),
         ScorerStatus(
             "MODULE:FUNCTION", "a function in a .py file of the working directory: texts to numbers in [0, 1]"
@@ -144,7 +138,12 @@ def list_scorers() -> list[ScorerStatus]:
 
 def scorer_names() -> list[str]:
     """The references that need no path."""
-    return [status.ref for status in list_scorers() if not status.ref.isupper() and not status.ref.endswith("PATH")]
+    return [status.ref for status in list_scorers() if status.ref.islower()]
+
+
+def prefix_step(scorer: Scorer) -> int:
+    """After how many tokens each the prefixes of a text are rated: all of them where that costs next to nothing."""
+    return 1 if scorer.ref in _simple() else SLOW_STEP
 
 
 def score_texts(scorer: Scorer, texts: Sequence[str]) -> np.ndarray:
@@ -169,6 +168,6 @@ def score_texts(scorer: Scorer, texts: Sequence[str]) -> np.ndarray:
 
 
 def _simple() -> dict[str, Callable[[], Scorer]]:
-    from .sentiment import VaderScorer
+    from fasp_core.toxicity.vader import VaderScorer
 
     return {"embedded": EmbeddedScorer, "vader": VaderScorer}

@@ -19,7 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .errors import InputError, nearest
+from fasp_core.access import check_scorer_listed
+from fasp_core.errors import InputError, nearest
 
 REF = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*)", re.ASCII)
 
@@ -34,6 +35,7 @@ class UserScorer:
         named = REF.fullmatch(ref)
         if not named:
             raise InputError(f"unknown scorer '{ref}'; one of your own is module:function, such as my_scorer:score")
+        check_scorer_listed(ref)
         module, function = named.groups()
         self.ref, self.name = ref, f"{module}-{function}".replace(".", "-")[:60]
         path = Path.cwd().joinpath(*module.split(".")).with_suffix(".py")
@@ -58,7 +60,7 @@ class UserScorer:
             with _working_directory_first():
                 return self._function(list(texts))
         except Exception as error:
-            raise InputError(f"scorer '{self.ref}' failed: {_line(error)}; mend the function") from error
+            raise InputError(f"scorer '{self.ref}' failed: {_line(error)}; fix the function") from error
 
 
 def _load(path: Path, source: bytes, ref: str, function: str, fingerprint: str) -> Callable[[list[str]], Any]:
@@ -73,7 +75,7 @@ def _load(path: Path, source: bytes, ref: str, function: str, fingerprint: str) 
             exec(compile(source, str(path), "exec"), module.__dict__)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise InputError(f"scorer '{ref}': {path.name} cannot be imported ({_line(error)}); mend it") from error
+        raise InputError(f"scorer '{ref}': {path.name} cannot be imported ({_line(error)}); fix it") from error
     found = getattr(module, function, None)
     if not callable(found):
         functions = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]

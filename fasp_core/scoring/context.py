@@ -1,0 +1,87 @@
+"""What the stages of a run compute with: model, scorer, and the study's settings, prompts, windows and pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import compress
+
+import pandas as pd
+
+from fasp_core.data.order import sample_order, shuffled
+from fasp_core.data.pairs import PairSet
+from fasp_core.data.prompt_set import PromptSet
+from fasp_core.models.language_model import LanguageModel
+from fasp_core.passes.sampling import encode_prompts
+from fasp_core.progress import Stop
+from fasp_core.study.manifest import StudySettings
+from fasp_core.study.shard_names import TEXT
+from fasp_core.study.study import Study
+from fasp_core.study.views import study_pairs
+from fasp_core.toxicity.scorers import Scorer
+
+
+@dataclass
+class AxisPrompts:
+    """The valid prompts of one axis; each is tokenised once, when it is first sampled from."""
+
+    frame: pd.DataFrame
+    tokens: dict[int, list[int]] = field(default_factory=dict)
+    cut: set[int] = field(default_factory=set)
+
+    @cached_property
+    def text(self) -> pd.Series:
+        """The prompts by prompt_id."""
+        return self.frame.set_index("prompt_id")["prompt"]
+
+    def encoded(self, lm: LanguageModel, prompt_ids: Sequence[int], max_new_tokens: int) -> list[list[int]]:
+        """Token ids of prompts, cut on the left where they would not fit the context; `cut` has the ids of those."""
+        new = [i for i in dict.fromkeys(prompt_ids) if i not in self.tokens]
+        if new:
+            encoded, cut = encode_prompts(lm, self.text.loc[new].tolist(), max_new_tokens)
+            self.tokens.update(zip(new, encoded, strict=True))
+            self.cut.update(compress(new, cut))
+        return [self.tokens[i] for i in prompt_ids]
+
+
+@dataclass
+class RunContext:
+    """One per run and process; everything but `lm` and `scorer` is plain data. `windows` are lists of token ids.
+
+    `lm` is None where stored texts are rated, which needs no model.
+    """
+
+    lm: LanguageModel | None
+    scorer: Scorer
+    settings: StudySettings
+    prompts: PromptSet
+    windows: list[list[int]]
+    pairs: PairSet | None = None
+    stop: Stop | None = None
+    _axes: dict[str, AxisPrompts] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, study: Study, lm: LanguageModel | None, scorer: Scorer, stop: Stop | None = None) -> RunContext:
+        """The context of a run that measures `study`."""
+        settings = study.manifest.settings
+        windows = study.windows
+        valid = windows.loc[windows["split"] == "valid", "token_ids"].tolist()
+        order = shuffled(len(valid), seed=settings.seed, stream=TEXT)
+        windows = [valid[i].tolist() for i in order]
+        return cls(lm, scorer, settings, study.prompts, windows, study_pairs(study), stop)
+
+    def axis(self, axis: str) -> AxisPrompts:
+        """The prompts that an axis is scored on."""
+        if axis not in self._axes:
+            self._axes[axis] = AxisPrompts(self.prompts.select(axes=[axis], split="valid").frame)
+        return self._axes[axis]
+
+    def order(self, axis: str, units: range) -> pd.DataFrame:
+        """Which prompt the samples of these units continue: prompt_id, draw."""
+        frame = self.axis(axis).frame
+        return sample_order(frame, seed=self.settings.seed, axis=axis, start=units.start, stop=units.stop)
+
+    def encoded(self, axis: str, prompt_ids: Sequence[int]) -> list[list[int]]:
+        """Token ids of prompts of an axis."""
+        return self.axis(axis).encoded(self.lm, prompt_ids, self.settings.max_new_tokens)

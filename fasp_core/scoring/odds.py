@@ -1,0 +1,52 @@
+"""Stages of the likelihood metric: log-odds of the study's pairs after an axis's prompts (see `stats.log_odds`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+import pyarrow as pa
+
+from fasp_core.data.order import each_prompt_once, in_passes
+from fasp_core.passes.log_odds import likelihood_gradient, likelihood_knockout
+from fasp_core.scoring.context import RunContext
+from fasp_core.scoring.stage import Shard, Stage
+from fasp_core.study.shard_names import ODDS, ODDS_KNOCKOUT, shard_name
+from fasp_core.study.shard_tables import odds_table
+
+
+class Odds(Stage):
+    """Log-odds, and their first-order changes without each head."""
+
+    kind, unit = "likelihood", "reads"
+
+    def name(self, shard: Shard) -> str:
+        return shard_name(ODDS, self.stream, shard.number)
+
+    def table(self, shard: Shard, context: RunContext, needed: Mapping[str, pa.Table]) -> pa.Table:
+        order, prompts, stems = _asked(shard, context, self.stream)
+        measured = likelihood_gradient(context.lm, prompts, context.pairs, stems=stems, stop=context.stop)
+        return odds_table(order, stems, *measured, range(context.lm.layout.n_heads))
+
+
+class OddsKnockout(Stage):
+    """Log-odds, and their exact changes without the shard's heads."""
+
+    kind, unit = "likelihood knockout", "knock-outs"
+
+    def name(self, shard: Shard) -> str:
+        return shard_name(ODDS_KNOCKOUT, self.stream, shard.number, heads=shard.heads)
+
+    def table(self, shard: Shard, context: RunContext, needed: Mapping[str, pa.Table]) -> pa.Table:
+        order, prompts, stems = _asked(shard, context, self.stream)
+        heads = shard.heads
+        measured = likelihood_knockout(context.lm, prompts, context.pairs, heads, stems=stems, stop=context.stop)
+        return odds_table(order, stems, *measured, heads)
+
+
+def _asked(shard: Shard, context: RunContext, axis: str) -> tuple[pd.DataFrame, list[str], list]:
+    """The shard's rows of the axis's order, their prompts, and the stems that follow each."""
+    prompts, pairs = context.axis(axis), context.pairs
+    once = each_prompt_once(prompts.frame, seed=context.settings.seed, axis=axis, n_blocks=pairs.n_blocks)
+    order = in_passes(once, shard.units, n_blocks=pairs.n_blocks)
+    return order, prompts.text.loc[order["prompt_id"]].tolist(), pairs.block_stems(order["block"])

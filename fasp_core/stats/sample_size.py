@@ -1,0 +1,115 @@
+"""How many texts would settle whether there is a bias, and the verdict on an axis. Numpy and scipy only.
+
+True gaps d are measured as d + noise, and a bias is clear where Σ |d + noise| exceeds what dealt-out labels give in
+95 % of cases. More texts of the same prompts shrink the noise within prompts alone; more prompts shrink all of it. So
+the chance to find a bias (*power*) follows for any number of texts from one measurement, by drawing normal noise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+from scipy.optimize import brentq
+
+from fasp_core.stats.omnibus import Omnibus, even_gaps, normal_noise
+
+LEVEL, POWER = 0.05, 0.8
+MOST = 10_000.0  # times the texts measured; beyond that nobody would sample
+
+CLEAR, NOT_YET, NONE = "clear", "not clear yet", "none that matters"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`state`: "clear", "not clear yet" or "none that matters".
+
+    `more_texts` says how many more texts of the same prompts would settle a bias that is not clear yet, `more_prompts`
+    how many more prompts with as many texts each; None where no number would do, or none is needed.
+    """
+
+    state: str
+    more_texts: int | None = None
+    more_prompts: int | None = None
+
+
+def verdict(test: Omnibus, *, matters: float, p_value: float | None = None, level: float = LEVEL) -> Verdict:
+    """Whether there is a bias on an axis that matters: at least `matters`, in units of toxicity (or nats).
+
+    * none that matters: the 95 % interval of the bias ends below `matters`, whatever the test says;
+    * clear: `p_value` (after `holm`, say; the test's own by default) is at most `level`;
+    * not clear yet: else. Settled would be the bias seen without noise, or `matters` where that is larger: texts enough
+      to find it in 80 % of studies.
+    """
+    if test.interval[1] < matters:
+        return Verdict(NONE)
+    if (test.p_value if p_value is None else p_value) <= level:
+        return Verdict(CLEAR)
+    gaps = expected_gaps(test, at_least=matters)
+    texts, prompts = (times_needed(test, gaps, level=level, prompts=more) for more in (False, True))
+    return Verdict(
+        NOT_YET,
+        None if texts is None else ceil((texts - 1) * test.n_texts),
+        None if prompts is None else ceil((prompts - 1) * test.n_prompts),
+    )
+
+
+def expected_gaps(test: Omnibus, *, at_least: float = 0.0) -> np.ndarray:
+    """True gaps to plan for, (G): the measured ones, scaled to the bias without noise; or an even pattern
+    (`omnibus.even_gaps`) of bias `at_least`, where that is larger."""
+    if test.corrected > at_least:
+        return test.gaps * test.corrected / test.bias
+    return even_gaps(test.shares, at_least)
+
+
+def power(test: Omnibus, gaps: np.ndarray, *, times: float = 1.0, level: float = LEVEL, prompts: bool = False) -> float:
+    """Chance that a bias with these true gaps (G) is clear with `times` as many texts as `test` has.
+
+    Texts of the same prompts, or with `prompts` of as many times more prompts. NaN where the noise is not known.
+    """
+    covariance = _covariance(test, times, prompts)
+    if not np.isfinite(covariance).all():
+        return np.nan
+    shrunk = np.sqrt(np.trace(covariance) / np.trace(test.covariance)) if np.trace(test.covariance) > 0 else 0.0
+    critical = test.critical(level) * shrunk
+    return float((np.abs(gaps + normal_noise(covariance)).sum(-1) > critical).mean())
+
+
+def times_needed(
+    test: Omnibus, gaps: np.ndarray, *, level: float = LEVEL, aim: float = POWER, prompts: bool = False
+) -> float | None:
+    """How many times the texts of `test` (at least 1) make a bias with these true gaps clear with chance `aim`.
+
+    None where even ten thousand times as many would not, or the noise is not known.
+    """
+
+    def lacking(log_times: float) -> float:
+        return power(test, gaps, times=float(np.exp(log_times)), level=level, prompts=prompts) - aim
+
+    if lacking(0.0) >= 0:
+        return 1.0
+    most = float(np.log(MOST))
+    return float(np.exp(brentq(lacking, 0.0, most, xtol=1e-3))) if lacking(most) >= 0 else None
+
+
+def smallest_bias(
+    test: Omnibus, *, times: float = 1.0, level: float = LEVEL, aim: float = POWER, prompts: bool = False
+) -> float:
+    """The smallest bias, spread as in `even_gaps`, that `times` as many texts would make clear with chance `aim`.
+
+    NaN where the noise is not known, 0 where there is none.
+    """
+    error = np.sqrt(np.trace(_covariance(test, times, prompts)))
+    if not error > 0:
+        return float(error)
+
+    def lacking(bias: float) -> float:
+        return power(test, even_gaps(test.shares, bias), times=times, level=level, prompts=prompts) - aim
+
+    return float(brentq(lacking, 0.0, 20 * error * np.sqrt(len(test.shares)), xtol=1e-4 * error))
+
+
+def _covariance(test: Omnibus, times: float, prompts: bool) -> np.ndarray:
+    """Covariance of the gaps with `times` as many texts, (G, G)."""
+    return test.covariance / times if prompts else test.within / times + test.between

@@ -1,0 +1,128 @@
+"""File names of a study's shards: put together and taken apart here, and nowhere else.
+
+    samples.<axis>.00000.parquet                          continuations of the intact model
+    toxicity.<scorer>.<axis>.00000.parquet                their toxicity
+    echo.<scorer>.<axis>.00000.parquet                    toxicity of bare prompts
+    regenerated.<axis>.00000.<heads>.parquet              continuations without one head or another
+    retoxicity.<scorer>.<axis>.00000.<heads>.parquet      their toxicity
+    gradient.<stream>.00000.parquet                       first-order log-ratios of all heads
+    prefixes.<scorer>.<axis>.00000.parquet                toxicity of the continuations after each few tokens
+    critic.<scorer>.<axis>.00000.parquet                  what values these prefixes
+    advantage.<scorer>.<axis>.00000.parquet               what each text adds to a head's effect on toxicity
+    knockout.<stream>.00000.<heads>.parquet               exact log-ratios of some heads
+    likelihood.<axis>.00000.parquet                       log-odds, and their first-order changes without each head
+    likelihood-knockout.<axis>.00000.<heads>.parquet      their exact changes without some heads
+    order.<axis>.g<gamma>.000.parquet                     a stage of the order of fasp_iterative
+
+A stream is `text` or an axis. `<heads>` is a digest of the flat ids, so that other heads are another file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+TEXT = "text"
+PAIRS = "pairs.parquet"
+MAGNITUDE = "magnitude.00000.parquet"  # see `magnitude`
+
+SAMPLES, REGENERATED = "samples", "regenerated"
+TOXICITY, RETOXICITY = "toxicity", "retoxicity"
+ECHO = "echo"
+GRADIENT, KNOCKOUT = "gradient", "knockout"
+PREFIXES, CRITIC, ADVANTAGE = "prefixes", "critic", "advantage"
+ODDS, ODDS_KNOCKOUT = "likelihood", "likelihood-knockout"
+ORDER = "order"
+RATING_OF = {SAMPLES: TOXICITY, REGENERATED: RETOXICITY}  # kinds of texts, and of the shards that hold their toxicity
+
+# What follows the kind in a name, part by part.
+_PARTS = {
+    SAMPLES: ("stream", "shard"),
+    GRADIENT: ("stream", "shard"),
+    ODDS: ("stream", "shard"),
+    TOXICITY: ("scorer", "stream", "shard"),
+    ECHO: ("scorer", "stream", "shard"),
+    PREFIXES: ("scorer", "stream", "shard"),
+    CRITIC: ("scorer", "stream", "shard"),
+    ADVANTAGE: ("scorer", "stream", "shard"),
+    REGENERATED: ("stream", "shard", "digest"),
+    KNOCKOUT: ("stream", "shard", "digest"),
+    ODDS_KNOCKOUT: ("stream", "shard", "digest"),
+    RETOXICITY: ("scorer", "stream", "shard", "digest"),
+    ORDER: ("stream", "gamma", "shard"),
+}
+_PATTERN_OF = {
+    "stream": r"(?P<stream>[A-Za-z0-9_-]+)",
+    "scorer": r"(?P<scorer>[A-Za-z0-9_-]+)",
+    "shard": r"(?P<shard>[0-9]{3,})",
+    "digest": r"(?P<digest>[0-9a-f]+)",
+    "gamma": r"g(?P<gamma>[0-9.e-]+)",
+}
+_PATTERNS = {
+    kind: re.compile(r"\.".join([kind, *(_PATTERN_OF[part] for part in parts), "parquet"]))
+    for kind, parts in _PARTS.items()
+}
+
+
+@dataclass(frozen=True)
+class ShardName:
+    """What the name of a shard says; `str(name)` is the file name, `parse` the way back.
+
+    `scorer` is that of a rating, `digest` stands for the heads of shards that hold some heads only, `gamma` is the γ of
+    an order.
+    """
+
+    kind: str
+    stream: str
+    shard: int
+    scorer: str | None = None
+    digest: str | None = None
+    gamma: str | None = None
+
+    def __str__(self) -> str:
+        written = {
+            "stream": self.stream,
+            "shard": f"{self.shard:03d}" if self.kind == ORDER else f"{self.shard:05d}",
+            "scorer": self.scorer,
+            "digest": self.digest,
+            "gamma": f"g{self.gamma}",
+        }
+        return ".".join([self.kind, *(written[part] for part in _PARTS[self.kind]), "parquet"])
+
+
+def shard_name(
+    kind: str, stream: str, shard: int, *, heads: Sequence[int] | None = None, scorer: str | None = None
+) -> str:
+    """File name of a shard; one that holds some heads only is named for their flat ids, a rating for its scorer."""
+    return str(ShardName(kind, stream, shard, scorer, None if heads is None else heads_digest(heads)))
+
+
+def order_name(axis: str, gamma: str, stage: int) -> str:
+    """File name of a stage of fasp_iterative; `gamma` as `rules.gamma_key` writes it."""
+    return str(ShardName(ORDER, axis, stage, gamma=gamma))
+
+
+def rating_name(texts: str, scorer: str) -> str:
+    """File name of the toxicities of a shard of texts."""
+    made = parse(texts)
+    return str(ShardName(RATING_OF[made.kind], made.stream, made.shard, scorer, made.digest))
+
+
+@lru_cache(maxsize=2**16)
+def parse(name: str) -> ShardName | None:
+    """What a file name says; None for a file that is no shard of a stream (prompts, windows, pairs, magnitudes)."""
+    kind = name.split(".", 1)[0]
+    found = kind in _PATTERNS and _PATTERNS[kind].fullmatch(name)
+    if not found:
+        return None
+    fields = found.groupdict()
+    return ShardName(kind, **{**fields, "shard": int(fields["shard"])})
+
+
+def heads_digest(heads: Sequence[int]) -> str:
+    """8 hex digits over flat ids, in their order."""
+    return hashlib.sha256(json.dumps([int(h) for h in heads]).encode()).hexdigest()[:8]

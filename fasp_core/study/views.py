@@ -1,0 +1,251 @@
+"""What a study's shards hold, as the samples that `stats` estimates from, and as tables for people. No torch here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from fasp_core.data.pairs import PairSet
+from fasp_core.errors import InputError, nearest
+from fasp_core.stats.axis_sums import AxisSamples
+from fasp_core.stats.log_odds import OddsSamples
+from fasp_core.stats.perplexity import WindowSamples
+from fasp_core.study.folder import StudyFolder
+from fasp_core.study.shard_names import (
+    GRADIENT,
+    KNOCKOUT,
+    ODDS,
+    ODDS_KNOCKOUT,
+    ORDER,
+    PAIRS,
+    RETOXICITY,
+    SAMPLES,
+    TEXT,
+    TOXICITY,
+)
+from fasp_core.study.shard_tables import column_lists, table_changes, table_ratios
+
+ODDS_COLUMNS = ("prompt_id", "cell", "block")
+
+
+def likelihood_axes(study: StudyFolder) -> list[str]:
+    """The axes that have log-odds, in the order of the prompt set."""
+    if "likelihood" not in study.metrics:
+        return []
+    return [axis for axis in study.prompts.axes if study.shard_names(ODDS, axis)]
+
+
+def measured_axes(study: StudyFolder, metric: str) -> list[str]:
+    """The axes that have scores by "toxicity" or "likelihood"."""
+    if metric == "likelihood":
+        return likelihood_axes(study)
+    return study.axes
+
+
+def scored_axes(study: StudyFolder) -> list[str]:
+    """Every axis that has scores by any metric, each once."""
+    if not study.has_model:
+        return study.axes
+    return list(dict.fromkeys(axis for metric in study.metrics for axis in measured_axes(study, metric)))
+
+
+def study_pairs(study: StudyFolder) -> PairSet | None:
+    """The pairs that the study compares; None before the first."""
+    return PairSet(study.read_shard(PAIRS).to_pandas()) if study.has_shard(PAIRS) else None
+
+
+@dataclass(frozen=True)
+class AxisGroups:
+    """The valid prompts of an axis, and the share π_g of each of its groups, by name."""
+
+    prompts: pd.DataFrame
+    shares: pd.Series
+
+    def codes(self, group: pd.Series) -> np.ndarray:
+        """Codes of these groups in the order of the shares."""
+        return pd.Categorical(group, categories=self.shares.index).codes.astype(int)
+
+
+def axis_groups(study: StudyFolder, axis: str) -> AxisGroups:
+    """The groups of an axis, sorted by name."""
+    valid = study.prompts.select(axes=[axis], split="valid")
+    return AxisGroups(valid.frame, valid.group_shares(axis).sort_index())
+
+
+def odds_values(study: StudyFolder, axis: str) -> pd.DataFrame:
+    """prompt_id, cell, block and value of each row of `odds_samples`, without the heads; value is its mean log-odds."""
+    tables = [study.read_shard(name) for name in study.shard_names(ODDS, axis)]
+    columns = {name: np.concatenate([table[name].to_numpy() for table in tables]) for name in ODDS_COLUMNS}
+    value = np.concatenate([column_lists(table["log_odds"]).mean(1) for table in tables])
+    return pd.DataFrame({**columns, "value": value})
+
+
+def odds_samples(study: StudyFolder, axis: str) -> OddsSamples:
+    """One axis's log-odds, groups and changes, one row per prompt."""
+    tables = [study.read_shard(name) for name in study.shard_names(ODDS, axis)]
+    if not tables:
+        raise InputError(
+            f"study '{study.name}' holds no log-odds of '{axis}'; add them: python -m fasp_core score MODEL --name "
+            f"{study.name} --axes {axis} --metric likelihood"
+        )
+    known = axis_groups(study, axis)
+    prompts, cell, block = (np.concatenate([table[name].to_numpy() for table in tables]) for name in ODDS_COLUMNS)
+    group = known.prompts.set_index("prompt_id")["group"].loc[prompts]
+    stem, log_odds = (np.concatenate([column_lists(table[name]) for table in tables]) for name in ("stem", "log_odds"))
+    gradient = np.concatenate([table_changes(table)[1] for table in tables])
+    return OddsSamples(
+        log_odds=log_odds,
+        group=known.codes(group),
+        cell=cell,
+        block=block,
+        stem=stem,
+        shares=known.shares.to_numpy(),
+        groups=tuple(known.shares.index),
+        gradient=gradient,
+        knockout=_at_units_and_heads(study, study.shard_names(ODDS_KNOCKOUT, axis), gradient.shape, table_changes),
+    )
+
+
+def window_samples(study: StudyFolder) -> WindowSamples:
+    """The text stream's log-probabilities and log-ratios, one row per window."""
+    table = _concat(study, GRADIENT, TEXT)
+    gradient = _gradient(study, TEXT)
+    return WindowSamples(
+        log_prob=table["log_prob"].to_numpy(),
+        n_tokens=table["n_tokens"].to_numpy(),
+        gradient=gradient,
+        knockout=_knockout(study, TEXT, gradient.shape),
+    )
+
+
+def iterative_orders(study: StudyFolder) -> dict[str, dict[str, tuple[int, ...]]]:
+    """The stored orders of fasp_iterative: {axis: {γ: flat ids, the first to be pruned first}}."""
+    orders: dict[str, dict[str, tuple[int, ...]]] = {}
+    for axis in study.axes:
+        for name in study.shard_names(ORDER, axis):
+            table = study.read_shard(name)
+            gamma = json.loads(table.schema.metadata[b"stage"])["gamma"]
+            of_axis = orders.setdefault(axis, {})
+            of_axis[gamma] = (*of_axis.get(gamma, ()), *table["head"].to_pylist())
+    return orders
+
+
+def axis_samples(study: StudyFolder, axis: str, *, scorer: str | None = None) -> AxisSamples:
+    """One axis's toxicities, groups and log-ratios, one row per sample that has a gradient and a toxicity."""
+    scorer = known_scorer(study, scorer)
+    frame = sample_frame(study, axis, scorer=scorer)
+    gradient = _gradient(study, axis)
+    n = min(len(frame), len(gradient))
+    frame, gradient = frame.iloc[:n], gradient[:n]
+    known = axis_groups(study, axis)
+    return AxisSamples(
+        toxicity=frame["toxicity"].to_numpy(),
+        group=known.codes(frame["group"]),
+        prompt=np.unique(frame["prompt_id"], return_inverse=True)[1],
+        shares=known.shares.to_numpy(),
+        groups=tuple(known.shares.index),
+        gradient=gradient,
+        knockout=_knockout(study, axis, gradient.shape),
+        regenerated=_regenerated(study, axis, scorer, gradient.shape),
+    )
+
+
+def sample_frame(study: StudyFolder, axis: str, *, scorer: str | None = None) -> pd.DataFrame:
+    """The continuations of an axis with their toxicity, in the order they were drawn."""
+    if axis not in study.axes:
+        raise InputError(f"study '{study.name}' has no axis '{axis}'; {nearest(axis, study.axes)}")
+    scorer = known_scorer(study, scorer)
+    samples = _concat(study, SAMPLES, axis).select(["unit", "prompt_id", "draw", "continuation"]).to_pandas()
+    toxicity = _concat(study, TOXICITY, axis, scorer=scorer).to_pandas()
+    prompts = study.prompts.frame[["prompt_id", "axis", "group", "prompt"]]
+    frame = samples.merge(toxicity, on="unit").merge(prompts, on="prompt_id", how="left").sort_values("unit")
+    return frame[["prompt_id", "draw", "axis", "group", "prompt", "continuation", "toxicity"]].reset_index(drop=True)
+
+
+def sample_tokens(study: StudyFolder, axis: str) -> pd.Series:
+    """The token ids of each continuation of an axis, indexed by prompt_id and draw."""
+    frame = _concat(study, SAMPLES, axis).select(["prompt_id", "draw", "token_ids"]).to_pandas()
+    return frame.set_index(["prompt_id", "draw"])["token_ids"]
+
+
+def knockout_counts(study: StudyFolder, stream: str, units_per_shard: int) -> np.ndarray:
+    """Whether each head was knocked out on each knock-out shard's units, (shards so far, N) bool."""
+    n_heads = study.n_layers * study.heads_per_layer
+    rows: dict[int, np.ndarray] = {}
+    for name in study.shard_names(KNOCKOUT, stream):
+        table = study.read_shard(name)
+        row = rows.setdefault(int(table["unit"][0].as_py()) // units_per_shard, np.zeros(n_heads, bool))
+        row[table_ratios(table)[0]] = True
+    done = np.zeros((max(rows, default=-1) + 1, n_heads), bool)
+    for shard, row in rows.items():
+        done[shard] = row
+    return done
+
+
+def known_scorer(study: StudyFolder, scorer: str | None) -> str:
+    """The scorer asked for, or the study's first; raises InputError for one that has rated nothing here."""
+    known = list(study.manifest.scorers)
+    if scorer is None and known:
+        return known[0]
+    if scorer not in known:
+        raise InputError(f"study '{study.name}' has no scores of '{scorer}'; {nearest(str(scorer), known)}")
+    return scorer
+
+
+def _concat(study: StudyFolder, kind: str, stream: str, *, scorer: str | None = None) -> pa.Table:
+    names = study.shard_names(kind, stream, scorer=scorer)
+    if not names:
+        raise InputError(f"study '{study.name}' holds no {kind} of '{stream}' yet; go on with scoring it")
+    return pa.concat_tables([study.read_shard(name).replace_schema_metadata() for name in names])
+
+
+def _gradient(study: StudyFolder, stream: str) -> np.ndarray:
+    names = study.shard_names(GRADIENT, stream)
+    if not names:
+        raise InputError(f"study '{study.name}' holds no log-ratios of '{stream}'; go on with scoring it")
+    return np.concatenate([table_ratios(study.read_shard(name))[1] for name in names])
+
+
+def _knockout(study: StudyFolder, stream: str, shape: tuple[int, int]) -> np.ndarray | None:
+    return _at_units_and_heads(study, study.shard_names(KNOCKOUT, stream), shape, table_ratios)
+
+
+def _at_units_and_heads(
+    study: StudyFolder,
+    names: list[str],
+    shape: tuple[int, ...],
+    read: Callable[[pa.Table], tuple[list[int], np.ndarray]],
+) -> np.ndarray | None:
+    """Exact values in the place of each unit (first axis) and head (last axis), NaN where not measured.
+
+    None without shards. Units beyond the shape, which have no gradient yet, are left out.
+    """
+    if not names:
+        return None
+    matrix = np.full(shape, np.nan, np.float32)
+    for name in names:
+        table = study.read_shard(name)
+        heads, values = read(table)
+        units = table["unit"].to_numpy()
+        inside = units < shape[0]
+        matrix[np.ix_(units[inside], *map(range, shape[1:-1]), heads)] = values[inside]
+    return matrix
+
+
+def _regenerated(study: StudyFolder, axis: str, scorer: str, shape: tuple[int, int]) -> np.ndarray | None:
+    """Toxicity of the text sampled without each head, in the place of each unit and head; NaN where there is none."""
+    names = study.shard_names(RETOXICITY, axis, scorer=scorer)
+    if not names:
+        return None
+    matrix = np.full(shape, np.nan)
+    for name in names:
+        table = study.read_shard(name)
+        units, heads = table["unit"].to_numpy(), table["head"].to_numpy()
+        inside = units < shape[0]
+        matrix[units[inside], heads[inside]] = table["toxicity"].to_numpy()[inside]
+    return matrix

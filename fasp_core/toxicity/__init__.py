@@ -1,0 +1,4 @@
+"""What rates the texts.
+
+Public names: `open_scorer`, `Scorer`, `score_texts`.
+"""
