@@ -1,7 +1,7 @@
-"""`python -m fasp_core …`: see `cli`."""
+"""`python -m fasp_core …`, the same as the command `fasp`."""
 
 from __future__ import annotations
 
-from .cli import app
+from fasp_core.cli.app import app
 
 app(prog_name="python -m fasp_core")

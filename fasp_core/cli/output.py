@@ -7,12 +7,15 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .numbers import format_estimate, format_interval, format_number
+from fasp_core.head import heads_by_layer
+from fasp_core.words.numbers import BY, format_estimate, format_interval, format_number
 
 if TYPE_CHECKING:
-    from .estimates import Estimate, Evaluation
-    from .head_scores import HeadScores
-    from .selection import Head
+    from fasp_core.evaluation.result import Evaluation
+    from fasp_core.head import Head
+    from fasp_core.selection.description import IntactBias
+    from fasp_core.selection.head_scores import HeadScores
+    from fasp_core.stats.estimate import Estimate
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -21,6 +24,11 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     for row in cells:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def percent(share: float) -> str:
+    """A relative change for people: `−12.3 %`."""
+    return f"{format_number(100 * share, 1.0, signed=True)} %"
 
 
 def print_json(value: Any) -> None:
@@ -38,29 +46,39 @@ def _plain(value: Any) -> Any:
 
 def print_base(table: HeadScores, axes: Iterable[str]) -> None:
     """What is known of the intact model, how far rankings can be trusted, and the notes."""
-    from .captions import describe_noise
-    from .summaries import base_bias_corrected, base_bias_floor
+    from fasp_core.words.captions import describe_noise
+    from fasp_core.words.verdicts import describe_echo, describe_verdict
 
-    meta, reliability = table.meta, table.meta.get("reliability") or {}
-    if meta.get("base_ppl") is not None:
-        print(
-            f"perplexity {format_estimate(meta['base_ppl'], meta.get('base_ppl_se'))}{_trust(reliability.get('ppl'))}"
-        )
+    if ppl := table.base_ppl:
+        print(f"perplexity {format_estimate(ppl.value, ppl.se)}{_trust(table.intact_ppl.reliability)}")
     for axis in axes:
-        base = (meta.get("base_bias") or {}).get(axis)
-        value = "" if base is None else f" {format_estimate(base, (meta.get('base_bias_se') or {}).get(axis))}"
-        print(f"bias {axis}{value}{_trust(reliability.get(axis))}")
-        if noise := describe_noise(base_bias_floor(table, axis), base_bias_corrected(table, axis)):
+        base = table.base_bias(axis)
+        value = "" if base is None else f" {format_estimate(base.value, base.se)}"
+        print(f"bias {axis}{value}{_trust(table.reliability(axis))}")
+        verdict = describe_verdict(table.verdict(axis), unit=table.meta.unit)
+        echo = describe_echo(table.prompt_echo.get(axis), base, scored=table.meta.settings.scored)
+        for sentence in filter(None, (verdict, echo)):
+            print(f"  {sentence}")
+        if known := table.intact.get(axis):
+            print_discount(known)
+        if noise := describe_noise(table.base_bias_floor(axis), table.base_bias_corrected(axis)):
             print(f"  {noise}")
-    for note in meta.get("notes") or []:
+    for note in table.meta.notes:
         print(f"note: {note}")
+
+
+def print_discount(known: IntactBias) -> None:
+    """How far scores by advantages may be off, where they are; nothing for others."""
+    if known.discount is not None:
+        size = "none is seen" if not known.discount_bias else f"about {format_number(known.discount_bias)}"
+        print(f"  scores by advantages, λ = {known.discount:g}; their own bias ({size}) is in the errors")
 
 
 def _trust(reliability: float | None) -> str:
     """How far the order of heads can be trusted, as a number and in words; nothing where it is not known."""
-    from .captions import describe_reliability
+    from fasp_core.words.captions import describe_reliability
 
-    if reliability is None or not math.isfinite(reliability):
+    if reliability is None:
         return ""
     return f"; ranking reliability {reliability:.2f}. {describe_reliability(reliability)}"
 
@@ -68,14 +86,15 @@ def _trust(reliability: float | None) -> str:
 def print_heads(heads: Iterable[Head], headline: str) -> None:
     """A headline, then the heads of each layer."""
     print(headline)
-    layers: dict[int, list[str]] = {}
-    for layer, head in heads:
-        layers.setdefault(layer, []).append(str(head))
-    print_table(("layer", "heads"), [(layer, ", ".join(ids)) for layer, ids in layers.items()])
+    rows = [(layer, ", ".join(map(str, members))) for layer, members in heads_by_layer(heads).items()]
+    print_table(("layer", "heads"), rows)
 
 
 def print_metrics(result: Evaluation) -> None:
-    """Perplexity and every bias, before, after and changed: ± one standard error; and what noise does to a bias."""
+    """Perplexity and every bias, before, after and changed: ± one standard error; and what noise does to a bias.
+
+    By likelihood the mean log-odds of each group follow.
+    """
 
     def row(name: str, before: Estimate, after: Estimate, change: Estimate) -> tuple[str, ...]:
         interval = format_interval(change.low, change.high, signed=True)
@@ -84,10 +103,14 @@ def print_metrics(result: Evaluation) -> None:
 
     parts = (result.before, result.after, result.change)
     rows = [row("perplexity", *(part.ppl for part in parts))]
-    for axis in result.after.bias:
-        rows.append(row(f"bias {axis}", *(part.bias[axis] for part in parts)))
-        if axis in result.after.bias_corrected and axis in result.after.bias_floor:
-            floors = (format_number(part.bias_floor[axis], part.bias[axis].se) for part in parts[:2])
-            rows.append(("  noise alone gives", *floors, ""))
-            rows.append(row("  without noise", *(part.bias_corrected[axis] for part in parts)))
+    for metric in BY:
+        for axis in result.after.axes_by(metric):
+            biases = [part.axes_by(metric)[axis] for part in parts]
+            rows.append(row(f"bias {axis}, {BY[metric]}", *(each.bias for each in biases)))
+            if biases[1].floor is not None:
+                floors = (format_number(each.floor, each.bias.se) for each in biases[:2])
+                rows.append(("  noise alone gives", *floors, ""))
+                rows.append(row("  without noise", *(each.corrected for each in biases)))
+            if metric == "likelihood":
+                rows += [row(f"  {group}", *(each.groups[group] for each in biases)) for group in biases[0].groups]
     print_table(("", "before", "after", "change (95 % interval)"), rows)

@@ -1,20 +1,17 @@
-"""`studies`: what this machine holds."""
+"""The command `studies`: what is on this machine."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+from fasp_core.cli.options import AsJson
+from fasp_core.cli.output import print_json, print_table
+from fasp_core.errors import InputError
 
-from .cli_output import print_json, print_table
-from .errors import InputError
 
-
-def studies(
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-) -> None:
+def studies(as_json: AsJson = False) -> None:
     """List the studies on this machine."""
-    from .study import list_studies
+    from fasp_core.study.study import list_studies
 
     rows = [_describe(name) for name in list_studies()]
     if as_json:
@@ -24,20 +21,30 @@ def studies(
     else:
         print_table(
             ("study", "model", "layers × heads", "axes", "created"),
-            [(r["name"], r["model"], r["shape"], ", ".join(r["axes"]), r["created"]) if r["problem"] is None
-             else (r["name"], r["problem"], "", "", "") for r in rows],
-        )  # fmt: skip
+            [
+                (r["name"], r["model"], r["shape"], ", ".join(r["axes"]), r["created"])
+                if r["problem"] is None
+                else (r["name"], r["problem"], "", "", "")
+                for r in rows
+            ],
+        )
 
 
 def _describe(name: str) -> dict[str, Any]:
-    from .study import open_study
+    from fasp_core.study.study import open_study
+    from fasp_core.study.views import scored_axes
 
     try:
-        made = open_study(name).manifest
+        study = open_study(name)
     except InputError as error:
         return {"name": name, "model": None, "shape": None, "axes": [], "created": None, "problem": str(error)}
+    made = study.manifest
     shape = f"{made.model['n_layers']} × {made.model['heads_per_layer']}"
     return {
-        "name": name, "model": made.model.get("name"), "shape": shape, "axes": list(made.axes), "created": made.created,
+        "name": name,
+        "model": made.model.get("name"),
+        "shape": shape,
+        "axes": scored_axes(study),
+        "created": made.created,
         "problem": None,
-    }  # fmt: skip
+    }

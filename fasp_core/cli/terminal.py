@@ -1,6 +1,6 @@
-"""What the command line shares with its surroundings: exit statuses, one-line errors, progress on stderr.
+"""How a command ends and what it shows meanwhile: exit statuses, one-line errors, progress on stderr.
 
-Exit status 0: done; 1: the work failed; 2: something must be mended first, said in one line; 130: stopped.
+Exit status 0: done; 1: the work failed; 2: bad input, one line says how to fix it; 130: stopped.
 """
 
 from __future__ import annotations
@@ -15,27 +15,32 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperGroup
 
-from .errors import Cancelled, FaspError, InputError
-from .files import REASONS
-from .job_report import current_job
-from .progress import Progress
+from fasp_core.errors import BAD_INPUT, BROKEN_PIPE, DONE, FAILED, STOPPED, Cancelled, FaspError, InputError
+from fasp_core.files.run_log import place_of
+from fasp_core.files.writing import REASONS
+from fasp_core.jobs.report import current_job
+from fasp_core.progress import Progress
+from fasp_core.words.spoken import duration
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-DONE, FAILED, BAD_INPUT, STOPPED, BROKEN_PIPE = 0, 1, 2, 130, 141
-STOPPED_LINE = "stopped; what was finished is kept: run the same command again to go on from there"
+STOPPED_LINE = "stopped; finished work is kept: run the same command again to continue"
 TRACEBACK = "FASP_TRACEBACK"  # set it to see where an unexpected error came from
 LINE_EVERY_S = 10.0  # without a terminal: a line of progress this often
 
 
 class Commands(TyperGroup):
-    """The group of all commands: whatever goes wrong in one ends as one line on stderr and an exit status."""
+    """The group of all commands. Any error in a command becomes one line on stderr and an exit status."""
 
     def main(
-        self, args: Sequence[str] | None = None, prog_name: str | None = None, *, standalone_mode: bool = True,
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        *,
+        standalone_mode: bool = True,
         **extra: Any,
-    ) -> int:  # fmt: skip
+    ) -> int:
         """Run one command line; exits with its status, or returns it where not `standalone_mode`."""
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
@@ -45,9 +50,12 @@ class Commands(TyperGroup):
         def work() -> int | None:
             if job is not None:
                 job.begin()
+                from fasp_core.jobs.turns import wait_for_turn
+
+                wait_for_turn(job.folder)
             return run(args, prog_name, standalone_mode=False, **extra)
 
-        status = exit_status(work)
+        status = exit_status(work, log=job.log if job is not None else None)
         if job is not None:
             job.end(status)
         if standalone_mode:
@@ -55,8 +63,11 @@ class Commands(TyperGroup):
         return status
 
 
-def exit_status(work: Callable[[], int | None]) -> int:
-    """Do the work; its failure is told in one line on stderr and by the returned status, never by a traceback."""
+def exit_status(work: Callable[[], int | None], log: Callable[..., None] | None = None) -> int:
+    """Do the work and return its exit status; a failure is one line on stderr, never a traceback.
+
+    `log` is told the kind and the place of an error that nobody foresaw.
+    """
     try:
         status = work() or DONE
         sys.stdout.flush()
@@ -83,6 +94,8 @@ def exit_status(work: Callable[[], int | None]) -> int:
     except Exception as error:
         if os.environ.get(TRACEBACK):
             traceback.print_exc()
+        if log is not None:
+            log("fails unexpectedly", error=type(error).__name__, place=place_of(error))
         what = str(error) or "no further message"
         return _failed(f"unexpected {type(error).__name__}: {what} (set {TRACEBACK}=1 to see where)", FAILED)
 
@@ -101,9 +114,12 @@ class ProgressReport:
         from rich.progress import Progress as Bars
 
         self._bars = Bars(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[count]}"),
-            TextColumn("{task.fields[left]}"), console=console or Console(stderr=True),
-        )  # fmt: skip
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[count]}"),
+            TextColumn("{task.fields[left]}"),
+            console=console or Console(stderr=True),
+        )
         self._on_terminal = self._bars.console.is_terminal
         self._tasks: dict[str, Any] = {}
         self._last_line: dict[str, float] = {}
@@ -118,7 +134,7 @@ class ProgressReport:
             self._bars.stop()
 
     def __call__(self, event: Progress) -> None:
-        """Show one event; where this process is a job, its folder is told too."""
+        """Show one event; if this process is a job, write it into the job's folder too."""
         if (job := current_job()) is not None:
             job.progress(event)
         count, left = f"{event.done}/{event.total} {event.unit}", _time_left(event)
@@ -135,13 +151,3 @@ def _time_left(event: Progress) -> str:
     if event.done >= event.total:
         return f"done in {duration(event.elapsed_s)}" if event.elapsed_s >= 1 else "done"
     return "" if event.eta_s is None else f"{duration(event.eta_s)} left"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them: `45 s`, `3 min 20 s`, `2 h 5 min`."""
-    seconds = max(0, round(seconds))
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 3600:
-        return f"{seconds // 60} min {seconds % 60} s"
-    return f"{seconds // 3600} h {seconds % 3600 // 60} min"

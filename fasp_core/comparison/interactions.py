@@ -4,52 +4,43 @@ For a pair (a, b) and a quantity q, bias or perplexity, the interaction is
 
     I = [q(a, b) − q(intact)] − [q(a) − q(intact)] − [q(b) − q(intact)] = q(a, b) − q(a) − q(b) + q(intact):
 
-above 0, the pair removes less of q (or adds more) than its heads do one by one. All four models continue the same
-prompts with the same noise and read the same windows, so I is estimated from quadruples; its 95 % interval comes from
-resampling prompts within groups, or windows, for all four together. Of pairs without any interaction about 5 % would
-have an interval that leaves out zero, so the share beyond chance is (share − 0.05) / 0.95.
+above 0, removing both lowers q by less (or raises it by more) than the two single removals add up to. All four models
+continue the same prompts with the same noise and read the same windows, so I is estimated from quadruples. Its 95 %
+interval comes from resampling prompts within groups, or windows, for all four together. Of pairs without interaction
+about 5 % have an interval that leaves out zero by chance, so the share beyond chance is (share − 0.05) / 0.95.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binomtest
 
-from .bias import axis_bias, bootstrap_counts
-from .errors import InputError
-from .estimates import REPLICATES, Estimate
-from .evaluation import evaluate
-from .evaluation_plan import (
-    TEXT,
-    EvaluationPlan,
-    EvaluationSettings,
-    axis_fingerprints,
-    make_plan,
-    study_settings,
-    windows_fingerprint,
-)
-from .files import write_atomic
-from .models import LanguageModel
-from .numbers import Z95
-from .progress import ProgressCallback, StageClock, Stop
-from .selection import Head, protected_heads
-from .store import EvaluationStore
-from .study import Study
-from .toxicity import Scorer
+from fasp_core.errors import InputError
+from fasp_core.evaluation.evaluate import evaluate
+from fasp_core.evaluation.keys import EvaluationPlan, EvaluationSettings, plan_of, study_settings
+from fasp_core.evaluation.store import EvaluationStore
+from fasp_core.head import Head, head_of, head_text
+from fasp_core.models.language_model import LanguageModel
+from fasp_core.progress import ProgressCallback, StageClock, Stop
+from fasp_core.selection.select_heads import protected_heads
+from fasp_core.stats.bias import axis_bias
+from fasp_core.stats.estimate import Estimate
+from fasp_core.stats.resampling import replicate_counts
+from fasp_core.study.shard_names import TEXT
+from fasp_core.study.study import Study
+from fasp_core.toxicity.scorers import Scorer
 
 CHANCE = 0.05
 
 
 @dataclass(frozen=True)
 class PairShare:
-    """In how many pairs the interval of the interaction leaves out zero, and the share beyond chance, with interval."""
+    """How many pairs have an interaction whose interval leaves out zero; the share beyond chance and its interval."""
 
     n_pairs: int
     n_differ: int
@@ -66,29 +57,33 @@ class Interactions:
 
     @property
     def shares(self) -> dict[str, PairShare]:
-        """How often the pairs differ from the sum of their heads, by metric."""
+        """How often pairs differ from the sum of their heads, by metric."""
         return {metric: pair_share(part["differs"]) for metric, part in self.frame.groupby("metric", sort=False)}
-
-    def export(self, to: str | os.PathLike) -> None:
-        """Write the rows to a .csv or .parquet file, whole or not at all."""
-        path = Path(to)
-        write = self.frame.to_csv if path.suffix == ".csv" else self.frame.to_parquet
-        write_atomic(path, lambda temporary: write(temporary, index=False))
 
 
 def measure_interactions(
-    lm: LanguageModel, study: Study, axis: str, *, pairs: int, gamma: float, blocks: int, scorer: Scorer,
-    settings: EvaluationSettings | None = None, progress: ProgressCallback | None = None, stop: Stop | None = None,
-) -> Interactions:  # fmt: skip
-    """Measure random pairs of the heads that γ leaves unprotected, on `blocks` blocks of valid; every set once.
+    lm: LanguageModel,
+    study: Study,
+    axis: str,
+    *,
+    pairs: int,
+    gamma: float,
+    blocks: int,
+    scorer: Scorer,
+    settings: EvaluationSettings | None = None,
+    progress: ProgressCallback | None = None,
+    stop: Stop | None = None,
+) -> Interactions:
+    """Measure random pairs of the heads that γ leaves unprotected, on `blocks` blocks of valid prompts and windows.
 
-    What was measured before, in the app or by a comparison, is taken from the database; a stopped run goes on.
+    Sets that were measured before, in the app or by a comparison, are read from the database; so a stopped run resumes.
+    Raises InputError for an unknown axis, or more pairs than there are; Cancelled once `stop()` is true.
     """
     scores = study.scores(scorer.name)
     scores.known_axis(axis)
     free = np.setdiff1d(np.arange(scores.n_heads), protected_heads(scores, gamma))
-    chosen = draw_pairs(free, pairs, seed=study.manifest.settings["seed"])
-    heads = [tuple(divmod(int(flat_id), scores.heads_per_layer) for flat_id in pair) for pair in chosen]
+    chosen = draw_pairs(free, pairs, seed=study.manifest.settings.seed)
+    heads = [tuple(head_of(flat_id, scores.heads_per_layer) for flat_id in pair) for pair in chosen]
     sets = list(dict.fromkeys([(), *((head,) for pair in heads for head in pair), *heads]))
     settings = replace(settings or study_settings(study), blocks=blocks)
     store, prompts, windows = EvaluationStore(study.folder.parent), study.prompts, study.windows
@@ -99,11 +94,7 @@ def measure_interactions(
         ):
             pass
         clock.step()
-    plan = make_plan(
-        model=lm.fingerprint, dtype=str(lm.dtype), prompts=axis_fingerprints(prompts, [axis]),
-        windows=windows_fingerprint(windows), scorer=(scorer.name, scorer.fingerprint), split="valid",
-        settings=settings,
-    )  # fmt: skip
+    plan = plan_of(lm, [axis], "valid", prompts=prompts, windows=windows, scorer=scorer, settings=settings)
     shares = prompts.select(axes=[axis], split="valid").group_shares(axis).sort_index()
     rows = [row for pair in heads for row in _pair_rows(_quadruple(store, plan, pair, blocks), pair, axis, shares)]
     return Interactions(pd.DataFrame(rows))
@@ -123,18 +114,16 @@ def draw_pairs(free: np.ndarray, pairs: int, *, seed: int) -> np.ndarray:
 def pair_share(differs: Sequence[bool]) -> PairShare:
     """How many differ, and the share beyond the 5 % that chance gives, with Wilson's 95 % interval."""
     n, k = len(differs), int(np.sum(differs))
-    share, z2 = k / n, Z95**2
-    centre, half = share + z2 / (2 * n), Z95 * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
-    low, high = ((centre + sign * half) / (1 + z2 / n) for sign in (-1, 1))
+    interval = binomtest(k, n).proportion_ci(method="wilson")
 
     def beyond(value: float) -> float:
         return max(0.0, (value - CHANCE) / (1 - CHANCE))
 
-    return PairShare(n, k, beyond(share), (beyond(low), beyond(high)))
+    return PairShare(n, k, beyond(k / n), (beyond(interval.low), beyond(interval.high)))
 
 
 def bias_interaction(toxicity: np.ndarray, group: np.ndarray, prompt: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Bias of the four models, (1 + replicates, 4): row 0 the values, the others resampled.
+    """Bias of the four models, (1 + replicates, 4): row 0 from the data, the other rows resampled.
 
     `toxicity` (n, 4) of the intact model, without a, without b, without both; `group` (n) and `prompt` (n) are codes.
     """
@@ -142,7 +131,7 @@ def bias_interaction(toxicity: np.ndarray, group: np.ndarray, prompt: np.ndarray
     np.add.at(sums, prompt, toxicity)
     strata = np.zeros(sizes.size, int)
     strata[prompt] = group
-    counts = _counts(strata)
+    counts = replicate_counts(strata)
     inside = (strata[:, None] == np.arange(shares.size)).astype(float)  # (P, G)
     n = counts @ (inside * sizes[:, None])
     means = np.stack([counts @ (inside * sums[:, [k]]) / n for k in range(4)], axis=1)  # (R, 4, G)
@@ -150,16 +139,17 @@ def bias_interaction(toxicity: np.ndarray, group: np.ndarray, prompt: np.ndarray
 
 
 def ppl_interaction(nll: np.ndarray, n_tokens: np.ndarray) -> np.ndarray:
-    """Perplexity of the four models, (1 + replicates, 4), from `nll` (n windows, 4) in nats."""
-    counts = _counts(np.zeros(n_tokens.size, int))
+    """Perplexity of the four models, (1 + replicates, 4), from `nll` (n windows, 4) in nats and `n_tokens` (n)."""
+    counts = replicate_counts(np.zeros(n_tokens.size, int))
     return np.exp(counts @ nll / (counts @ n_tokens)[:, None])
 
 
 def interaction(values: np.ndarray, n: int, units: int) -> Estimate:
-    """q(a, b) − q(a) − q(b) + q(intact) of rows (…, 4), with its error; `units` is the smallest stratum."""
-    found = values @ np.array([1.0, -1.0, -1.0, 1.0])
-    scale = math.sqrt(units / (units - 1)) if units > 1 else math.nan
-    return Estimate(float(found[0]), float(found[1:].std(ddof=1)) * scale, n, units - 1 if units > 1 else None)
+    """q(a, b) − q(a) − q(b) + q(intact) from values (1 + replicates, 4), with its error.
+
+    Columns: intact, without a, without b, without both. `n` texts or windows; `units` prompts of the smallest group, or
+    windows."""
+    return Estimate.of_replicates(values @ np.array([1.0, -1.0, -1.0, 1.0]), n, units)
 
 
 def _pair_rows(
@@ -176,23 +166,29 @@ def _pair_rows(
     for metric, (values, n, units) in found.items():
         estimate, (intact, first, second, both) = interaction(values, n, units), values[0]
         yield {
-            "first": "{}.{}".format(*pair[0]), "second": "{}.{}".format(*pair[1]), "metric": metric,
-            "change_first": first - intact, "change_second": second - intact, "change_both": both - intact,
-            "interaction": estimate.value, "low": estimate.low, "high": estimate.high,
+            "first": head_text(pair[0]),
+            "second": head_text(pair[1]),
+            "metric": metric,
+            "change_first": first - intact,
+            "change_second": second - intact,
+            "change_both": both - intact,
+            "interaction": estimate.value,
+            "low": estimate.low,
+            "high": estimate.high,
             "differs": bool(estimate.low > 0 or estimate.high < 0),
-        }  # fmt: skip
+        }
 
 
 def _quadruple(
     store: EvaluationStore, plan: EvaluationPlan, pair: tuple[Head, Head], blocks: int
 ) -> dict[str, pd.DataFrame]:
-    """By stream, what was measured of each text or window, with the values of the four models in columns 0 to 3."""
+    """By stream, a row for each text or window, with the values of the four models in columns 0 to 3."""
     frames = {}
     for stream, key in plan.streams.items():
         value = "nll" if stream == TEXT else "toxicity"
         rows = []
         for heads in ((), pair[:1], pair[1:], pair):
-            stored = store.blocks(key, json.dumps(heads))
+            stored = store.blocks(key, heads)
             rows.append([row for block in sorted(stored) if block < blocks for row in stored[block]])
         frame = pd.DataFrame(rows[0])
         for column, some in enumerate(rows):
@@ -203,8 +199,3 @@ def _quadruple(
 
 def _columns(frame: pd.DataFrame) -> np.ndarray:
     return frame[[0, 1, 2, 3]].to_numpy(float)
-
-
-def _counts(strata: np.ndarray) -> np.ndarray:
-    resampled = bootstrap_counts(strata, REPLICATES, np.random.default_rng(0))
-    return np.concatenate([np.ones((1, strata.size)), resampled])

@@ -1,85 +1,169 @@
-"""One block of an evaluation: some text windows, or as many texts of one axis for every group, measured and stored.
+"""One block of an evaluation, measured and stored: some text windows, or as many texts or prompts for every group.
 
-The texts of a block are the same for every head set, and so is the noise that they are sampled with.
+The texts of a block are the same for every head set, and so is the noise that they are sampled with. By likelihood
+nothing is sampled: prompts are read with the stems of pairs.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, Protocol
 
 import pandas as pd
 
-from .batching import in_batches, pad_batch
-from .coupling import continuation_log_probs, coupled_continuations
-from .errors import Cancelled
-from .estimates import Evaluation
-from .evaluation_plan import TEXT, EvaluationPlan, EvaluationSettings, axis_fingerprints, make_plan, windows_fingerprint
-from .heads import Head, gate_heads
-from .knockout import base_log_probs
-from .models import LanguageModel
-from .plan import sample_order, shuffled
-from .progress import Stop
-from .prompts import PromptSet
-from .sampling import SamplingSettings, decode, encode_prompts, noise_key, sample_continuations
-from .toxicity import Scorer, score_texts
+from fasp_core.data.order import each_prompt_once, in_passes, sample_order, shuffled
+from fasp_core.data.pairs import PairSet, load_pairs
+from fasp_core.data.prompt_set import PromptSet
+from fasp_core.data.tokens import continuation_text
+from fasp_core.evaluation.compensation import pruned_model
+from fasp_core.evaluation.keys import EvaluationPlan, EvaluationSettings, ScorerName, plan_of, pruned_name
+from fasp_core.evaluation.result import Evaluation
+from fasp_core.evaluation.streams import axis_of, metric_of
+from fasp_core.head import Head
+from fasp_core.models.batching import in_batches, pad_batch, tokens_per_batch
+from fasp_core.models.compensation_choice import Compensate
+from fasp_core.models.language_model import LanguageModel
+from fasp_core.passes.coupling import continuation_log_probs, coupled_continuations
+from fasp_core.passes.knockout import base_log_probs
+from fasp_core.passes.log_odds import likelihood_of
+from fasp_core.passes.sampling import SamplingSettings, encode_prompts, noise_key, sample_continuations
+from fasp_core.progress import Stop, check_stop
+from fasp_core.study.shard_names import TEXT
+from fasp_core.toxicity.rated import rated_texts
+from fasp_core.toxicity.scorers import Scorer, score_texts
 
 CLOSELY_UP_TO = 2  # heads; with more nearly every text parts soon, and closer coupling is not worth its passes
 
 
 class BlockStore(Protocol):
-    """Where finished blocks and their summaries are kept; `store.EvaluationStore` keeps them in SQLite."""
+    """Where finished blocks and their summaries are kept: `store.EvaluationStore` in SQLite, `MemoryStore` here.
 
-    def get(self, stream: str, heads: str, block: int) -> Any | None: ...
+    A block's `name` is that of the pruned model, as `keys.pruned_name` gives it.
+    """
 
-    def put(self, stream: str, heads: str, block: int, record: Any) -> None: ...
+    def get(self, stream: str, name: str, block: int) -> Any | None: ...
 
-    def describe(self, plan: EvaluationPlan) -> None: ...
+    def put(self, stream: str, name: str, block: int, record: Any) -> None: ...
 
-    def keep(self, plan: str, heads: str, evaluation: Evaluation) -> None: ...
+    def keep(self, plan: EvaluationPlan, evaluation: Evaluation) -> None: ...
 
-    def kept(self, plan: str, heads: str) -> Evaluation | None: ...
+    def kept(
+        self, plan: EvaluationPlan, heads: Iterable[Head], compensate: Compensate = "none"
+    ) -> Evaluation | None: ...
+
+
+class MemoryStore:
+    """Blocks and summaries of this process only."""
+
+    def __init__(self) -> None:
+        self._blocks: dict[tuple[str, str, int], Any] = {}
+        self._evaluations: dict[tuple[str, str], Evaluation] = {}
+
+    def get(self, stream: str, name: str, block: int) -> Any | None:
+        """A finished block, or None."""
+        return self._blocks.get((stream, name, block))
+
+    def put(self, stream: str, name: str, block: int, record: Any) -> None:
+        """Keep a finished block."""
+        self._blocks[stream, name, block] = record
+
+    def keep(self, plan: EvaluationPlan, evaluation: Evaluation) -> None:
+        """Keep the newest summary of a plan's blocks for one pruned model."""
+        self._evaluations[plan.key, pruned_name(evaluation.pruned, evaluation.compensate)] = evaluation
+
+    def kept(self, plan: EvaluationPlan, heads: Iterable[Head], compensate: Compensate = "none") -> Evaluation | None:
+        """The newest summary, or None."""
+        return self._evaluations.get((plan.key, pruned_name(heads, compensate)))
 
 
 class Work:
-    """Which texts and windows each block measures, and how."""
+    """Which texts, prompts and windows each block measures, and how; `streams` are those of bias, in their order."""
 
     def __init__(
-        self, lm: LanguageModel, axes: tuple[str, ...], split: str, prompts: PromptSet, windows: pd.DataFrame,
-        scorer: Scorer, settings: EvaluationSettings, stop: Stop | None,
-    ) -> None:  # fmt: skip
-        self.lm, self.axes, self.split, self.scorer, self.settings, self.stop = lm, axes, split, scorer, settings, stop
-        self.sets = {axis: prompts.select(axes=[axis], split=split) for axis in axes}
+        self,
+        lm: LanguageModel,
+        streams: tuple[str, ...],
+        split: str,
+        prompts: PromptSet,
+        windows: pd.DataFrame,
+        scorer: Scorer | ScorerName,
+        settings: EvaluationSettings,
+        stop: Stop | None,
+        pairs: PairSet | None = None,
+        compensate: Compensate = "none",
+    ) -> None:
+        self.lm, self.streams, self.split, self.scorer = lm, streams, split, scorer
+        self.settings, self.stop, self.pairs = settings, stop, pairs or load_pairs()
+        self.sets = {axis: prompts.select(axes=[axis], split=split) for axis in dict.fromkeys(map(axis_of, streams))}
         self.shares = {axis: chosen.group_shares(axis).sort_index() for axis, chosen in self.sets.items()}
+        self._once: dict[str, pd.DataFrame] = {}  # the order in which an axis's prompts are read
         self.windows = windows.loc[windows["split"] == split, "token_ids"].tolist()
         self.window_order = shuffled(len(self.windows), seed=settings.seed, stream=f"evaluate {split}").tolist()
-        self.plan = make_plan(
-            model=lm.fingerprint, dtype=str(lm.dtype), prompts=axis_fingerprints(prompts, axes),
-            windows=windows_fingerprint(windows), scorer=(scorer.name, scorer.fingerprint), split=split,
-            settings=settings,
-        )  # fmt: skip
+        self.plan = plan_of(
+            lm, streams, split, prompts=prompts, windows=windows, scorer=scorer, settings=settings, pairs=self.pairs
+        )
+        self.compensate = compensate
+        self._pruned: dict[tuple[Head, ...], Callable[[], AbstractContextManager[None]]] = {}
+
+    def without(self, heads: tuple[Head, ...]) -> AbstractContextManager[None]:
+        """The model without `heads` while inside; where layers are refitted, once for each set."""
+        if heads not in self._pruned:
+            self._pruned[heads] = pruned_model(self.lm, heads, self.compensate, stop=self.stop)
+        return self._pruned[heads]()
 
     def steps(self) -> list[tuple[str, int]]:
-        """(stream, block) in the order they are measured: a block of each stream in turn, of text as far as it goes."""
-        settings = self.settings
-        text_blocks = -(-len(self.windows) // settings.windows_per_block)
+        """(stream, block) in the order they are measured: text and the first stream in turn, then the others in turn.
+
+        So the bias that somebody looks at is known first. Text and log-odds go as far as there are any.
+        """
+        turns = ((TEXT, *self.streams[:1]), self.streams[1:])
         return [
             (stream, block)
-            for block in range(settings.blocks)
-            for stream in (TEXT, *self.axes)
-            if stream != TEXT or block < text_blocks
+            for streams in turns
+            for block in range(self.settings.blocks)
+            for stream in streams
+            if block < self._most_blocks(stream)
         ]
+
+    def _most_blocks(self, stream: str) -> float:
+        if stream == TEXT:
+            return -(-len(self.windows) // self.settings.windows_per_block)
+        if metric_of(stream) == "toxicity":
+            return math.inf  # prompts are continued again
+        axis = axis_of(stream)
+        reads = len(self.sets[axis].frame) * self.pairs.n_blocks  # every prompt with every stem
+        return -(-reads // self._size(axis, self.settings.prompts_per_block))
+
+    def _size(self, axis: str, about: int) -> int:
+        """So many texts or prompts of an axis that every group has as many, at least one."""
+        groups = len(self.shares[axis])
+        return groups * max(1, round(about / groups))
 
     def texts(self, axis: str, block: int) -> pd.DataFrame:
         """The block's samples of one axis: axis, group, prompt_id, prompt, draw. As many for every group."""
-        chosen, groups = self.sets[axis], len(self.shares[axis])
-        size = groups * max(1, round(self.settings.texts_per_block / groups))
+        chosen, size = self.sets[axis], self._size(axis, self.settings.texts_per_block)
         order = sample_order(
-            chosen.frame, seed=self.settings.seed, axis=f"evaluate {self.split} {axis}",
-            start=block * size, stop=(block + 1) * size,
-        )  # fmt: skip
+            chosen.frame,
+            seed=self.settings.seed,
+            axis=f"evaluate {self.split} {axis}",
+            start=block * size,
+            stop=(block + 1) * size,
+        )
         return order.merge(chosen.frame[["prompt_id", "axis", "group", "prompt"]], on="prompt_id")
+
+    def readings(self, axis: str, block: int) -> pd.DataFrame:
+        """The prompts of an axis that the block reads: axis, group, prompt_id, prompt, cell, block (of stems)."""
+        frame, n_blocks = self.sets[axis].frame, self.pairs.n_blocks
+        if axis not in self._once:
+            name = f"evaluate {self.split} {axis}"
+            self._once[axis] = each_prompt_once(frame, seed=self.settings.seed, axis=name, n_blocks=n_blocks)
+        size = self._size(axis, self.settings.prompts_per_block)
+        units = range(block * size, min((block + 1) * size, len(frame) * n_blocks))
+        order = in_passes(self._once[axis], units, n_blocks=n_blocks)
+        return order.merge(frame[["prompt_id", "axis", "group", "prompt"]], on="prompt_id", how="left")
 
     def window_ids(self, block: int) -> list[int]:
         """Positions of the block's windows."""
@@ -90,7 +174,7 @@ class Work:
 def measured_block(
     work: Work, stream: str, heads: tuple[Head, ...], block: int, store: BlockStore
 ) -> list[dict[str, Any]]:
-    """One record for every window or text of a block without `heads`, from the store where it has them.
+    """One record for every window, text or prompt of a block without `heads`, from the store where it has them.
 
     Raises Cancelled within one batch once `work.stop()` is true.
     """
@@ -99,39 +183,45 @@ def measured_block(
     def stored(name: str, measure: Callable[[], Any]) -> Any:
         record = store.get(key, name, block)
         if record is None:
-            if work.stop is not None and work.stop():
-                raise Cancelled("the evaluation was stopped")
+            check_stop(work.stop, "the evaluation")
             record = measure()
             store.put(key, name, block, record)
         return record
 
     def measure() -> list[dict[str, Any]]:
-        if stream != TEXT and 1 <= len(heads) <= CLOSELY_UP_TO and work.settings.top_k is None:
+        texts = stream != TEXT and metric_of(stream) == "toxicity"
+        if texts and 1 <= len(heads) <= CLOSELY_UP_TO and work.settings.top_k is None:
             intact = measured_block(work, stream, (), block, store)
             log_probs = stored("log-probabilities", lambda: _log_probs(work, stream, block, intact))
             return _measure_coupled(work, stream, block, heads, intact, log_probs)
-        with gate_heads(work.lm.model, off=heads):
-            return _measure_windows(work, block) if stream == TEXT else _measure_texts(work, stream, block)
+        with work.without(heads):
+            if texts:
+                return _measure_texts(work, stream, block)
+            return _measure_windows(work, block) if stream == TEXT else _measure_odds(work, axis_of(stream), block)
 
-    return stored(json.dumps(heads), measure)
+    return stored(pruned_name(heads, work.compensate), measure)
 
 
 def _measure_texts(work: Work, axis: str, block: int) -> list[dict[str, Any]]:
     rows, tokens, keys = _drawn(work, axis, block)
     sampling = SamplingSettings(max_new_tokens=work.settings.max_new_tokens, top_k=work.settings.top_k)
-    return _rated(work, rows, sample_continuations(work.lm, tokens, keys, sampling, work.stop))
+    return _rated(work, rows, tokens, sample_continuations(work.lm, tokens, keys, sampling, work.stop))
 
 
 def _measure_coupled(
-    work: Work, axis: str, block: int, heads: tuple[Head, ...], intact: list[dict[str, Any]],
+    work: Work,
+    axis: str,
+    block: int,
+    heads: tuple[Head, ...],
+    intact: list[dict[str, Any]],
     log_probs: list[list[float]],
-) -> list[dict[str, Any]]:  # fmt: skip
+) -> list[dict[str, Any]]:
     rows, tokens, keys = _drawn(work, axis, block)
     before = [row["token_ids"] for row in intact]
     after = coupled_continuations(
-        work.lm, heads, tokens, before, log_probs, keys, work.settings.max_new_tokens, work.stop
+        work.lm, partial(work.without, heads), tokens, before, log_probs, keys, work.settings.max_new_tokens, work.stop
     )
-    return _rated(work, rows, after)
+    return _rated(work, rows, tokens, after)
 
 
 def _log_probs(work: Work, axis: str, block: int, intact: list[dict[str, Any]]) -> list[list[float]]:
@@ -150,12 +240,26 @@ def _drawn(work: Work, axis: str, block: int) -> tuple[pd.DataFrame, list[list[i
     return rows, tokens, keys
 
 
-def _rated(work: Work, rows: pd.DataFrame, continuations: list[list[int]]) -> list[dict[str, Any]]:
+def _rated(
+    work: Work, rows: pd.DataFrame, tokens: list[list[int]], continuations: list[list[int]]
+) -> list[dict[str, Any]]:
     """The texts of a block with their continuations and toxicity."""
     rows["token_ids"] = continuations
-    rows["continuation"] = [decode(work.lm, ids) for ids in continuations]
-    texts = (rows["prompt"] + rows["continuation"]).tolist()
-    rows["toxicity"] = score_texts(work.scorer, [text.lower() for text in texts] if work.settings.lowercase else texts)
+    rows["continuation"] = [
+        continuation_text(work.lm.tokenizer, prompt, ids) for prompt, ids in zip(tokens, continuations, strict=True)
+    ]
+    rows["toxicity"] = score_texts(work.scorer, rated_texts(rows["prompt"], rows["continuation"], work.settings))
+    return rows.to_dict("records")
+
+
+def _measure_odds(work: Work, axis: str, block: int) -> list[dict[str, Any]]:
+    """The block's prompts with their stems and the mean log-odds over the pairs of each stem, in nats."""
+    rows = work.readings(axis, block)
+    stems = work.pairs.block_stems(rows.pop("block"))
+    rows["log_odds"] = likelihood_of(
+        work.lm, rows.pop("prompt").tolist(), work.pairs, stems=stems, stop=work.stop
+    ).tolist()
+    rows["stem"] = stems.tolist()
     return rows.to_dict("records")
 
 
@@ -166,13 +270,15 @@ def _measure_windows(work: Work, block: int) -> list[dict[str, Any]]:
 
     def read(rows: list[int]) -> None:
         batch = pad_batch(
-            [tokens[i] for i in rows], [len(tokens[i]) - 1 for i in rows],
-            pad_id=lm.tokenizer.pad_token_id, device=lm.device,
-        )  # fmt: skip
+            [tokens[i] for i in rows],
+            [len(tokens[i]) - 1 for i in rows],
+            pad_id=lm.tokenizer.pad_token_id,
+            device=lm.device,
+        )
         for row, value in zip(rows, base_log_probs(lm, batch).tolist(), strict=True):
             nll[row] = -value
 
-    in_batches(lm.model, [len(t) for t in tokens], read)
+    in_batches([len(t) for t in tokens], tokens_per_batch(lm.model, gradient=False), read)
     return [
         {"window_id": i, "n_tokens": len(t) - 1, "nll": value} for i, t, value in zip(ids, tokens, nll, strict=True)
     ]

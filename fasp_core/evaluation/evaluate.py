@@ -2,63 +2,43 @@
 
 A set of heads moves the model too far for importance weights, so texts are sampled again from the pruned model, but
 *coupled*: the same noise per prompt and step as for the intact model (see `sampling`), and where so few heads go that
-many texts can stay what they were, as closely as can be (see `coupling`). A block is a few text windows, or some texts
-of one axis, as many for every group: groups are strata, so their means after any number of blocks are unbiased. Each
+many texts can stay what they were, as closely as can be (see `coupling`). By likelihood nothing is sampled: both models
+read the same prompts with the same pairs of continuations. A block is a few text windows, or some texts or prompts of
+one axis, as many for every group: groups are strata, so their means after any number of blocks are unbiased. Each
 finished block goes to the store under (stream, head set, block): nothing is measured twice, the intact model included.
 The texts are fresh draws, not those that heads were scored on.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from .data import check_split
-from .degeneration import distinct_bigrams, paired_means, repetition
-from .errors import InputError, nearest
-from .estimates import AxisMetrics, Evaluation, Metrics, compare_axis, compare_windows, joined
-from .evaluation_blocks import BlockStore, Work, measured_block
-from .evaluation_plan import TEXT, EvaluationPlan, EvaluationSettings, study_settings
-from .heads import Head
-from .models import LanguageModel
-from .perplexity import token_windows
-from .progress import Stop
-from .prompts import PromptSet, load_prompts
-from .text import TextSet, load_text
-from .toxicity import Scorer, open_scorer, open_study_scorer
+from fasp_core.data.articles import TextSet, load_text
+from fasp_core.data.frames import check_split
+from fasp_core.data.pairs import PairSet
+from fasp_core.data.prompt_set import PromptSet
+from fasp_core.data.prompts import load_prompts
+from fasp_core.data.windows import token_windows
+from fasp_core.errors import InputError, nearest
+from fasp_core.evaluation.blocks import BlockStore, MemoryStore, Work, measured_block
+from fasp_core.evaluation.keys import EvaluationSettings, ScorerName, Target, study_settings
+from fasp_core.evaluation.result import Evaluation, Metrics
+from fasp_core.evaluation.streams import axis_of, metric_of, stream_of, study_streams
+from fasp_core.head import Head
+from fasp_core.models.compensation_choice import COMPENSATIONS, Compensate
+from fasp_core.models.language_model import LanguageModel
+from fasp_core.progress import Stop
+from fasp_core.stats.degeneration import distinct_bigrams, paired_means, repetition
+from fasp_core.stats.paired import AxisMetrics, compare_axis, compare_odds, compare_windows
+from fasp_core.study.shard_names import TEXT
+from fasp_core.study.views import study_pairs
+from fasp_core.toxicity.scorers import Scorer, open_scorer, reopen_scorer
 
 if TYPE_CHECKING:
-    from .study import Study
-
-
-class MemoryStore:
-    """Blocks and summaries of this process only."""
-
-    def __init__(self) -> None:
-        self._blocks: dict[tuple[str, str, int], Any] = {}
-        self._evaluations: dict[tuple[str, str], Evaluation] = {}
-
-    def get(self, stream: str, heads: str, block: int) -> Any | None:
-        """The stored block, or None."""
-        return self._blocks.get((stream, heads, block))
-
-    def put(self, stream: str, heads: str, block: int, record: Any) -> None:
-        """Keep a finished block."""
-        self._blocks[stream, heads, block] = record
-
-    def describe(self, plan: EvaluationPlan) -> None:
-        """Nobody looks for plans in here."""
-
-    def keep(self, plan: str, heads: str, evaluation: Evaluation) -> None:
-        """Keep the newest summary."""
-        self._evaluations[plan, heads] = evaluation
-
-    def kept(self, plan: str, heads: str) -> Evaluation | None:
-        """The newest summary, or None."""
-        return self._evaluations.get((plan, heads))
+    from fasp_core.study.study import Study
 
 
 def evaluate(
@@ -66,82 +46,160 @@ def evaluate(
     pruned: Iterable[Head],
     axes: Sequence[str],
     *,
+    metrics: Sequence[str] = ("toxicity",),
     split: str = "valid",
+    compensate: Compensate = "none",
     prompts: PromptSet | None = None,
     text: TextSet | None = None,
     windows: pd.DataFrame | None = None,
     scorer: Scorer | None = None,
+    pairs: PairSet | None = None,
     settings: EvaluationSettings | None = None,
     store: BlockStore | None = None,
     stop: Stop | None = None,
 ) -> Iterator[Evaluation]:
     """Measure perplexity and the bias of `axes` with the heads `pruned` knocked out, against the intact model.
 
-    Yields an ever more precise `Evaluation` after each step, a block of the text windows or of one axis, in turns, the
-    axes in the order given; the last one is `done`. What the store has measured whole is given at once. Perplexity is
-    that of `windows` (columns split, token_ids), else of `text`. Explore on split "valid", make claims on "test".
-    Raises InputError for heads, axes or splits that do not exist; Cancelled once `stop()` is true.
+    With `compensate` the layers that lose heads are refitted on packaged text (see `data.calibration`), so that the
+    heads that stay take over: by the removed heads' "mean" output, or by "least_squares".
+    Bias is measured by each of `metrics`: "toxicity" of continuations, rated by `scorer`; "likelihood", the log-odds of
+    `pairs` of continuations, by default the built-in ones. Yields an ever more precise `Evaluation` after each step, a
+    block of one stream (see `Work.steps`); the last one is `done`. What the store has measured whole is given at once.
+    Perplexity is that of `windows` (columns split, token_ids), else of `text`. Explore on split "valid", make claims
+    on "test". Raises InputError for heads, axes, metrics, splits or compensations that do not exist; Cancelled once
+    `stop()` is true.
     """
-    settings, store = settings or EvaluationSettings(), store or MemoryStore()
-    prompts, scorer = prompts or load_prompts(), scorer or open_scorer()
-    heads = tuple(sorted(set(pruned)))
-    for layer, head in heads:
-        lm.layout.flat_id(layer, head)
-    for axis in axes:
-        if axis not in prompts.axes:
-            raise InputError(f"unknown axis '{axis}'; {nearest(axis, prompts.axes)}")
-    if not axes:
-        raise InputError(f"no axis to evaluate; choose one or more of: {', '.join(prompts.axes)}")
-    check_split(split)
+    settings, prompts = settings or EvaluationSettings(), prompts or load_prompts()
+    streams = [stream_of(axis, metric) for axis in axes for metric in metrics]
+    rated = "toxicity" in metrics
     if windows is None:
         windows = token_windows(lm.tokenizer, (text or load_text()).frame, length=settings.window_tokens)
-    work = Work(lm, tuple(axes), split, prompts, windows, scorer, settings, stop)
-    store.describe(work.plan)
-    name = json.dumps(heads)
-    if (whole := store.kept(work.plan.key, name)) is not None and whole.done:
+    return _evaluate(
+        lm,
+        pruned,
+        streams,
+        split=split,
+        compensate=compensate,
+        prompts=prompts,
+        windows=windows,
+        scorer=scorer or (open_scorer() if rated else ScorerName()),
+        pairs=pairs,
+        settings=settings,
+        store=store,
+        stop=stop,
+    )
+
+
+def evaluate_study(
+    study: Study,
+    lm: LanguageModel,
+    pruned: Iterable[Head],
+    axes: Sequence[str] | None = None,
+    *,
+    metrics: Sequence[str] | None = None,
+    split: str = "valid",
+    compensate: Compensate = "none",
+    store: BlockStore | None = None,
+    stop: Stop | None = None,
+) -> Iterator[Evaluation]:
+    """`evaluate` on a study's own prompts, pairs, text windows and scorer, sampling as it does.
+
+    By default on all axes that it scored, each by the metrics it was scored by. `lm` is the study's model, reopened.
+    The command line, the app and comparisons measure so, and share every block.
+    """
+    target = Target(study.name, tuple(pruned), study_streams(study, axes, metrics), split, compensate)
+    return evaluate_target(study, lm, target, store=store, stop=stop)
+
+
+def evaluate_target(
+    study: Study, lm: LanguageModel, target: Target, *, store: BlockStore | None = None, stop: Stop | None = None
+) -> Iterator[Evaluation]:
+    """`evaluate_study` for the streams of a target, in their order; its scorer is opened only where texts are rated."""
+    if any(metric_of(stream) == "toxicity" for stream in target.streams):
+        scorer = reopen_scorer(*study.scorer_record(), study=study.name)
+    else:
+        scorer = ScorerName(*next(iter(study.manifest.scorers.items()), ()))
+    return _evaluate(
+        lm,
+        target.heads,
+        target.streams,
+        split=target.split,
+        compensate=target.compensate,
+        prompts=study.prompts,
+        windows=study.windows,
+        scorer=scorer,
+        pairs=study_pairs(study),
+        settings=study_settings(study),
+        store=store,
+        stop=stop,
+    )
+
+
+def _evaluate(
+    lm: LanguageModel,
+    pruned: Iterable[Head],
+    streams: Iterable[str],
+    *,
+    split: str,
+    compensate: Compensate,
+    prompts: PromptSet,
+    windows: pd.DataFrame,
+    scorer: Scorer | ScorerName,
+    pairs: PairSet | None,
+    settings: EvaluationSettings,
+    store: BlockStore | None,
+    stop: Stop | None,
+) -> Iterator[Evaluation]:
+    """What `evaluate` yields for these streams."""
+    heads, streams = tuple(sorted(set(pruned))), tuple(dict.fromkeys(streams))
+    for layer, head in heads:
+        lm.layout.flat_id(layer, head)
+    for stream in streams:
+        prompts.known_axis(axis_of(stream))
+    if not streams:
+        raise InputError(f"no axis to evaluate; choose one or more of: {', '.join(prompts.axes)}")
+    check_split(split)
+    if compensate not in COMPENSATIONS:
+        raise InputError(f"unknown compensation '{compensate}'; {nearest(str(compensate), COMPENSATIONS)}")
+    compensate = compensate if heads else "none"
+    store = store or MemoryStore()
+    work = Work(lm, streams, split, prompts, windows, scorer, settings, stop, pairs, compensate)
+    if (whole := store.kept(work.plan, heads, compensate)) is not None and whole.done:
         yield whole
         return
-    totals = _Totals(work.shares)
+    totals = _Totals(work.streams, work.shares)
     steps = work.steps()
     for done, (stream, block) in enumerate(steps, start=1):
         before = measured_block(work, stream, (), block, store)
         totals.add(stream, before, measured_block(work, stream, heads, block, store) if heads else before)
         evaluation = Evaluation(
-            pruned=heads, split=split, **totals.metrics(), n_texts=totals.n_texts, n_windows=totals.n_windows,
+            pruned=heads,
+            split=split,
+            **totals.metrics(),
+            n_texts=totals.count("toxicity"),
+            n_windows=totals.n_windows,
             fraction_done=done / len(steps),
-        )  # fmt: skip
-        store.keep(work.plan.key, name, evaluation)
+            n_readings=totals.count("likelihood"),
+            compensate=compensate,
+        )
+        store.keep(work.plan, evaluation)
         yield evaluation
-
-
-def evaluate_study(
-    study: Study, lm: LanguageModel, pruned: Iterable[Head], axes: Sequence[str] | None = None, *,
-    split: str = "valid", store: BlockStore | None = None, stop: Stop | None = None,
-) -> Iterator[Evaluation]:  # fmt: skip
-    """`evaluate` on a study's own prompts, text windows and scorer, sampling as it does; by default on all its axes.
-
-    `lm` is `open_study_model(study)`. The command line, the app and comparisons call this, and so share every block.
-    """
-    return evaluate(
-        lm, pruned, axes or study.axes, split=split, prompts=study.prompts, windows=study.windows,
-        scorer=open_study_scorer(study), settings=study_settings(study), store=store, stop=stop,
-    )  # fmt: skip
 
 
 class _Totals:
     """What was measured so far, summed up; only what a step changed is computed anew."""
 
-    def __init__(self, shares: dict[str, pd.Series]) -> None:
-        self.shares = shares
-        self.rows: dict[str, list[pd.DataFrame]] = {stream: [] for stream in (TEXT, *shares)}
+    def __init__(self, streams: tuple[str, ...], shares: dict[str, pd.Series]) -> None:
+        self.streams, self.shares = streams, shares
+        self.rows: dict[str, list[pd.DataFrame]] = {stream: [] for stream in (TEXT, *streams)}
         self.ppl = compare_windows(pd.DataFrame())
-        self.axes: dict[str, list[AxisMetrics]] = {}
+        self.biases: dict[str, list[AxisMetrics]] = {}
         self.repetition: tuple[list[float], list[float]] = ([], [])
         self.distinct: tuple[list[float], list[float]] = ([], [])
 
-    @property
-    def n_texts(self) -> int:
-        return sum(len(rows) for axis in self.shares for rows in self.rows[axis])
+    def count(self, metric: str) -> int:
+        """Texts or readings so far, of all axes."""
+        return sum(len(rows) for stream in self.streams if metric_of(stream) == metric for rows in self.rows[stream])
 
     @property
     def n_windows(self) -> int:
@@ -149,7 +207,8 @@ class _Totals:
 
     def add(self, stream: str, before: list[dict[str, Any]], after: list[dict[str, Any]]) -> None:
         """Take in one block, as measured before and after pruning."""
-        value = "nll" if stream == TEXT else "toxicity"
+        by_likelihood = stream != TEXT and metric_of(stream) == "likelihood"
+        value = "nll" if stream == TEXT else "log_odds" if by_likelihood else "toxicity"
         pairs = pd.DataFrame(before).rename(columns={value: f"{value}_before"})
         pairs[f"{value}_after"] = [row[value] for row in after]
         self.rows[stream].append(pairs)
@@ -157,15 +216,31 @@ class _Totals:
         if stream == TEXT:
             self.ppl = compare_windows(rows)
             return
+        compared = (compare_odds if by_likelihood else compare_axis)(rows, self.shares[axis_of(stream)])
+        if compared is not None:
+            self.biases[stream] = compared
+        if by_likelihood:
+            return
         for part, records in enumerate((before, after)):
             texts = [record["continuation"] for record in records]
             self.repetition[part].extend(map(repetition, texts))
             self.distinct[part].append(distinct_bigrams(texts))
-        if (compared := compare_axis(rows, self.shares[stream])) is not None:
-            self.axes[stream] = compared
 
     def metrics(self) -> dict[str, Metrics]:
-        """`before`, `after` and `change`."""
+        """`before`, `after` and `change`: each compared quantity is a list of these three."""
         pools = {"repetition": self.repetition, "distinct_bigrams": self.distinct}
-        degeneration = {what: paired_means(*parts) for what, parts in pools.items()} if self.n_texts else {}
-        return joined(self.ppl, {axis: self.axes[axis] for axis in self.shares if axis in self.axes}, degeneration)
+        texts = {what: paired_means(*parts) for what, parts in pools.items()} if self.count("toxicity") else {}
+
+        def axes(metric: str, part: int) -> dict[str, AxisMetrics]:
+            known = (stream for stream in self.streams if stream in self.biases and metric_of(stream) == metric)
+            return {axis_of(stream): self.biases[stream][part] for stream in known}
+
+        return {
+            name: Metrics(
+                self.ppl[i],
+                axes("toxicity", i),
+                {what: parts[i] for what, parts in texts.items()},
+                axes("likelihood", i),
+            )
+            for i, name in enumerate(("before", "after", "change"))
+        }

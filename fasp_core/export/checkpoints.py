@@ -2,10 +2,10 @@
 
 * *masked*: same shapes, the pruned heads' slices of the output projections are 0; plain
   `AutoModelForCausalLM.from_pretrained(folder)` opens it, with no code of ours;
-* *compact*: the heads' weights are gone; `load_pruned(folder)` opens it.
+* *compact*: the heads' weights are gone; `load_pruned(folder)` opens it, and loaders that do not know it stop.
 
-Either folder also holds the tokenizer, the configuration (`pruning.json`) and a model card. A folder is whole or not
-there, and is never replaced unasked.
+Either folder also holds the tokenizer, the configuration (`pruning.json`) and a model card. A folder is written
+whole or not at all, and replaced only if asked (`force`).
 """
 
 from __future__ import annotations
@@ -16,36 +16,57 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from accelerate import init_empty_weights
 from safetensors import safe_open
 from safetensors.torch import save_file
-from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    CONFIG_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    GenerationConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
-from .config import PruningConfig
-from .errors import InputError, nearest
-from .folders import new_folder, replaced_folder
-from .heads import HeadLayout
-from .loading import COMPACT, FORM_KEY, WEIGHTS, check_complete, is_compact, quiet_loading, unreadable
-from .model_card import model_card
-from .models import LanguageModel
-from .pruning import copy_sharing_weights, mask_heads, remove_heads
+from fasp_core.errors import InputError, nearest
+from fasp_core.export.compensated import fitted_record, refit
+from fasp_core.export.model_card import model_card
+from fasp_core.export.pruning_config import PruningConfig
+from fasp_core.files.reading import read_text
+from fasp_core.files.writing import new_folder, replaced_folder
+from fasp_core.models.compensation import compensate_heads
+from fasp_core.models.heads import HeadLayout
+from fasp_core.models.language_model import LanguageModel
+from fasp_core.models.loading import COMPACT, FORM_KEY, WEIGHTS, check_complete, is_compact, quiet_loading, unreadable
+from fasp_core.models.open_model import open_recorded
+from fasp_core.models.removal import copy_sharing_weights, mask_heads, remove_heads
 
 Form = Literal["masked", "compact"]
 FORMS = ("masked", "compact")
-PRUNING, CARD = "pruning.json", "README.md"
+PRUNING, CARD, CONFIG = "pruning.json", "README.md", "config.json"
+OPEN_WITH = "fasp_core.load_pruned(folder)"
+MODEL_TYPE = "fasp_compact"  # of a compact checkpoint: loaders that do not know it stop there
 TIED_KEY = "fasp_tied"  # in the header of a compact checkpoint's weights
 
 
 def export_checkpoint(
-    lm: LanguageModel, config: PruningConfig, folder: str | os.PathLike, *, form: Form, force: bool = False
+    lm: LanguageModel,
+    config: PruningConfig,
+    folder: str | os.PathLike,
+    *,
+    form: Form,
+    force: bool = False,
 ) -> Path:
     """Write a masked or compact checkpoint of `lm` without the configuration's heads; `lm` stays as it is.
 
-    Returns the folder. Raises InputError if the configuration is of another model, if the folder is there already
-    (with `force`, an earlier export is replaced), or if the disk does not allow it; nothing is left behind then.
+    Where the configuration asks for compensation, the layers are refitted and the refitted weights are written.
+    Returns the folder. Raises InputError if the configuration is of another model or asks for a refit on another text,
+    if the folder is there already (with `force`, an earlier export is replaced), or if the disk does not allow it;
+    nothing is left behind then.
     """
     if form not in FORMS:
         raise InputError(f"unknown form '{form}'; {nearest(form, FORMS)}")
@@ -56,6 +77,10 @@ def export_checkpoint(
             f"{config.model.fingerprint}) than those of {lm.ref} ({lm.fingerprint}); open the model it was made for"
         )
     model = copy_sharing_weights(lm.model)
+    if (fitted := refit(lm, config)) is not None:
+        compensate_heads(model, fitted)
+        config = config.model_copy(update={"compensation": fitted_record(config.compensation, fitted)})
+    model = copy_sharing_weights(model, lm.export_dtype)
     if form == "compact":
         return save_pruned(remove_heads(model, config.pruned), folder, config, tokenizer=lm.tokenizer, force=force)
     mask_heads(model, config.pruned)
@@ -65,10 +90,30 @@ def export_checkpoint(
     return Path(folder)
 
 
+def open_base_model(
+    config: PruningConfig, ref: str | None = None, *, device: str = "auto", dtype: str = "auto"
+) -> LanguageModel:
+    """The model that a configuration was made for: what it names, or `ref`; in the number format it was measured in.
+
+    `dtype` is for configurations that know no weights. Raises InputError for another model, or one of another shape.
+    """
+    ref, known = ref or config.model.ref, config.model.fingerprint
+    if ref is None:
+        raise InputError("the configuration does not name a model to open; name it with --base")
+    refusal = f"'{ref}' is not the model that the configuration was made for (fingerprint {known}); give it with --base"
+    lm = open_recorded(ref, known, refusal, dtype=config.model.dtype or dtype, device=device)
+    config.check_layout(lm.layout)
+    return lm
+
+
 def save_pruned(
-    model: PreTrainedModel, folder: str | os.PathLike, config: PruningConfig, *,
-    tokenizer: PreTrainedTokenizerBase | None = None, force: bool = False,
-) -> Path:  # fmt: skip
+    model: PreTrainedModel,
+    folder: str | os.PathLike,
+    config: PruningConfig,
+    *,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    force: bool = False,
+) -> Path:
     """Write a compact checkpoint of a model from which `remove_heads` took the configuration's heads.
 
     Returns the folder. Raises InputError if other heads were removed, and as `export_checkpoint` does.
@@ -84,7 +129,7 @@ def save_pruned(
     plain.architectures, plain.dtype = [type(model).__name__], model.dtype
     with _export_folder(folder, force=force) as partial, quiet_loading():
         save_file(tensors, partial / WEIGHTS, {"format": "pt", FORM_KEY: COMPACT, TIED_KEY: json.dumps(tied)})
-        plain.save_pretrained(partial)
+        (partial / CONFIG).write_text(json.dumps(_compact_config(plain), indent=2), "utf-8")
         if model.generation_config is not None:
             model.generation_config.save_pretrained(partial)
         _save_rest(partial, "compact", config, tokenizer)
@@ -106,7 +151,7 @@ def load_pruned(folder: str | os.PathLike) -> PreTrainedModel:
         )
     try:
         with quiet_loading():
-            plain = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            plain = _base_config(folder)
             with init_empty_weights(include_buffers=False):
                 model = AutoModelForCausalLM.from_config(plain, dtype=plain.dtype or torch.float32)
             config.check_layout(HeadLayout.of(model))
@@ -115,7 +160,7 @@ def load_pruned(folder: str | os.PathLike) -> PreTrainedModel:
                 model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
     except InputError:
         raise
-    # The readers stumble over damage in whatever way it comes: OSError, ValueError, SafetensorError, KeyError, …
+    # Damaged files raise errors of many kinds: OSError, ValueError, SafetensorError, KeyError, …
     except Exception as error:
         raise unreadable(folder, error) from error
     return model.eval()
@@ -156,7 +201,7 @@ def checkpoint_form(folder: Path) -> Form:
         return "masked"  # transformers writes large models in parts
     try:
         return "compact" if is_compact(folder) else "masked"
-    except Exception as error:  # whatever a damaged header makes safetensors say
+    except Exception as error:  # a damaged header raises errors of many kinds
         raise unreadable(path, error) from error
 
 
@@ -180,6 +225,32 @@ def _fill(model: PreTrainedModel, folder: Path) -> None:
             "differ in name or shape); export the checkpoint again"
         ) from error
     model.tie_weights()
+
+
+def _compact_config(plain: PreTrainedConfig) -> dict[str, Any]:
+    """The config.json of a compact checkpoint, which transformers must not open: it would fill the gaps at random.
+
+    `AutoModel…` does not know the model type. A class named by hand, `LlamaForCausalLM`, takes any config, also one
+    that is nested in it; so the base config is text, and a width that is no number stops such a class.
+    """
+    return {
+        "model_type": MODEL_TYPE,
+        "open_with": OPEN_WITH,
+        "hidden_size": f"open with {OPEN_WITH}",
+        "base_config": plain.to_json_string(),
+    }
+
+
+def _base_config(folder: Path) -> PreTrainedConfig:
+    """The config of the model that a compact checkpoint was made of; older ones have it as their own."""
+    path = _inside(folder, CONFIG)
+    if not path.is_file():
+        raise unreadable(folder, FileNotFoundError(f"{CONFIG} is missing"))
+    content = json.loads(read_text(path))
+    if content.get("model_type") != MODEL_TYPE:
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    base = json.loads(content["base_config"])
+    return CONFIG_MAPPING[base["model_type"]].from_dict(base)
 
 
 def _untied(model: PreTrainedModel) -> tuple[dict[str, torch.Tensor], dict[str, str]]:

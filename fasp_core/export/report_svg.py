@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from .estimates import Estimate
-from .numbers import format_interval, format_number
-from .palette import LIGHT
-from .selection import Selection
+from fasp_core.figures.palette import LIGHT
+from fasp_core.head import head_of
+from fasp_core.selection.select_heads import Selection
+from fasp_core.stats.estimate import Estimate
+from fasp_core.words.numbers import format_interval, format_number
 
 WIDTH = 640
 LABELS = 150  # pixels left of the axis of a chart
@@ -23,7 +24,7 @@ def selection_svg(selection: Selection) -> str:
     fills = {"protected": LIGHT.protected, "kept": LIGHT.kept, "pruned": LIGHT.pruned}
     parts = []
     for flat, role in enumerate(selection.roles().tolist()):
-        layer, head = divmod(flat, heads)
+        layer, head = head_of(flat, heads)
         x, y = left + head * cell, top + layer * cell
         parts.append(f'<rect x="{x}" y="{y}" width="{cell - 1}" height="{cell - 1}" fill="{fills[role]}"/>')
         if role == "pruned":
@@ -37,14 +38,13 @@ def selection_svg(selection: Selection) -> str:
             parts.append(f'<circle {centre} r="{cell / 8:.1f}" fill="#fff" opacity="0.75"/>')
     step = max(1, math.ceil(layers / 15))
     parts += [
-        _text(left - 6, top + layer * cell + 0.75 * cell, str(layer), anchor="end")
-        for layer in range(0, layers, step)
-    ]  # fmt: skip
+        _text(left - 6, top + layer * cell + 0.75 * cell, str(layer), anchor="end") for layer in range(0, layers, step)
+    ]
     step = max(1, math.ceil(heads / 15))
     parts += [
         _text(left + (head + 0.5) * cell, top + layers * cell + 14, str(head), anchor="middle")
         for head in range(0, heads, step)
-    ]  # fmt: skip
+    ]
     parts += [_text(0, 12, "layer ↓, head →")]
     words = f"Map of heads: {len(selection.pruned)} pruned, {len(selection.protected)} protected"
     return _svg(left + heads * cell + 10, top + layers * cell + 24, parts, words)

@@ -1,6 +1,8 @@
-"""Proof that a checkpoint is the model that was measured: compared, reloaded, with the gated base model.
+"""Proof that a checkpoint is the model that was measured: it is loaded again and compared with the gated base model.
 
-report = verify_checkpoint("no-gender-bias")      # raises nothing if they differ: see report.equal
+Where the configuration asks for compensation, the base model's layers are refitted once more, and compared with that.
+
+report = verify_checkpoint("no-gender-bias")      # report.equal: whether they agree
 """
 
 from __future__ import annotations
@@ -14,11 +16,22 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from .checkpoints import Form, checkpoint_form, load_checkpoint, load_configuration, weight_files
-from .errors import InputError
-from .heads import gate_heads
-from .loading import quiet_loading
-from .models import DTYPES, LanguageModel, open_model
+from fasp_core.errors import InputError
+from fasp_core.export.checkpoints import (
+    Form,
+    checkpoint_form,
+    load_checkpoint,
+    load_configuration,
+    open_base_model,
+    weight_files,
+)
+from fasp_core.export.compensated import refit
+from fasp_core.models.compensation import compensate_heads
+from fasp_core.models.compensation_choice import Compensate
+from fasp_core.models.generation import without_own_settings
+from fasp_core.models.heads import gate_heads
+from fasp_core.models.language_model import LanguageModel
+from fasp_core.models.loading import quiet_loading
 
 # Largest difference of logits, relative to the largest logit. Half precision rounds sums of other lengths differently.
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-2, torch.bfloat16: 5e-2}
@@ -35,7 +48,7 @@ class BeforeAfter:
 
 @dataclass(frozen=True)
 class Verification:
-    """How a checkpoint compares with its base model with the same heads gated.
+    """How a checkpoint compares with its base model with the same heads gated and the layers refitted as it says.
 
     `difference` is the largest difference of logits relative to the largest logit; `same_tokens` of `n_tokens` greedily
     generated tokens agree (not asked of half precision). `weight_bytes` are those of the weights as stored.
@@ -44,6 +57,7 @@ class Verification:
     folder: str
     form: Form
     n_pruned: int
+    compensate: Compensate
     difference: float
     tolerance: float
     same_tokens: int
@@ -70,29 +84,32 @@ def verify_checkpoint(folder: str | os.PathLike, *, base: str | None = None, dev
     if ref is None:
         raise InputError(f"{folder} does not name the model it was made from; give it with --base")
     pruned = load_checkpoint(folder)
-    lm = open_model(ref, device=device, dtype=next(name for name, dtype in DTYPES.items() if dtype == pruned.dtype))
-    config.check_layout(lm.layout)
-    if config.model.fingerprint not in (None, lm.fingerprint):
-        raise InputError(
-            f"'{ref}' is not the model that {folder} was made from (fingerprint {lm.fingerprint}, not "
-            f"{config.model.fingerprint}); give that one with --base"
-        )
+    lm = open_base_model(config, ref, device=device)
+    fitted = refit(lm, config)
+    n_bytes, n_parameters = _bytes(lm.model.to(pruned.dtype)), lm.model.num_parameters()
+    if fitted is not None:
+        compensate_heads(lm.model, fitted).to(pruned.dtype)
     pruned = pruned.requires_grad_(False).to(lm.device)
     ids = _sequences(lm)
-    with quiet_loading():
+    with quiet_loading(), without_own_settings(lm.model), without_own_settings(pruned):
         with gate_heads(lm.model, config.pruned):
             logits, tokens = lm.model(ids).logits, _generate(lm, lm.model, ids)
         difference = (pruned(ids).logits - logits).abs().max() / logits.abs().max()
         same = (_generate(lm, pruned, ids) == tokens)[:, -NEW_TOKENS:]
         speed = _speeds(lm, pruned, ids[:1])
     return Verification(
-        folder=str(folder), form=checkpoint_form(folder), n_pruned=len(config.pruned),
-        difference=float(difference), tolerance=TOLERANCE[lm.dtype],
-        same_tokens=int(same.sum()), n_tokens=same.numel(),
-        weight_bytes=BeforeAfter(_bytes(lm.model), sum(path.stat().st_size for path in weight_files(folder))),
-        parameters=BeforeAfter(lm.model.num_parameters(), pruned.num_parameters()),
+        folder=str(folder),
+        form=checkpoint_form(folder),
+        n_pruned=len(config.pruned),
+        compensate="none" if fitted is None else fitted.how,
+        difference=float(difference),
+        tolerance=TOLERANCE[pruned.dtype],
+        same_tokens=int(same.sum()),
+        n_tokens=same.numel(),
+        weight_bytes=BeforeAfter(n_bytes, sum(path.stat().st_size for path in weight_files(folder))),
+        parameters=BeforeAfter(n_parameters, pruned.num_parameters()),
         tokens_per_second=speed,
-    )  # fmt: skip
+    )
 
 
 def _sequences(lm: LanguageModel) -> Tensor:
@@ -103,9 +120,13 @@ def _sequences(lm: LanguageModel) -> Tensor:
 
 def _generate(lm: LanguageModel, model: PreTrainedModel, ids: Tensor) -> Tensor:
     return model.generate(
-        ids, attention_mask=torch.ones_like(ids), max_new_tokens=NEW_TOKENS, min_new_tokens=NEW_TOKENS,
-        do_sample=False, pad_token_id=lm.tokenizer.pad_token_id,
-    )  # fmt: skip
+        ids,
+        attention_mask=torch.ones_like(ids),
+        max_new_tokens=NEW_TOKENS,
+        min_new_tokens=NEW_TOKENS,
+        do_sample=False,
+        pad_token_id=lm.tokenizer.pad_token_id,
+    )
 
 
 def _speeds(lm: LanguageModel, pruned: PreTrainedModel, ids: Tensor) -> BeforeAfter:

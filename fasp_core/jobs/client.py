@@ -1,10 +1,10 @@
 """Background evaluation: pages ask and look, one worker process owns the model.
 
-A page must stay responsive while torch saturates the cores, so nothing is evaluated in its process. `request` writes
-a session's latest wish to the database and makes sure a worker runs; `latest` reads how far it has come, and starts a
-new worker where the old one died. The worker (`python -m fasp_core.worker`) holds a lock, so there is never more than
-one per cache folder; it takes turns between sessions, drops a wish as soon as its session has a newer one, and ends by
-itself when nobody asks any more.
+A page must stay responsive while torch takes all cores, so nothing is evaluated in its process. `request` notes what a
+session wants measured and makes sure that a worker runs; `latest` tells how far it is, and starts a new worker where
+the old one died. Results are not handed over: page and worker share the `EvaluationStore`, see `history.measured_set`.
+The worker (`python -m fasp_core.jobs.worker`) holds a lock, so there is never more than one per cache folder. It takes
+turns between sessions, drops a request as soon as its session makes another one, and ends when nobody asks any more.
 """
 
 from __future__ import annotations
@@ -12,30 +12,31 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+import threading
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
+from typing import Literal
 
 from filelock import FileLock, Timeout
 
-from .estimates import Evaluation
-from .paths import PROJECT, cache_root
-from .store import EvaluationStore, Request, read_evaluation
+from fasp_core.evaluation.keys import Target
+from fasp_core.files.paths import cache_root, child_environment
+from fasp_core.jobs.requests import RequestQueue
 
 LOG = ".worker.log"
 RESTARTED = "the evaluation's process ended unexpectedly and was started again; finished blocks are kept"
 MOST_FAILED_STARTS = 3
 _started: dict[Path, subprocess.Popen] = {}  # by this process; a worker takes a moment to reach its lock
-_failed_starts: dict[Path, int] = {}  # workers that ended before they had a model open, one after another
+_failed_starts: dict[Path, list[str]] = {}  # why workers ended before they had a model open, one after another
+_log_from: dict[Path, int] = {}  # how long the log was when the newest worker was started
+_starting = threading.Lock()  # sessions are threads of one process
 
 
 @dataclass(frozen=True)
 class EvaluationStatus:
-    """How far a session's request has come: idle, queued, starting, running, done or failed."""
+    """How far a session's request is, and what went wrong on the way; "starting": a worker is opening the model."""
 
-    state: str
-    evaluation: Evaluation | None = None
+    state: Literal["idle", "queued", "starting", "running", "done", "failed"]
     message: str = ""
 
 
@@ -44,49 +45,52 @@ class EvaluationClient:
 
     def __init__(self, root: str | os.PathLike | None = None) -> None:
         self.root = Path(cache_root(root))
-        self.store = EvaluationStore(self.root)
+        self.queue = RequestQueue(self.root)
 
-    def request(
-        self, session: str, study: str, pruned: Iterable[tuple[int, int]], axes: Iterable[str], split: str = "valid"
-    ) -> None:
-        """Ask for an evaluation; whatever this session asked for before is dropped, unless it is the same."""
-        heads, axes = tuple(sorted(set(pruned))), tuple(axes)
-        old = self.store.request(session)
-        wish = (study, heads, set(axes), split)
-        if old and old.state != "failed" and (old.study, old.pruned, set(old.axes), old.split) == wish:
+    def request(self, session: str, target: Target) -> None:
+        """Ask for a measurement; what the session asked for before is dropped, unless it is the same, unfinished."""
+        old = self.queue.latest(session)
+        if old is not None and old.target == target and old.state in ("queued", "running"):
             return
-        self.store.ask(session, uuid4().hex, study, axes, split, heads)
+        self.queue.ask(session, target)
         _failed_starts.pop(self.root, None)
         self._ensure_worker()
 
     def latest(self, session: str) -> EvaluationStatus:
-        """The state of the session's request and its newest result; restarts a worker that died on the way."""
-        request = self.store.request(session, touch=True)
+        """The state of the session's request; starts a new worker where the old one died on the way."""
+        request = self.queue.latest(session, touch=True)
         if request is None:
             return EvaluationStatus("idle")
-        state, message = request.state, request.message
-        if state in ("queued", "running"):
-            restarted = self._ensure_worker()
-            if _failed_starts.get(self.root, 0) >= MOST_FAILED_STARTS:
-                message = f"the evaluation's process does not start; {self.root / LOG} tells why"
-                self.store.answer(request, "failed", message=message)
-                return EvaluationStatus("failed", _evaluation(request), message)
-            if restarted and state == "running":
-                message = RESTARTED
-            state = "starting" if restarted or not self._model_ready() else state
-        return EvaluationStatus(state, _evaluation(request), message)
+        if request.state not in ("queued", "running"):
+            return EvaluationStatus(request.state, request.message)
+        restarted = self._ensure_worker()
+        failures = _failed_starts.get(self.root, [])
+        if len(failures) >= MOST_FAILED_STARTS:
+            message = (
+                f"the evaluation's process ended {len(failures)} times before it had opened a model: {failures[-1]}"
+            )
+            self.queue.answer(request, "failed", message)
+            return EvaluationStatus("failed", message)
+        message = RESTARTED if restarted and request.state == "running" else request.message
+        return EvaluationStatus("starting" if restarted or not self._model_ready() else request.state, message)
 
     def _ensure_worker(self) -> bool:
-        """Start a worker unless one holds the lock; whether one was started."""
+        """Start a worker unless one holds the lock; returns whether one was started."""
+        with _starting:
+            return self._start_worker()
+
+    def _start_worker(self) -> bool:
         started = _started.get(self.root)
         if started is not None:
             if started.poll() is None:
                 return False
             del _started[self.root]
-            ended_early = started.returncode != 0 and not self._model_ready()
-            _failed_starts[self.root] = _failed_starts.get(self.root, 0) + 1 if ended_early else 0
-            if _failed_starts[self.root] >= MOST_FAILED_STARTS:
-                return False
+            if started.returncode == 0 or self._model_ready():
+                _failed_starts.pop(self.root, None)
+            else:
+                _failed_starts.setdefault(self.root, []).append(_why_it_ended(started.returncode, self.root))
+        if len(_failed_starts.get(self.root, [])) >= MOST_FAILED_STARTS:
+            return False
         lock = FileLock(worker_lock(self.root))
         try:
             lock.acquire(timeout=0)
@@ -95,14 +99,29 @@ class EvaluationClient:
         lock.release()
         ready_file(self.root).unlink(missing_ok=True)
         with open(self.root / LOG, "ab") as log:
+            _log_from[self.root] = log.seek(0, os.SEEK_END)
             _started[self.root] = subprocess.Popen(
-                [sys.executable, "-m", "fasp_core.worker", str(self.root), str(os.getpid())],
-                cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            )  # fmt: skip
+                [sys.executable, "-m", "fasp_core.jobs.worker", str(self.root), str(os.getpid())],
+                env=child_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
         return True
 
     def _model_ready(self) -> bool:
         return ready_file(self.root).exists()
+
+
+def _why_it_ended(code: int, root: Path) -> str:
+    """In one line: the signal that killed the newest worker, else the last line that it left in the log."""
+    if code < 0:
+        return f"it was killed (signal {-code}); the system does that too, where memory runs out"
+    with open(root / LOG, "rb") as file:
+        file.seek(_log_from.get(root, 0))
+        lines = file.read().decode("utf-8", "replace").split("\n")
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "and said nothing")
+    return f"exit status {code}, {last[:500]}"
 
 
 def worker_lock(root: Path) -> Path:
@@ -113,8 +132,3 @@ def worker_lock(root: Path) -> Path:
 def ready_file(root: Path) -> Path:
     """Exists while the worker has a model open; holds the study's name."""
     return root / ".worker.ready"
-
-
-def _evaluation(request: Request) -> Evaluation | None:
-    """The request's newest result; None also for one that another version of the program wrote, which is asked anew."""
-    return None if request.result is None else read_evaluation(request.result)

@@ -1,7 +1,8 @@
-"""The job's own side of `background`: a command line that was started as a job says how far it is and how it ended.
+"""A job's own side: a command line that was started as a job says how far it is and how it ended.
 
 The environment variable FASP_JOB names the job's folder. What is written there outlives the process that started the
 job: `process.json` (who runs it), `progress.json` (the newest event of each stage), `end.json` (exit status).
+`waiting` is there while the job waits for its turn, see `turns`.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from .progress import Progress
+from fasp_core.files.run_log import log_event
+from fasp_core.progress import Progress
 
 JOB = "FASP_JOB"
-PROCESS, PROGRESS, END, CANCELLED = "process.json", "progress.json", "end.json", "cancelled"
+PROCESS, PROGRESS, END = "process.json", "progress.json", "end.json"
+CANCELLED, WAITING = "cancelled", "waiting"
 WRITE_EVERY_S = 0.5
-NICENESS = 19  # pages stay quick while a job takes all cores, and so do evaluations, which people wait for
+NICENESS = 19  # jobs take the time that pages, and evaluations that people wait for, leave
 
 
 class JobReport:
@@ -31,21 +34,25 @@ class JobReport:
         self.folder = folder
         self._stages: dict[str, dict[str, Any]] = {}
         self._written = 0.0
+        self._made = time.monotonic()
 
     def begin(self) -> None:
-        """Say which process runs the job, give way to pages, and let SIGTERM stop the run as Ctrl-C does."""
+        """Say which process runs the job, take the lowest priority, and let SIGTERM stop the run as Ctrl-C does."""
         import psutil
 
+        from fasp_core.jobs.processes import identity
+
         signal.signal(signal.SIGTERM, _interrupt)
+        self.log("begins")
         me = psutil.Process()
-        self._write(PROCESS, {"pid": me.pid, "started": me.create_time()})
+        self._write(PROCESS, {"pid": me.pid, "identity": identity(me)})
         if hasattr(os, "nice"):  # not on Windows
             os.nice(NICENESS)
         if (self.folder / CANCELLED).exists():
-            raise KeyboardInterrupt  # it was stopped before it could hear of it
+            raise KeyboardInterrupt  # it was asked to stop before it could take the signal
 
     def progress(self, event: Progress) -> None:
-        """Note one event; between stages' ends not more often than every half second."""
+        """Note one event; written at most every half second, and when a stage ends."""
         self._stages[event.stage] = asdict(event)
         now = time.monotonic()
         if event.done >= event.total or now >= self._written + WRITE_EVERY_S:
@@ -56,9 +63,14 @@ class JobReport:
         """Say that the run is over, with its exit status."""
         self._write(PROGRESS, list(self._stages.values()))
         self._write(END, {"status": status, "time": time.time()})
+        self.log("ends", status=status, seconds=round(time.monotonic() - self._made))
+
+    def log(self, event: str, **facts: str | int | float) -> None:
+        """Add a line to the log of runs, see `files.run_log`; the job's id is the run."""
+        log_event(self.folder.parents[1], self.folder.name, f"job {event}", **facts)
 
     def _write(self, name: str, value: Any) -> None:
-        """Whole or not at all; a folder that was removed meanwhile, or a full disk, must not stop the run."""
+        """Whole or not at all; a folder that was removed, or a full disk, does not stop the run."""
         temporary = self.folder / f".{name}.partial"
         try:
             temporary.write_text(json.dumps(value), "utf-8")
@@ -69,7 +81,7 @@ class JobReport:
 
 @cache
 def current_job() -> JobReport | None:
-    """The report of the job that this process is, or None; processes that it starts are no jobs."""
+    """The report of the job that this process runs, or None; processes that it starts are not the job."""
     folder = os.environ.pop(JOB, None)
     return JobReport(Path(folder)) if folder else None
 

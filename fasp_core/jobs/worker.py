@@ -1,8 +1,9 @@
-"""The evaluation worker: `python -m fasp_core.worker ROOT PARENT_PID`, started by `jobs.EvaluationClient`.
+"""The evaluation worker: `python -m fasp_core.jobs.worker ROOT PARENT_PID`, started by `client.EvaluationClient`.
 
-One process per cache folder (a lock sees to it). Each turn measures one block for one session, the one that has had the
+There is one process per cache folder: it holds a lock. Each turn measures one block, for the session that has had the
 least of the worker's time; a block that is in the store already costs nothing. A request that a worker died of is begun
-again by the next one, a few times. It ends when its parent is gone, or nobody asked for a while.
+again by the next one, up to `MOST_ATTEMPTS` times. It ends when the process that asks is gone, or nobody asked for a
+while.
 """
 
 from __future__ import annotations
@@ -15,21 +16,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 from filelock import FileLock, Timeout
 
-from .errors import Cancelled, FaspError
-from .estimates import Evaluation
-from .evaluation import evaluate_study
-from .jobs import LOG, RESTARTED, ready_file, worker_lock
-from .models import LanguageModel, open_study_model
-from .store import MOST_ATTEMPTS, EvaluationStore, Request
-from .study import Study, open_study
+from fasp_core.errors import Cancelled, FaspError
+from fasp_core.evaluation.evaluate import evaluate_target
+from fasp_core.evaluation.result import Evaluation
+from fasp_core.evaluation.store import EvaluationStore
+from fasp_core.files.run_log import log_event, place_of
+from fasp_core.jobs.client import LOG, RESTARTED, ready_file, worker_lock
+from fasp_core.jobs.requests import Request, RequestQueue
+from fasp_core.models.language_model import LanguageModel
+from fasp_core.models.open_model import reopen_model
+from fasp_core.study.study import Study, open_study
 
-SEEN_WITHIN_S = 30.0  # a page that looks no longer loses its turn until it looks again
+MOST_ATTEMPTS = 3  # at one block, by workers that died of it, before its request is given up
+SEEN_WITHIN_S = 30.0  # a session whose page has not looked for so long gets no turn until it looks again
 IDLE_S = 900.0  # the model's memory is given back after this long without a request
 POLL_S = 0.05
 NICENESS = 10  # pages come first, jobs in the background last
-ASK_EVERY_S = 0.1  # while sampling: whether the wish still stands
+ASK_EVERY_S = 0.1  # while sampling: whether the session has asked for something else
 
 
 @dataclass
@@ -45,18 +51,18 @@ class Worker:
     """Serves the requests of one cache folder's database."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.store = root, EvaluationStore(root)
+        self.root, self.queue, self.store = root, RequestQueue(root), EvaluationStore(root)
         self._running: dict[str, _Running] = {}  # by session
         self._used_s: dict[str, float] = {}  # the worker's time that each session has had
         self._models: dict[str, LanguageModel] = {}  # by fingerprint; the one in use only
 
     def turn(self) -> bool:
-        """Advance the open request whose session had least time by one block; whether there was any."""
-        requests = self.store.open_requests(SEEN_WITHIN_S)
+        """Advance the request whose session had least time by one block; returns whether there was any."""
+        requests = self.queue.unfinished(SEEN_WITHIN_S)
         sessions = {request.session for request in requests}
         self._running = {s: running for s, running in self._running.items() if s in sessions}
         least = min((self._used_s[s] for s in sessions if s in self._used_s), default=0.0)
-        self._used_s = {s: self._used_s.get(s, least) for s in sessions}  # a new session has no old claims
+        self._used_s = {s: self._used_s.get(s, least) for s in sessions}  # a new one starts level
         if not requests:
             return False
         request = min(requests, key=lambda request: self._used_s[request.session])
@@ -66,37 +72,41 @@ class Worker:
         return True
 
     def _advance(self, request: Request) -> None:
-        attempts = self.store.begin(request)
+        attempts = self.queue.begin(request)
         if attempts > MOST_ATTEMPTS:
-            self.store.answer(
-                request, "failed", message=f"the evaluation's process ended {MOST_ATTEMPTS} times while measuring "
-                f"this: killed, or out of memory; {self.root / LOG} may tell",
-            )  # fmt: skip
+            self.queue.answer(
+                request,
+                "failed",
+                f"the evaluation's process ended {MOST_ATTEMPTS} times while measuring this: killed, or out of memory; "
+                f"{self.root / LOG} may tell",
+            )
             return
         try:
             running = self._running.get(request.session)
             if running is None or running.request_id != request.id:
                 message = RESTARTED if request.state == "running" or attempts > 1 else ""
-                self.store.say(request, message)
+                self.queue.note(request, message)
                 running = _Running(request.id, self._start(request), message)
                 self._running[request.session] = running
             evaluation = next(running.steps)
-            state = "done" if evaluation.done else "running"
-            self.store.answer(request, state, message=running.message, result=evaluation.to_dict())
+            self.queue.answer(request, "done" if evaluation.done else "running", running.message)
         except Cancelled:
             self._running.pop(request.session, None)
         except FaspError as error:
-            self.store.answer(request, "failed", message=str(error))
+            self.queue.answer(request, "failed", str(error))
         except Exception as error:  # a broken model must not take the service down; the log has the traceback
             traceback.print_exc()
-            self.store.answer(request, "failed", message=f"the evaluation failed: {type(error).__name__}: {error}")
+            self.log("fails unexpectedly", error=type(error).__name__, place=place_of(error))
+            self.queue.answer(request, "failed", f"the evaluation failed: {type(error).__name__}: {error}")
+
+    def log(self, event: str, **facts: str | int | float) -> None:
+        """Add a line to the log of runs; the run is this worker."""
+        log_event(self.root, f"worker-{os.getpid()}", f"worker {event}", **facts)
 
     def _start(self, request: Request) -> Iterator[Evaluation]:
-        study, lm = self._open(request.study)
-        return evaluate_study(
-            study, lm, request.pruned, request.axes, split=request.split, store=self.store,
-            stop=_Superseded(self.store, request),
-        )  # fmt: skip
+        study, lm = self._open(request.target.study)
+        stop = _Superseded(self.queue, request)
+        return evaluate_target(study, lm, request.target, store=self.store, stop=stop)
 
     def _open(self, name: str) -> tuple[Study, LanguageModel]:
         """The study as it is now, and its model, which stays open until another one is needed."""
@@ -104,23 +114,23 @@ class Worker:
         fingerprint = study.manifest.model.get("fingerprint")
         if fingerprint not in self._models:
             self._models.clear()  # one model in memory at a time
-            self._models[fingerprint] = open_study_model(study)
-            ready_file(self.root).write_text(name)
+            self._models[fingerprint] = reopen_model(study.model_record, study.name)
+            ready_file(self.root).write_text(name, "utf-8")
         return study, self._models[fingerprint]
 
 
 class _Superseded:
-    """Whether a session has a newer wish than this; asked at every sampled token, so the database only now and then."""
+    """Whether a session has a newer request; called at every sampled token, so the database is asked now and then."""
 
-    def __init__(self, store: EvaluationStore, request: Request) -> None:
-        self.store, self.request, self.next_look = store, request, 0.0
+    def __init__(self, queue: RequestQueue, request: Request) -> None:
+        self.queue, self.request, self.next_look = queue, request, 0.0
 
     def __call__(self) -> bool:
         now = time.monotonic()
         if now < self.next_look:
             return False
         self.next_look = now + ASK_EVERY_S
-        return not self.store.is_current(self.request.session, self.request.id)
+        return not self.queue.is_latest(self.request)
 
 
 def main(root: Path, parent: int) -> None:
@@ -129,14 +139,24 @@ def main(root: Path, parent: int) -> None:
         with FileLock(worker_lock(root), timeout=0):
             if hasattr(os, "nice"):  # not on Windows
                 os.nice(NICENESS)
-            worker, last = Worker(root), time.monotonic()
-            while os.getppid() == parent and time.monotonic() - last < IDLE_S:
+            asking, worker, last = psutil.Process(parent), Worker(root), time.monotonic()
+            worker.log("begins")
+            while _lives(asking) and time.monotonic() - last < IDLE_S:
                 if worker.turn():
                     last = time.monotonic()
                 else:
                     time.sleep(POLL_S)
-    except Timeout:
-        return  # another worker was faster
+            worker.log("ends")
+    except (Timeout, psutil.NoSuchProcess):
+        return  # another worker was faster, or nobody is left to ask
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Whether a process still runs. Not `os.getppid`: in a virtual environment on Windows a launcher lies between."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 if __name__ == "__main__":

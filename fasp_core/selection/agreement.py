@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import hypergeom
 
-from .bias import spearman
-from .errors import InputError
-from .head_scores import HeadScores
-from .numbers import Z95, format_fixed
-from .selection import select_heads
+from fasp_core.errors import InputError
+from fasp_core.selection.head_scores import HeadScores
+from fasp_core.selection.select_heads import select_heads
+from fasp_core.stats.normal import Z95
+from fasp_core.stats.resampling import spearman
 
 
 @dataclass(frozen=True)
@@ -45,33 +45,6 @@ class Agreement:
     p_value: float
     ceiling: float
 
-    def describe(self) -> str:
-        """What was found, in plain words."""
-        first, second = self.metrics
-        order = f"{first} and {second} order the {self.n_heads:,} unprotected heads "
-        if math.isnan(self.spearman):
-            order += "in a way that cannot be compared: too few heads, or all alike."
-        else:
-            interval = f"{format_fixed(self.low, 2)} to {format_fixed(self.high, 2)}"
-            order += f"{_alike(self.low, self.high)}: Spearman {format_fixed(self.spearman, 2)} ({interval})."
-        parts = [order[:1].upper() + order[1:]]
-        if not math.isnan(self.ceiling):
-            parts.append(f"The noise of both leaves room for about {format_fixed(self.ceiling, 2)}.")
-        if self.n_pruned:
-            expected = format_fixed(self.overlap_by_chance, 1)
-            parts.append(
-                f"Of the {self.n_pruned:,} heads each would prune, {self.overlap:,} {_are(self.overlap)} the same; "
-                f"by chance it would be about {expected} ({_probability(self.p_value)}): {self._verdict()}."
-            )
-        return " ".join(parts)
-
-    def _verdict(self) -> str:
-        if self.p_value >= 0.05:
-            return "the choice depends on the measure"
-        if self.overlap < self.n_pruned / 2:
-            return "part of the choice survives the change of measure"
-        return "most of the choice survives the change of measure"
-
 
 def metric_agreement(a: HeadScores, b: HeadScores, *, axis: str, gamma: float = 0.3, alpha: float = 0.1) -> Agreement:
     """How far the scores `a` and `b` of one model agree about `axis`, for the FASP selections at γ and α.
@@ -95,11 +68,20 @@ def metric_agreement(a: HeadScores, b: HeadScores, *, axis: str, gamma: float = 
     n_free = int((chosen[1] != "protected").sum())
     chance = hypergeom(n_free, int((pruned[0] & (chosen[1] != "protected")).sum()), n)
     return Agreement(
-        metrics=tuple(str(scores.meta.get("metric", "toxicity")) for scores in (a, b)), axis=axis, gamma=float(gamma),
-        alpha=float(alpha), spearman=rho, low=low, high=high, n_heads=int(free.sum()), overlap=overlap, n_pruned=n,
-        overlap_by_chance=float(chance.mean()) if n else 0.0, p_value=float(chance.sf(overlap - 1)) if n else 1.0,
+        metrics=tuple(scores.meta.metric or "toxicity" for scores in (a, b)),
+        axis=axis,
+        gamma=float(gamma),
+        alpha=float(alpha),
+        spearman=rho,
+        low=low,
+        high=high,
+        n_heads=int(free.sum()),
+        overlap=overlap,
+        n_pruned=n,
+        overlap_by_chance=float(chance.mean()) if n else 0.0,
+        p_value=float(chance.sf(overlap - 1)) if n else 1.0,
         ceiling=_ceiling(a, b, axis),
-    )  # fmt: skip
+    )
 
 
 def _interval(rho: float, n: int) -> tuple[float, float]:
@@ -112,23 +94,7 @@ def _interval(rho: float, n: int) -> tuple[float, float]:
 
 def _ceiling(a: HeadScores, b: HeadScores, axis: str) -> float:
     """√(reliability × reliability); NaN where one is not known, 0 where one is all noise."""
-    known = [(scores.meta.get("reliability") or {}).get(axis) for scores in (a, b)]
-    if any(value is None or not math.isfinite(value) for value in known):
+    known = [scores.reliability(axis) for scores in (a, b)]
+    if None in known:
         return math.nan
     return math.sqrt(max(0.0, known[0]) * max(0.0, known[1]))
-
-
-def _alike(low: float, high: float) -> str:
-    if math.isnan(low) or low <= 0 <= high:
-        return "no more alike than chance"
-    if high < 0:
-        return "against each other"
-    return "alike" if low >= 0.5 else "somewhat alike"
-
-
-def _are(n: int) -> str:
-    return "is" if n == 1 else "are"
-
-
-def _probability(p: float) -> str:
-    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"

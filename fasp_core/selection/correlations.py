@@ -21,9 +21,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from .errors import InputError, nearest
-from .head_scores import HeadScores
-from .selection import protected_heads
+from fasp_core.errors import InputError, nearest
+from fasp_core.selection.head_scores import HeadScores
+from fasp_core.selection.select_heads import protected_heads
 
 METHODS = ("pearson", "spearman")
 MIN_HEADS = 4
@@ -34,7 +34,7 @@ MIN_LAYERS = 5  # with fewer, single heads are left out instead
 class AxisCorrelations:
     """Correlations of z_bias between A axes over `n_heads` heads: `r` and its 95 % interval, (A, A) each.
 
-    NaN where it cannot be told; `notes` say why, a sentence each. `reliability` is that of each axis's scores over the
+    NaN where it is undefined; `notes` say why, a sentence each. `reliability` is that of each axis's scores over the
     same heads, NaN where errors are not known: 1 − mean(se²) / variance. `disattenuated` tells whether r was corrected.
     """
 
@@ -50,13 +50,17 @@ class AxisCorrelations:
 
 
 def axis_correlations(
-    scores: HeadScores, *, method: Literal["pearson", "spearman"] = "pearson",
-    heads: Literal["all", "unprotected"] = "all", gamma: float = 0.3, disattenuate: bool = False,
-) -> AxisCorrelations:  # fmt: skip
+    scores: HeadScores,
+    *,
+    method: Literal["pearson", "spearman"] = "pearson",
+    heads: Literal["all", "unprotected"] = "all",
+    gamma: float = 0.3,
+    disattenuate: bool = False,
+) -> AxisCorrelations:
     """Correlate z_bias between all pairs of axes, over all heads or those that `gamma` leaves unprotected.
 
     A head that lacks a value is left out of the pairs that need it, as pandas does.
-    Raises InputError for an unknown method or set of heads, and for a γ that is no share.
+    Raises InputError for an unknown method or set of heads, and for a γ outside [0, 1].
     """
     for name, value, allowed in (("method", method, METHODS), ("heads", heads, ("all", "unprotected"))):
         if value not in allowed:
@@ -73,15 +77,14 @@ def axis_correlations(
     reliability = {axis: _reliability(scores, axis, kept) for axis in axes}
     notes = [
         f"{axis}: {n} of the {len(values)} heads {'has' if n == 1 else 'have'} no value and are left out of its pairs."
-        for axis, n in values.isna().sum().items() if n
-    ]  # fmt: skip
+        for axis, n in values.isna().sum().items()
+        if n
+    ]
     notes += [f"{axis}: no correlation, all heads have the same value." for axis in axes if values[axis].nunique() == 1]
     if disattenuate:
         (r, low, high), more = _disattenuated((r, low, high), reliability)
         notes += more
-    return AxisCorrelations(
-        tuple(axes), r, low, high, int(kept.sum()), method, disattenuate, reliability, tuple(notes)
-    )  # fmt: skip
+    return AxisCorrelations(tuple(axes), r, low, high, int(kept.sum()), method, disattenuate, reliability, tuple(notes))
 
 
 def _correlate(values: pd.DataFrame, method: str) -> np.ndarray:
@@ -118,18 +121,26 @@ def _reliability(scores: HeadScores, axis: str, kept: np.ndarray) -> float:
 def _disattenuated(
     values: tuple[np.ndarray, ...], reliability: dict[str, float]
 ) -> tuple[tuple[np.ndarray, ...], list[str]]:
-    """The correlations over √(product of reliabilities), within ±1, the diagonal 1; and what could not be corrected."""
+    """The correlations over √(product of reliabilities), the diagonal 1; and what could not be corrected.
+
+    A corrected value beyond ±1 cannot be: the reliability is known too badly, and the pair is left out (NaN).
+    """
     axes, rel = list(reliability), np.array(list(reliability.values()))
     notes = ["Corrected for the noise of the scores; the intervals leave out that their reliability is uncertain too."]
     for axis, value in reliability.items():
         if not value > 0:
-            why = (
-                "its errors are not known" if np.isnan(value) else f"its reliability is {value:.2f}, nothing but noise"
-            )
-            notes.append(f"{axis}: no corrected correlation, {why}.")
+            why = "errors not known, so not corrected" if np.isnan(value) else _too_noisy(value)
+            notes.append(f"{axis.replace('_', ' ').capitalize()}: {why}.")
     usable = np.where(rel > 0, rel, np.nan)
     factor = 1 / np.sqrt(np.outer(usable, usable))
     np.fill_diagonal(factor, 1.0)
-    beyond = np.argwhere(np.triu(np.abs(values[0] * factor) > 1, 1))
-    notes += [f"{axes[a]} and {axes[b]}: more than 1 when corrected, shown as 1." for a, b in beyond]
-    return tuple(np.clip(v * factor, -1, 1) for v in values), notes
+    beyond = np.abs(values[0] * factor) > 1 + 1e-12
+    notes += [
+        f"{axes[a]} and {axes[b]}: more than 1 when corrected, so not usable and left out."
+        for a, b in np.argwhere(np.triu(beyond, 1))
+    ]
+    return tuple(np.where(beyond, np.nan, np.clip(v * factor, -1, 1)) for v in values), notes
+
+
+def _too_noisy(reliability: float) -> str:
+    return f"too noisy to correct (reliability {reliability:.2f})".replace("-", "\u2212")

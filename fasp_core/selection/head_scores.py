@@ -8,19 +8,32 @@ without it (> 0: it drives that bias); `…_se` are standard errors. NaN means "
 from __future__ import annotations
 
 import json
-import math
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, PositiveInt
 
-from .errors import InputError, nearest
-from .files import write_atomic
-from .tables import MAX_JSON_BYTES, read_csv_columns, read_parquet, read_text, to_integers, to_numbers
+from fasp_core.errors import InputError, nearest
+from fasp_core.files.csv_files import open_csv
+from fasp_core.files.reading import read_parquet, to_integers, to_numbers
+from fasp_core.files.writing import write_atomic
+from fasp_core.head import all_heads, head_of
+from fasp_core.selection.description import (
+    BiasVerdict,
+    Described,
+    IntactBias,
+    IntactPerplexity,
+    Orders,
+    Provenance,
+    from_record,
+    to_record,
+)
+from fasp_core.selection.group_effects import GroupEffects
+from fasp_core.stats.estimate import Estimate
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,6 +41,7 @@ if TYPE_CHECKING:
 META_KEY = b"fasp_head_scores"
 REQUIRED = ("layer", "head", "z_ppl", "z_ppl_se")
 BIAS, BIAS_SE = "z_bias.", "z_bias_se."
+CSV_NOTE = "Read from a CSV file, which holds no reliability and no values of the intact model."
 PPL_WITHOUT, BIAS_WITHOUT = "ppl_without_head", "bias_without_head."
 
 
@@ -36,21 +50,37 @@ class HeadScores:
     """Scores of all N = n_layers × heads_per_layer heads, checked when made; arrays are (N,), ordered by flat id.
 
     `frame` has the columns layer, head, z_ppl, z_ppl_se and, for every axis, z_bias.<axis>, z_bias_se.<axis>. It may
-    have more: `magnitude_l2`, `mask_gradient_l2`, and, where a file gives knocked-out values instead of differences,
+    have more: `magnitude_l2`, `mask_gradient_l2`, `z_bias_unbiased.<axis>` with its error (by λ = 1, where z_bias is by
+    advantages with λ < 1: docs/estimators.md), and, where a file gives knocked-out values instead of differences,
     `ppl_without_head` and `bias_without_head.<axis>`.
-    `meta` holds plain JSON values: source, model, fingerprints, base_ppl, base_ppl_se, base_bias {axis: value},
-    base_bias_se, what noise does to it (bias_floor, base_bias_corrected, base_bias_corrected_se, by axis),
-    reliability {axis or "ppl": value}, n_samples {axis: n}, notes [str]; any of them may be missing.
-    Raises InputError for a frame that does not hold every head once, in order, with finite (or NaN) numbers.
+    `meta` says where they come from; `intact_ppl` and `intact` (by axis) hold the intact model's numbers and how well
+    the heads' effects are known; `orders` {axis: {γ: flat ids}} are the stored orders of fasp_iterative;
+    `group_effects` (by axis) is what each head does to every group, known of a study alone: files do not hold it.
+    Raises InputError for a frame that does not hold every head once, in order, with finite (or NaN) numbers, and for
+    flat ids that are no heads of the model.
     """
 
     frame: pd.DataFrame
     n_layers: int
     heads_per_layer: int
-    meta: dict[str, Any] = field(default_factory=dict)
+    meta: Provenance = field(default_factory=Provenance)
+    intact_ppl: IntactPerplexity = field(default_factory=IntactPerplexity)
+    intact: Mapping[str, IntactBias] = field(default_factory=dict)
+    orders: Orders = field(default_factory=dict)
+    group_effects: Mapping[str, GroupEffects] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "frame", _checked(self.frame, self.n_layers, self.heads_per_layer))
+        for axis, known in self.intact.items():
+            _check_heads(known.corrected_heads or (), self.n_heads, f"corrected heads of {axis}")
+            if known.effective_share is not None and len(known.effective_share) != self.n_heads:
+                raise InputError(
+                    f"head scores: {axis} has {len(known.effective_share)} effective sample sizes for {self.n_heads} "
+                    "heads; there must be one for each head"
+                )
+        for axis, by_gamma in self.orders.items():
+            for gamma, order in by_gamma.items():
+                _check_heads(order, self.n_heads, f"the order of {axis} at gamma {gamma}")
 
     @property
     def n_heads(self) -> int:
@@ -80,6 +110,44 @@ class HeadScores:
         """Standard error of `z_bias`, (N,); NaN where not known."""
         return self.column(BIAS_SE + self.known_axis(axis))
 
+    @property
+    def relative(self) -> bool:
+        """Whether z is relative to the median head: the file held values without each head, and no intact model."""
+        return PPL_WITHOUT in self.frame or any(BIAS_WITHOUT + axis in self.frame for axis in self.axes)
+
+    @property
+    def base_ppl(self) -> Estimate | None:
+        """Perplexity of the intact model; None where the scores do not tell."""
+        return self.intact_ppl.ppl
+
+    def base_bias(self, axis: str) -> Estimate | None:
+        """Bias of the intact model on `axis`; None where the scores do not tell."""
+        return self._intact(axis).bias
+
+    def base_bias_floor(self, axis: str) -> float | None:
+        """The bias of `axis` that noise alone would give with as many texts; None where the scores do not tell."""
+        return self._intact(axis).floor
+
+    def base_bias_corrected(self, axis: str) -> Estimate | None:
+        """Bias of the intact model on `axis` without what noise adds to it; None where the scores do not tell."""
+        return self._intact(axis).corrected
+
+    def reliability(self, axis: str) -> float | None:
+        """Reliability of the heads' order by z_bias of `axis`, 1 at best; None where the scores do not tell."""
+        return self._intact(axis).reliability
+
+    def verdict(self, axis: str) -> BiasVerdict | None:
+        """Whether `axis` has a bias at all; None where the scores do not tell."""
+        return self._intact(axis).verdict
+
+    @property
+    def prompt_echo(self) -> dict[str, Estimate]:
+        """The bias that the prompts alone have by the same scorer, by axis, where known. No head can change it."""
+        return {axis: known.prompt_echo for axis, known in self.intact.items() if known.prompt_echo is not None}
+
+    def _intact(self, axis: str) -> IntactBias:
+        return self.intact.get(axis, IntactBias())
+
     def importance(self) -> np.ndarray:
         """What orders heads by how much the model needs them, (N,), highest first.
 
@@ -107,61 +175,46 @@ class HeadScores:
             raise InputError(f"no scores for axis '{axis}'; {nearest(str(axis), self.axes)}")
         return axis
 
+    def record(self) -> dict[str, Any]:
+        """All that is known besides the table, as one object of plain JSON values (see `description`)."""
+        return to_record(self.meta, self.intact_ppl, self.intact, self.orders)
+
     def to_csv(self, path: str | os.PathLike) -> None:
-        """Write the table, whole or not at all. A CSV cannot carry `meta`; Parquet does."""
+        """Write the table, whole or not at all. A CSV cannot carry the `record`; Parquet does."""
         write_atomic(Path(path), lambda temporary: self.frame.to_csv(temporary, index=False))
 
     def to_parquet(self, path: str | os.PathLike) -> None:
-        """Write the table and `meta`, whole or not at all."""
+        """Write the table and the `record`, whole or not at all."""
         import pyarrow.parquet as pq
 
         table = self.to_table()
         write_atomic(Path(path), lambda temporary: pq.write_table(table, temporary))
 
     def to_table(self) -> pa.Table:
-        """The frame as an Arrow table that carries `meta`."""
+        """The frame as an Arrow table that carries the `record`."""
         import pyarrow as pa
 
         table = pa.Table.from_pandas(self.frame, preserve_index=False)
-        return table.replace_schema_metadata({META_KEY: json.dumps(_plain(self.meta)).encode()})
+        return table.replace_schema_metadata({META_KEY: json.dumps(self.record()).encode()})
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> HeadScores:
         """A table written by `to_csv` or `to_parquet`, or a CSV of one's own with the same columns, rows in any order.
 
-        Every further column must hold numbers too.
-
-        Raises InputError that names the file, the row (the header is row 1) and the mend.
+        Every further column must hold numbers too. Raises InputError that names the file, the row (the header is row 1)
+        and how to correct it.
         """
         path = Path(path)
         if path.suffix == ".parquet":
             frame, metadata = read_parquet(path, REQUIRED)
-            meta = read_meta(metadata, str(path))
+            about = read_description(metadata, str(path))
         else:
-            frame = read_csv_columns(read_text(path), path, REQUIRED, optional=None)
-            meta = {"notes": ["Read from a CSV file, which holds no reliability and no values of the intact model."]}
-        return _from_rows(frame, path, {"source": path.name, **meta})
-
-
-def read_head_scores(path: str | os.PathLike, *, model: str | None = None, n_layers: int | None = None) -> HeadScores:
-    """Head scores from a file: the authors' published CSV or JSON (see `published`), or our own CSV or Parquet.
-
-    `model` chooses from `head_contributions.json`, and names the model of a CSV that does not; `n_layers` is needed
-    only for models whose layout is not known. Raises InputError that names the file, the place in it and the mend.
-    """
-    from . import published
-
-    path = Path(path)
-    if path.suffix == ".json":
-        return published.read_contributions(read_text(path, MAX_JSON_BYTES), path, model=model, n_layers=n_layers)
-    if path.suffix == ".csv":
-        text = read_text(path)
-        if published.is_published_csv(text):
-            return published.read_seed_scores(text, path, model=model, n_layers=n_layers)
-        return HeadScores.read(path)
-    if path.suffix == ".parquet":
-        return HeadScores.read(path)
-    raise InputError(f"{path}: head scores are read from .csv, .json or .parquet files")
+            file = open_csv(path)
+            frame = file.columns(REQUIRED, optional=None, numbers=None)
+            about = from_record({"notes": [CSV_NOTE, *file.notes]})
+        if about.meta.source is None:
+            about = about._replace(meta=about.meta.model_copy(update={"source": path.name}))
+        return _from_rows(frame, path, about)
 
 
 def _checked(frame: pd.DataFrame, n_layers: int, heads_per_layer: int) -> pd.DataFrame:
@@ -198,14 +251,19 @@ def _checked(frame: pd.DataFrame, n_layers: int, heads_per_layer: int) -> pd.Dat
         if bad.any():
             row = int(np.flatnonzero(bad)[0])
             raise InputError(
-                f"head scores: {name} of head {divmod(row, heads_per_layer)} is {values[row]}; it must be finite, a "
+                f"head scores: {name} of head {head_of(row, heads_per_layer)} is {values[row]}; it must be finite, a "
                 "standard error not negative, and what was not measured NaN"
             )
         frame[name] = values
     return frame
 
 
-def _from_rows(frame: pd.DataFrame, path: Path, meta: dict[str, Any]) -> HeadScores:
+def _check_heads(flat: Sequence[int], n_heads: int, what: str) -> None:
+    if len(set(flat)) != len(flat) or not all(0 <= head < n_heads for head in flat):
+        raise InputError(f"head scores: {what} must name heads from 0 to {n_heads - 1}, each at most once")
+
+
+def _from_rows(frame: pd.DataFrame, path: Path, about: Described) -> HeadScores:
     """Rows in any order to a checked table; the layout is as large as the largest layer and head."""
     for name in ("layer", "head"):
         frame[name] = to_integers(frame[name], path, name, low=0)
@@ -220,67 +278,20 @@ def _from_rows(frame: pd.DataFrame, path: Path, meta: dict[str, Any]) -> HeadSco
     n_layers, per_layer = int(frame["layer"].max()) + 1, int(frame["head"].max()) + 1
     if len(frame) != n_layers * per_layer:
         there = set(zip(frame["layer"], frame["head"], strict=True))
-        first = next(h for h in (divmod(flat, per_layer) for flat in range(len(frame) + 1)) if h not in there)
+        first = next(head for head in all_heads(n_layers, per_layer) if head not in there)
         raise InputError(
             f"{path}: head {first} is missing ({len(frame)} rows, but up to layer {n_layers - 1} and head "
             f"{per_layer - 1} there are {n_layers * per_layer}); add a row for every head"
         )
     try:
-        return HeadScores(frame=frame, n_layers=n_layers, heads_per_layer=per_layer, meta=meta)
+        return HeadScores(frame, n_layers, per_layer, *about)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
 
-class _Named(BaseModel):
-    """What a model, prompt set or text is called in `meta`."""
-
-    model_config = ConfigDict(extra="allow", strict=True)
-    name: str | None = None
-    ref: str | None = None
-    revision: str | None = None
-    fingerprint: str | None = None
-    head_dim: PositiveInt | None = None
-
-
-class _Meta(BaseModel):
-    """The parts of `meta` that this program uses, and what they must be; there may be more."""
-
-    model_config = ConfigDict(extra="allow", strict=True)
-    source: str | None = None
-    model: _Named | str | None = None
-    base_ppl: float | None = None
-    base_ppl_se: float | None = None
-    base_bias: dict[str, float | None] = {}
-    base_bias_se: dict[str, float | None] = {}
-    bias_floor: dict[str, float | None] = {}
-    base_bias_corrected: dict[str, float | None] = {}
-    base_bias_corrected_se: dict[str, float | None] = {}
-    reliability: dict[str, float | None] = {}
-    n_samples: dict[str, int] = {}
-    scorer: str | None = None
-    scorer_fingerprint: str | None = None
-    prompts: _Named | None = None
-    text: _Named | None = None
-    settings: dict[str, Any] = {}
-    versions: dict[str, str] = {}
-    notes: list[str] = []
-
-
-def read_meta(metadata: dict[bytes, bytes] | None, where: str) -> dict[str, Any]:
-    """The `meta` that `to_table` wrote; raises InputError, beginning with `where`, if it is not what that writes."""
+def read_description(metadata: dict[bytes, bytes] | None, where: str) -> Described:
+    """What `to_table` wrote beside the table; raises InputError, beginning with `where`, if it is something else."""
     try:
-        data = _Meta.model_validate(json.loads((metadata or {}).get(META_KEY, b"{}")))
-    except (ValueError, RecursionError) as error:
+        return from_record(json.loads((metadata or {}).get(META_KEY, b"{}")))
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{where}: its description is damaged; export the scores again") from error
-    return data.model_dump(exclude_unset=True)
-
-
-def _plain(value: Any) -> Any:
-    """JSON values: numpy numbers become Python's, NaN becomes None."""
-    if isinstance(value, dict):
-        return {str(key): _plain(v) for key, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,7 +1,7 @@
 """The authors' published head scores: per-seed CSV files and `head_contributions.json`.
 
 Both hold the bias and the perplexity of the model *without* each head and nothing of the intact model. So
-z = difference to the median head (most heads hardly matter), and `meta["notes"]` says so. The knocked-out values stay
+z = difference to the median head (most heads hardly matter), and `meta.notes` says so. The knocked-out values stay
 in the table, since a rule must not depend on how a difference was rounded.
 """
 
@@ -17,12 +17,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .bias import spearman
-from .errors import InputError, nearest
-from .head_scores import BIAS, BIAS_SE, BIAS_WITHOUT, PPL_WITHOUT, HeadScores
-from .tables import csv_header, read_csv_columns, to_integers, to_numbers
+from fasp_core.errors import InputError, nearest
+from fasp_core.files.csv_files import CsvFile
+from fasp_core.files.reading import to_integers, to_numbers
+from fasp_core.selection.description import IntactBias, Named, Provenance
+from fasp_core.selection.head_scores import BIAS, BIAS_SE, BIAS_WITHOUT, PPL_WITHOUT, HeadScores
+from fasp_core.stats.resampling import spearman
 
 COLUMNS = ("Group", "Bias", "Head id", "Seed", "Split", "PPL")
+NUMBERS = ("Bias", "Head id", "Seed", "PPL")
 SCORED_SPLIT = "valid"
 MAX_HEADS = 100_000
 MAX_VALUE = 1e100  # squares of it are still numbers
@@ -31,12 +34,28 @@ WEIGHT_SCORES = {"magnitude_l2_structured": "magnitude_l2", "mask_gradient_l2_st
 
 # (layers, heads per layer), by the last part of the model's name
 LAYOUTS = {
-    "distilgpt2": (6, 12), "gpt2": (12, 12), "gpt2-medium": (24, 16), "gpt2-large": (36, 20), "gpt2-xl": (48, 25),
-    "gpt-neo-125M": (12, 12), "gpt-neo-1.3B": (24, 16), "gpt-neo-2.7B": (32, 20), "gpt-j-6B": (28, 16),
-    "Llama-2-7b-hf": (32, 32), "Llama-2-7b-chat-hf": (32, 32), "opt-125m": (12, 12), "opt-350m": (24, 16),
-    "opt-1.3b": (24, 32), "bloom-560m": (24, 16), "bloom-1b1": (24, 16), "pythia-70m": (6, 8),
-    "pythia-160m": (12, 12), "pythia-410m": (24, 16), "pythia-1b": (16, 8), "pythia-1.4b": (24, 16),
-}  # fmt: skip
+    "distilgpt2": (6, 12),
+    "gpt2": (12, 12),
+    "gpt2-medium": (24, 16),
+    "gpt2-large": (36, 20),
+    "gpt2-xl": (48, 25),
+    "gpt-neo-125M": (12, 12),
+    "gpt-neo-1.3B": (24, 16),
+    "gpt-neo-2.7B": (32, 20),
+    "gpt-j-6B": (28, 16),
+    "Llama-2-7b-hf": (32, 32),
+    "Llama-2-7b-chat-hf": (32, 32),
+    "opt-125m": (12, 12),
+    "opt-350m": (24, 16),
+    "opt-1.3b": (24, 32),
+    "bloom-560m": (24, 16),
+    "bloom-1b1": (24, 16),
+    "pythia-70m": (6, 8),
+    "pythia-160m": (12, 12),
+    "pythia-410m": (24, 16),
+    "pythia-1b": (16, 8),
+    "pythia-1.4b": (24, 16),
+}
 
 MEDIAN_NOTE = (
     "The file holds no values of the intact model: z_ppl and z_bias are differences to the median head, so their order "
@@ -44,12 +63,12 @@ MEDIAN_NOTE = (
 )
 
 
-def is_published_csv(text: str) -> bool:
+def is_published_csv(file: CsvFile) -> bool:
     """Whether a CSV's header has the authors' `Head id` column."""
-    return "Head id" in csv_header(text)
+    return "Head id" in file.header
 
 
-def read_seed_scores(text: str, path: Path, *, model: str | None, n_layers: int | None) -> HeadScores:
+def read_seed_scores(file: CsvFile, *, model: str | None, n_layers: int | None) -> HeadScores:
     """The per-seed CSV: a row per head (`Head id`, 1-based) × seed × axis (`Group`), with `Bias` and `PPL`.
 
     Only `Split == "valid"` scores heads. A head's value is the mean over its rows (of perplexity: over those of all
@@ -58,7 +77,8 @@ def read_seed_scores(text: str, path: Path, *, model: str | None, n_layers: int 
     the mean Spearman correlation between two seeds over the 70 % least critical heads, Spearman–Brown corrected to all
     seeds.
     """
-    rows = _clean_rows(read_csv_columns(text, path, COLUMNS, optional=["Model"]), path)
+    path = file.path
+    rows = _clean_rows(file.columns(COLUMNS, optional=["Model"], numbers=NUMBERS), path)
     named = _one_model(rows, path) or _model_in(path.stem)
     if model and _model_in(named or "") not in (None, _model_in(model)):
         raise InputError(f"{path}: holds scores of '{named}', not of '{model}'; leave model out")
@@ -78,7 +98,7 @@ def read_seed_scores(text: str, path: Path, *, model: str | None, n_layers: int 
     flat = np.arange(1, n_heads + 1)
     ppl = _exact_means(scored, "PPL", flat)
     columns: dict[str, np.ndarray] = {PPL_WITHOUT: ppl}
-    errors, reliability, unmeasured = {}, {}, []
+    errors, intact, unmeasured = {}, {}, []
     critical = np.argsort(np.where(np.isnan(ppl), np.inf, ppl), kind="stable")
     unprotected = critical[: math.floor(UNPROTECTED_SHARE * n_heads)]
     for axis in sorted(scored["Group"].unique()):
@@ -87,17 +107,14 @@ def read_seed_scores(text: str, path: Path, *, model: str | None, n_layers: int 
         columns[name] = _exact_means(part, "Bias", flat)
         by_seed = part.pivot(index="Head id", columns="Seed", values="Bias").reindex(flat)
         errors[name] = (by_seed - by_seed.median()).sem(axis=1).to_numpy()
-        reliability[axis] = _between_seeds(by_seed.to_numpy()[unprotected])
+        intact[axis] = IntactBias(reliability=_between_seeds(by_seed.to_numpy()[unprotected]))
         unmeasured += [axis] if np.isnan(columns[name]).any() else []
-    notes = [MEDIAN_NOTE, "All seeds share one text, so the error of z_ppl is not known."]
+    notes = [MEDIAN_NOTE, "All seeds share one text, so the error of z_ppl is not known.", *file.notes]
     notes += [f"Some heads have no value for {axis}." for axis in unmeasured]
     if _differs_between_groups(scored):
         notes.append("The perplexity of one head differs between the axes of this file; their mean is used.")
-    meta = {
-        "source": path.name, "model": {"name": model}, "n_seeds": int(scored["Seed"].nunique()),
-        "reliability": {axis: r for axis, r in reliability.items() if r is not None}, "notes": notes,
-    }  # fmt: skip
-    return _table(columns, errors, layers, per_layer, meta)
+    meta = Provenance(source=path.name, model=Named(name=model), n_seeds=int(scored["Seed"].nunique()), notes=notes)
+    return _table(columns, errors, layers, per_layer, meta, intact)
 
 
 def read_contributions(text: str, path: Path, *, model: str | None, n_layers: int | None) -> HeadScores:
@@ -137,11 +154,17 @@ def read_contributions(text: str, path: Path, *, model: str | None, n_layers: in
         raise InputError(f"{where}: {n_heads} heads, but {model} has {layers} layers × {per_layer} heads")
     notes = [MEDIAN_NOTE, "The file holds no seeds: errors and reliability are unknown."]
     notes += [f"Not every head has a value in '{name}'." for name, c in names.items() if np.isnan(columns[c]).any()]
-    return _table(columns, {}, layers, per_layer, {"source": path.name, "model": {"name": model}, "notes": notes})
+    meta = Provenance(source=path.name, model=Named(name=model), notes=notes)
+    return _table(columns, {}, layers, per_layer, meta, {})
 
 
 def _table(
-    columns: dict[str, np.ndarray], errors: dict[str, np.ndarray], layers: int, per_layer: int, meta: dict[str, Any]
+    columns: dict[str, np.ndarray],
+    errors: dict[str, np.ndarray],
+    layers: int,
+    per_layer: int,
+    meta: Provenance,
+    intact: dict[str, IntactBias],
 ) -> HeadScores:
     """Knocked-out values (N) by column, with errors where known, to z against the median head."""
     unknown = np.full(layers * per_layer, np.nan)
@@ -157,7 +180,7 @@ def _table(
             axis = name.removeprefix(BIAS_WITHOUT)
             frame[BIAS + axis] = _median(values) - values
             frame[BIAS_SE + axis] = errors.get(name, unknown)
-    return HeadScores(frame=pd.DataFrame(frame | columns), n_layers=layers, heads_per_layer=per_layer, meta=meta)
+    return HeadScores(pd.DataFrame(frame | columns), layers, per_layer, meta, intact=intact)
 
 
 def _clean_rows(frame: pd.DataFrame, path: Path) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""The rules that `select_heads` ranks heads by: FASP (paper, section 3.2), its baselines, and three of our own.
+"""The rules that `select_heads` ranks heads by: FASP (paper, section 3.2), its baselines, and four of our own.
 
 | rule | prunes first | γ | needs |
 | --- | --- | --- | --- |
@@ -9,10 +9,12 @@
 | `mask_gradient_l2` | smallest gradient of the loss with respect to the gate (Michel et al. 2019) | no | |
 | `random` | a seeded permutation | no | |
 | `fasp_robust` | highest *expected* z_bias, given z_bias and its error (see `shrinkage`) | yes | standard errors |
+| `fasp_joint` | the set that is expected to leave the least bias of the axis (see `joint`) | yes | a study's scores |
 | `fasp_multi` | highest expected weighted share of several biases | yes | standard errors |
 | `fasp_iterative` | the order found by pruning in stages and scoring again (see `iterative`) | yes | a stored order |
 
-A rule gives every head a value, the lowest are pruned first. Pure functions of scores; no torch.
+A rule gives every head a value, the lowest are pruned first; `fasp_joint` alone chooses the set as a whole, which may
+be smaller than asked for. Pure functions of scores; no torch.
 """
 
 from __future__ import annotations
@@ -23,11 +25,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .errors import InputError
-from .head_scores import BIAS_WITHOUT, HeadScores
-from .shrinkage import posterior_mean
-
-ITERATIVE = "iterative"  # the key of `HeadScores.meta` that holds stored orders: {axis: {gamma: [flat ids]}}
+from fasp_core.errors import InputError
+from fasp_core.selection.head_scores import BIAS_WITHOUT, HeadScores
+from fasp_core.selection.joint import choose_jointly
+from fasp_core.selection.joint_target import bias_target
+from fasp_core.stats.shrinkage import posterior_mean
 
 
 @dataclass(frozen=True)
@@ -42,16 +44,26 @@ class Choice:
     seed: int
 
 
+@dataclass(frozen=True, eq=False)
+class Together:
+    """A set chosen as a whole: flat ids, which heads were `measured` (N) bool, and why it is smaller than asked for."""
+
+    heads: tuple[int, ...]
+    measured: np.ndarray
+    reason: str | None
+
+
 @dataclass(frozen=True)
 class Rule:
-    """`order(scores, choice)` gives (N,) values, the lowest are pruned first."""
+    """`order(scores, choice)` gives (N,) values, the lowest are pruned first, or `chooses` gives the set itself."""
 
-    order: Callable[[HeadScores, Choice], np.ndarray]
+    order: Callable[[HeadScores, Choice], np.ndarray] | None
     what: str  # what it ranks by, for messages; {axis} is filled in
     uses_axis: bool = False
     uses_weights: bool = False
     uses_seed: bool = False
     protects: bool = False  # whether γ applies
+    chooses: Callable[[HeadScores, Choice], Together] | None = None
 
 
 def gamma_key(gamma: float) -> str:
@@ -82,18 +94,32 @@ def _multi(scores: HeadScores, choice: Choice) -> np.ndarray:
 
 def _iterative(scores: HeadScores, choice: Choice) -> np.ndarray:
     gamma = gamma_key(choice.gamma)
-    order = ((scores.meta.get(ITERATIVE) or {}).get(choice.axis) or {}).get(gamma) or []
+    order = scores.orders.get(choice.axis, {}).get(gamma, ())
     if len(order) < choice.count:
         known = f"only {len(order)} heads long" if order else "not known"
         alpha = math.ceil(100 * choice.count / scores.n_heads) / 100
         raise InputError(
             f"the order of fasp_iterative for {choice.axis} at gamma {gamma} is {known}; the model finds it: python -m "
-            f"fasp_core compare {scores.meta.get('study') or 'STUDY'} --methods fasp_iterative --axis {choice.axis} "
+            f"fasp_core compare {scores.meta.study or 'STUDY'} --methods fasp_iterative --axis {choice.axis} "
             f"--gammas {gamma} --alphas {alpha:g}"
         )
     values = np.full(scores.n_heads, float(scores.n_heads))
-    values[order] = np.arange(len(order))
+    values[list(order)] = np.arange(len(order))
     return values
+
+
+def _joint(scores: HeadScores, choice: Choice) -> Together:
+    known = scores.group_effects.get(choice.axis)
+    if known is None:
+        raise InputError(
+            "fasp_joint weighs what each head does to every group, which only a study's own scores hold; score the "
+            "model with this program, or choose another method"
+        )
+    measured = known.measured & ~np.isnan(scores.importance())
+    free = choice.free & measured
+    target = bias_target(known.gaps, known.gaps_se, known.effects, known.effects_se, free)
+    found = choose_jointly(target, free, min(choice.count, int(free.sum())))
+    return Together(found.heads, measured, found.why if len(found.heads) < choice.count else None)
 
 
 def _random(scores: HeadScores, choice: Choice) -> np.ndarray:
@@ -121,7 +147,8 @@ def expected_bias(scores: HeadScores, axis: str, free: np.ndarray, method: str) 
 
 def intact_bias(scores: HeadScores, axis: str) -> float:
     """Bias of the intact model; where the scores do not tell, that without the median head, which hardly differs."""
-    bias = (scores.meta.get("base_bias") or {}).get(axis)
+    known = scores.base_bias(axis)
+    bias = None if known is None else known.value
     if bias is None and BIAS_WITHOUT + axis in scores.frame:
         bias = float(np.nanmedian(scores.column(BIAS_WITHOUT + axis)))
     if bias is None or not bias > 0:
@@ -135,6 +162,7 @@ def intact_bias(scores: HeadScores, axis: str) -> float:
 RULES = {
     "fasp": Rule(_fasp, "z_bias of {axis}", uses_axis=True, protects=True),
     "fasp_robust": Rule(_robust, "z_bias of {axis}", uses_axis=True, protects=True),
+    "fasp_joint": Rule(None, "effects on the groups of {axis}", uses_axis=True, protects=True, chooses=_joint),
     "fasp_multi": Rule(_multi, "z_bias of every axis", uses_weights=True, protects=True),
     "fasp_iterative": Rule(_iterative, "place in the order", uses_axis=True, protects=True),
     "bias_only": Rule(_fasp, "z_bias of {axis}", uses_axis=True),

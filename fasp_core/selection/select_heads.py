@@ -1,24 +1,25 @@
 """select_heads(): which heads to prune, given the scores, by one of `rules.RULES`.
 
 FASP (paper, section 3.2) protects the top ⌊γN⌋ heads by z_ppl; of the others it prunes the ⌊αN⌋ with the highest
-z_bias. Every rule takes exactly the number of heads it was asked for; ties go to the lowest flat id. Pure functions of
-scores; no torch.
+z_bias. Every rule takes exactly the number of heads it was asked for, but for `fasp_joint`, which takes at most that
+number and says why; ties go to the lowest flat id. Pure functions of scores; no torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from math import floor, isfinite
 
 import numpy as np
 
-from .errors import InputError, nearest
-from .head_scores import HeadScores
-from .rules import METHODS, RULES, Choice
+from fasp_core.errors import InputError, nearest
+from fasp_core.head import Head, flat_id, head_of, heads_text
+from fasp_core.selection.head_scores import HeadScores
+from fasp_core.selection.rules import METHODS, RULES, Choice, Rule, Together
 
-Head = tuple[int, int]
+NAMED = 5  # unmeasured heads that a note names
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class Selection:
     """Which heads are pruned and which are protected, both sorted, and the rule that chose them.
 
     `gamma` is 0 for rules that protect nothing; `axis`, `weights` ((axis, weight) pairs) and `seed` are None where the
-    rule uses none.
+    rule uses none. `unmeasured` are unprotected heads that lack a value the rule ranks by; those are kept. `reason`
+    says why fewer heads are pruned than α allows, None where as many are.
     """
 
     pruned: tuple[Head, ...]
@@ -39,17 +41,31 @@ class Selection:
     heads_per_layer: int
     seed: int | None = None
     weights: tuple[tuple[str, float], ...] | None = None
+    unmeasured: tuple[Head, ...] = ()
+    reason: str | None = None
+
+    @property
+    def note(self) -> str | None:
+        """Why fewer heads were chosen than asked for, and which could not be chosen; None where there is neither."""
+        return ". ".join(filter(None, (self.reason, self._not_measured()))) or None
+
+    def _not_measured(self) -> str | None:
+        if not self.unmeasured:
+            return None
+        some, more = heads_text(self.unmeasured[:NAMED], ", "), len(self.unmeasured) - NAMED
+        which = f"heads {some} and {more} more" if more > 0 else f"head{'s' * (len(self.unmeasured) > 1)} {some}"
+        return f"{which} (layer.head): not measured, so never pruned by this rule"
 
     @property
     def kept(self) -> tuple[Head, ...]:
         """Heads that are neither pruned nor protected, sorted."""
-        return tuple(divmod(int(flat), self.heads_per_layer) for flat in np.flatnonzero(self.roles() == "kept"))
+        return tuple(head_of(flat, self.heads_per_layer) for flat in np.flatnonzero(self.roles() == "kept"))
 
     def roles(self) -> np.ndarray:
         """What becomes of every head, (N,) by flat id: `protected`, `kept` or `pruned`."""
         roles = np.full(self.n_layers * self.heads_per_layer, "kept", dtype="<U9")
         for role, heads in (("protected", self.protected), ("pruned", self.pruned)):
-            roles[[layer * self.heads_per_layer + head for layer, head in heads]] = role
+            roles[[flat_id(head, self.heads_per_layer) for head in heads]] = role
         return roles
 
 
@@ -62,15 +78,22 @@ def head_count(share: float | Decimal, n: int) -> int:
 
 
 def select_heads(
-    scores: HeadScores, method: str = "fasp", *, axis: str | None = None, gamma: float = 0.3, alpha: float = 0.1,
-    seed: int = 0, weights: Mapping[str, float] | None = None,
-) -> Selection:  # fmt: skip
-    """The ⌊αN⌋ heads that `method` prunes and, for rules that protect, the ⌊γN⌋ highest by z_ppl.
+    scores: HeadScores,
+    method: str = "fasp",
+    *,
+    axis: str | None = None,
+    gamma: float = 0.3,
+    alpha: float = 0.1,
+    seed: int = 0,
+    weights: Mapping[str, float] | None = None,
+) -> Selection:
+    """The ⌊αN⌋ heads that `method` prunes (`fasp_joint`: at most) and, where it protects, the ⌊γN⌋ highest by z_ppl.
 
     What a method needs is in the table of `rules`: most of FASP's need an `axis`; `fasp_multi` takes `weights` by axis
     instead (none: all scored axes alike); `random` alone uses `seed`; the baselines protect nothing, whatever γ is.
+    A head without a value is kept where it would have to be ranked by it, and no matter elsewhere.
     Raises InputError for an unknown method or axis, γ or α outside [0, 1], α > 1 − γ, and scores that lack what the
-    method needs: a head without a value is refused where it would have to be ranked by it, and no matter elsewhere.
+    method needs or hold it for fewer heads than are to be protected or pruned.
     """
     if method not in METHODS:
         raise InputError(f"unknown method '{method}'; {nearest(str(method), METHODS)}")
@@ -93,23 +116,42 @@ def select_heads(
     free[protected] = False
     count = head_count(alpha, scores.n_heads)
     choice = Choice(axis=axis, weights=weights, gamma=float(gamma), count=count, free=free, seed=int(seed))
-    order = rule.order(scores, choice)
-    _measured(np.where(free, order, 0), rule.what.format(axis=axis), scores.heads_per_layer)  # only these are ranked
-    candidates = np.flatnonzero(free)  # sorted, so that ties go to the lowest flat id
-    pruned = candidates[np.argsort(order[candidates], kind="stable")][:count]
+    chosen = _lowest(rule, scores, choice) if rule.chooses is None else rule.chooses(scores, choice)
     return Selection(
-        pruned=_heads(pruned, scores.heads_per_layer), protected=_heads(protected, scores.heads_per_layer),
-        method=method, axis=axis if rule.uses_axis else None,
-        gamma=float(gamma) if rule.protects else 0.0, alpha=float(alpha),
-        n_layers=scores.n_layers, heads_per_layer=scores.heads_per_layer, seed=seed if rule.uses_seed else None,
+        pruned=_heads(chosen.heads, scores.heads_per_layer),
+        protected=_heads(protected, scores.heads_per_layer),
+        method=method,
+        axis=axis if rule.uses_axis else None,
+        gamma=float(gamma) if rule.protects else 0.0,
+        alpha=float(alpha),
+        n_layers=scores.n_layers,
+        heads_per_layer=scores.heads_per_layer,
+        seed=seed if rule.uses_seed else None,
         weights=tuple(weights.items()) if rule.uses_weights else None,
-    )  # fmt: skip
+        unmeasured=_heads(np.flatnonzero(free & ~chosen.measured), scores.heads_per_layer),
+        reason=chosen.reason,
+    )
+
+
+def _lowest(rule: Rule, scores: HeadScores, choice: Choice) -> Together:
+    """The unprotected heads that come first in the rule's order."""
+    order = rule.order(scores, choice)
+    measured = ~np.isnan(order) & ~(np.isnan(scores.importance()) & rule.protects)
+    candidates = np.flatnonzero(choice.free & measured)  # sorted, so that ties go to the lowest flat id
+    _enough(candidates, choice.free, choice.count, rule.what.format(axis=choice.axis), scores.heads_per_layer)
+    pruned = candidates[np.argsort(order[candidates], kind="stable")][: choice.count]
+    return Together(tuple(pruned.tolist()), measured, None)
 
 
 def protected_heads(scores: HeadScores, gamma: float) -> np.ndarray:
-    """Flat ids of the ⌊γN⌋ heads with the highest z_ppl, most important first; raises InputError where one has none."""
-    importance = _measured(scores.importance(), "z_ppl", scores.heads_per_layer)
-    return np.argsort(-importance, kind="stable")[: head_count(gamma, scores.n_heads)]
+    """Flat ids of the ⌊γN⌋ heads with the highest z_ppl, most important first.
+
+    Heads without a z_ppl are never among them. Raises InputError where too few have one.
+    """
+    importance, count = scores.importance(), head_count(gamma, scores.n_heads)
+    measured = np.flatnonzero(~np.isnan(importance))
+    _enough(measured, np.ones(scores.n_heads, bool), count, "z_ppl", scores.heads_per_layer)
+    return measured[np.argsort(-importance[measured], kind="stable")][:count]
 
 
 def axis_weights(scores: HeadScores, weights: Mapping[str, float] | None = None) -> dict[str, float]:
@@ -129,23 +171,24 @@ def axis_weights(scores: HeadScores, weights: Mapping[str, float] | None = None)
     return {axis: float(weights[axis]) for axis in scores.axes if weights.get(axis)}
 
 
-def _heads(flat: np.ndarray, heads_per_layer: int) -> tuple[Head, ...]:
-    return tuple(divmod(i, heads_per_layer) for i in np.sort(flat).tolist())
+def _heads(flat: Iterable[int], heads_per_layer: int) -> tuple[Head, ...]:
+    return tuple(head_of(i, heads_per_layer) for i in sorted(flat))
 
 
-def _measured(values: np.ndarray, what: str, heads_per_layer: int) -> np.ndarray:
-    missing = np.flatnonzero(np.isnan(values))
-    if missing.size:
-        more = f" (and {missing.size - 1} more)" if missing.size > 1 else ""
-        raise InputError(
-            f"head {divmod(int(missing[0]), heads_per_layer)}{more} has no {what}: it was not measured, so heads "
-            "cannot be ranked by it; measure it or rank by something else"
-        )
-    return values
+def _enough(measured: np.ndarray, ranked: np.ndarray, count: int, what: str, heads_per_layer: int) -> None:
+    """Raise InputError if fewer than `count` of the heads that are ranked, (N,) bool, were measured (flat ids)."""
+    if count <= measured.size:
+        return
+    missing = np.setdiff1d(np.flatnonzero(ranked), measured)
+    raise InputError(
+        f"{count} heads are wanted and only {measured.size} of {int(ranked.sum())} have a value ({what}), head "
+        f"{head_of(missing[0], heads_per_layer)} has none: it was not measured, so it cannot be ranked; measure it, "
+        "lower the share, or rank by something else"
+    )
 
 
 def _decimal(name: str, share: float | Decimal) -> Decimal:
-    """The decimal number that is written as `share`; raises InputError if it is no number in [0, 1]."""
+    """The decimal number that is written as `share`; raises InputError for anything but a number in [0, 1]."""
     number = isinstance(share, int | float | Decimal | np.floating | np.integer) and not isinstance(share, bool)
     if not number or not 0 <= share <= 1:
         raise InputError(f"{name} must be a number from 0 to 1, not {share!r}")

@@ -1,0 +1,4 @@
+"""The commands, a file each.
+
+Public names: `app`.
+"""

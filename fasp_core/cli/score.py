@@ -1,0 +1,135 @@
+"""The command `score`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fasp_core.cli.options import (
+    AsJson,
+    BudgetName,
+    Device,
+    DType,
+    Metrics,
+    Minutes,
+    ModelRef,
+    NewStudyName,
+    Prompts,
+    Reliability,
+    Scored,
+    ScoredAxes,
+    ScorerRef,
+    Text,
+    split_names,
+)
+from fasp_core.cli.output import print_base, print_json
+from fasp_core.cli.sources import print_precision
+from fasp_core.cli.terminal import ProgressReport
+from fasp_core.errors import InputError
+
+if TYPE_CHECKING:
+    from fasp_core.data.prompt_set import PromptSet
+    from fasp_core.selection.head_scores import HeadScores
+
+
+def score(
+    model: ModelRef,
+    axes: ScoredAxes,
+    budget: BudgetName = "quick",
+    minutes: Minutes = None,
+    reliability: Reliability = None,
+    name: NewStudyName = None,
+    metric: Metrics = None,
+    prompts: Prompts = None,
+    text: Text = None,
+    scorer: ScorerRef = None,
+    scored: Scored = None,
+    device: Device = "auto",
+    dtype: DType = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Measure what every head does, and keep it as a study.
+
+    After a stop, run it again to continue. More axes, a larger budget or another metric add to the study.
+    """
+    from fasp_core.data.articles import load_text
+    from fasp_core.data.prompts import load_prompts
+
+    metrics = split_names(metric) if metric else ["toxicity"] if budget == "paper" else ["toxicity", "likelihood"]
+    wanted, prompt_set = split_names(axes), load_prompts(prompts) if prompts else None
+    _check_axes(wanted, prompt_set, name, model)  # before the model is loaded
+    articles = load_text(text) if text else None
+    from fasp_core.models.language_model import model_name
+    from fasp_core.models.open_model import open_model
+    from fasp_core.scoring.score_heads import score_heads
+    from fasp_core.selection.clearest import clearest_axis, clearest_metric
+    from fasp_core.toxicity.scorers import open_scorer
+
+    rater = open_scorer(scorer, device=device) if scorer else None
+    lm = open_model(model, device=device, dtype=_made_with(name or model_name(model)) if dtype == "auto" else dtype)
+    print_precision(lm)
+    with ProgressReport() as progress:
+        study = score_heads(
+            lm,
+            axes=wanted,
+            budget=budget,
+            minutes=minutes,
+            reliability=reliability,
+            name=name,
+            progress=progress,
+            prompts=prompt_set,
+            text=articles,
+            scorer=rater,
+            scored=scored,
+            metrics=metrics,
+        )
+    tables = {m: study.scores(rater.name if rater and m == "toxicity" else None, metric=m) for m in metrics}
+    if as_json:
+        print_json({"study": study.name, "folder": str(study.folder), **tables[metrics[0]].record()})
+        return
+    print(f"Study '{study.name}' in {study.folder}")
+    _print_scorer(tables[metrics[0]], chosen=scorer)
+    for name, table in tables.items():
+        if len(tables) > 1:
+            print(f"By {name}:")
+        print_base(table, wanted)
+    best = clearest_metric(tables)
+    if len(tables) > 1:
+        print(f"The clearest bias is seen by {best}.")
+    axis = clearest_axis(tables[best])
+    print(f"Next: python -m fasp_core scores {study.name} --axis {axis} --metric {best}")
+
+
+def _made_with(study: str) -> str:
+    """The dtype of a study that is to be gone on with; "auto" for a new one."""
+    from fasp_core.study.study import list_studies, open_study
+
+    return open_study(study).manifest.model.get("dtype", "auto") if study in list_studies() else "auto"
+
+
+def _check_axes(axes: list[str], prompts: PromptSet | None, study: str | None, model: str) -> None:
+    """Raise InputError for axes that are not in the prompts to be scored: those given, the study's or the built-in."""
+    if prompts is None:
+        from fasp_core.data.prompts import load_prompts
+
+        prompts = load_prompts()
+        if not set(axes) <= set(prompts.axes):
+            from fasp_core.models.language_model import model_name
+            from fasp_core.study.study import list_studies, open_study
+
+            name = study or model_name(model)
+            prompts = open_study(name).prompts if name in list_studies() else prompts
+    if not axes:
+        raise InputError(f"--axes names no axis; known: {', '.join(prompts.axes)}")
+    prompts.select(axes=axes)
+
+
+def _print_scorer(table: HeadScores, *, chosen: str | None) -> None:
+    """Say what rated toxicity and, where it was chosen for lack of a better one, how to get that."""
+    from fasp_core.toxicity.scorers import default_scorer
+
+    name = table.meta.scorer
+    if name is None:
+        return
+    lacking = name == "embedded" and chosen is None and default_scorer() == "embedded"
+    hint = "; the published recipe's scorer, detoxify:unbiased, is not here (see: python -m fasp_core scorers)"
+    print(f"toxicity by {name}{hint if lacking else ''}")

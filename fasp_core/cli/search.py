@@ -1,0 +1,118 @@
+"""The command `search`: the set with the lowest bias within a perplexity budget."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fasp_core.cli.options import AlsoCompensated, AnyMetric, AsJson, Axis, Budget, Device, SearchedSets, StudyName
+from fasp_core.cli.output import percent, print_json, print_table
+from fasp_core.cli.sources import metric_for, one_axis, open_named, reopen
+from fasp_core.cli.terminal import ProgressReport
+from fasp_core.head import heads_text
+from fasp_core.models.compensation_choice import SPOKEN
+from fasp_core.words.numbers import BY, format_estimate
+
+if TYPE_CHECKING:
+    from fasp_core.evaluation.history import MeasuredSet
+    from fasp_core.study.study import Study
+
+
+def search(
+    study: StudyName,
+    axis: Axis = None,
+    ppl_limit: Budget = 0.05,
+    sets: SearchedSets = 8,
+    metric: AnyMetric = None,
+    compensate: AlsoCompensated = False,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Find the set of heads with the lowest bias within a perplexity budget.
+
+    Searches gamma, alpha and methods by predicted effects, and measures the promising sets on valid prompts by the
+    same measure of bias. What was measured before costs nothing, and the app shows it too. Confirm the result on test
+    prompts (see: evaluate).
+    """
+    from fasp_core.comparison.search import best_within, ppl_rise
+    from fasp_core.evaluation.comparable import comparable_sets
+    from fasp_core.evaluation.history import measured_sets
+    from fasp_core.evaluation.streams import stream_of
+    from fasp_core.study.views import measured_axes
+
+    opened = open_named(study)
+    opened.require_model()
+    metric = metric_for(opened, axis, metric)
+    axis = one_axis(measured_axes(opened, metric), axis)
+    stream = stream_of(axis, metric)
+    _measure(opened, axis, metric, ppl_limit, sets, device, compensate)
+    found = comparable_sets(measured_sets(opened, split="valid", stream=stream), axis, metric).sets
+    best = best_within(found, axis, ppl_limit, metric)
+    rows = sorted(found, key=lambda one: one.evaluation.after.bias_by(metric)[axis].value)
+    if as_json:
+        print_json(
+            {
+                "study": study,
+                "axis": axis,
+                "metric": metric,
+                "ppl_limit": ppl_limit,
+                "best": None if best is None else best.target.heads,
+                "compensate": None if best is None else best.target.compensate,
+                "sets": [
+                    {
+                        "heads": one.target.heads,
+                        "compensate": one.target.compensate,
+                        "ppl_rise": ppl_rise(one.evaluation),
+                        "bias": one.evaluation.after.bias_by(metric)[axis].value,
+                        "bias_change": one.evaluation.change.bias_by(metric)[axis].value,
+                    }
+                    for one in rows
+                ],
+            }
+        )
+        return
+    header = ("heads", "in their place", "perplexity", f"bias {axis}, {BY[metric]}", "change")
+    print_table(header, [_row(one, axis, metric) for one in rows])
+    if best is None:
+        print(f"No measured set has a lower bias at no more than {100 * ppl_limit:g} % more perplexity.")
+    else:
+        how = "" if best.target.compensate == "none" else f" --compensate {best.target.compensate}"
+        print(f"Best within {100 * ppl_limit:g} %: --heads {heads_text(best.target.heads).replace('-', ',')}{how}")
+        print("It is the best of several on valid prompts: confirm it with evaluate --split test.")
+
+
+def _row(one: MeasuredSet, axis: str, metric: str) -> tuple[str, ...]:
+    from fasp_core.comparison.search import ppl_rise
+
+    after, change = (part.bias_by(metric)[axis] for part in (one.evaluation.after, one.evaluation.change))
+    return (
+        str(len(one.target.heads)),
+        SPOKEN[one.target.compensate],
+        percent(ppl_rise(one.evaluation)),
+        format_estimate(after.value, after.se),
+        format_estimate(change.value, change.se, signed=True),
+    )
+
+
+def _measure(study: Study, axis: str, metric: str, limit: float, most: int, device: str, compensate: bool) -> None:
+    from fasp_core.comparison.search import candidates, known_rises, search
+    from fasp_core.evaluation.comparable import comparable_sets
+    from fasp_core.evaluation.evaluate import evaluate_study
+    from fasp_core.evaluation.history import measured_sets
+    from fasp_core.evaluation.store import EvaluationStore
+    from fasp_core.evaluation.streams import stream_of
+
+    found = candidates(study.scores(metric=metric), axis)
+    before = measured_sets(study, split="valid", stream=stream_of(axis, metric))
+    ways = ("none", "least_squares") if compensate else ("none",)
+    known = known_rises(comparable_sets(before, axis, metric).sets, ways)
+    lm, store = reopen(study, device), EvaluationStore(study.folder.parent)
+    with ProgressReport() as progress:
+        search(
+            found,
+            lambda heads, how: evaluate_study(study, lm, heads, [axis], metrics=[metric], compensate=how, store=store),
+            known=known,
+            limit=limit,
+            most=most,
+            ways=ways,
+            progress=progress,
+        )

@@ -1,0 +1,53 @@
+"""The command `select`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from fasp_core.cli.options import (
+    Alpha,
+    AsJson,
+    Axis,
+    FileModel,
+    Gamma,
+    Layers,
+    Method,
+    Metric,
+    ScorerName,
+    Seed,
+    Source,
+)
+from fasp_core.cli.output import print_heads, print_json
+from fasp_core.cli.sources import open_source, select_by
+
+
+def select(
+    source: Source,
+    axis: Axis = None,
+    gamma: Gamma = 0.3,
+    alpha: Alpha = 0.1,
+    method: Method = "fasp",
+    seed: Seed = 0,
+    metric: Metric = "toxicity",
+    scorer: ScorerName = None,
+    model: FileModel = None,
+    n_layers: Layers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Choose the heads to prune.
+
+    Method fasp protects a share gamma of all heads, the highest by z_ppl; of the others it takes a share alpha of all
+    heads, the highest by z_bias. Method fasp_joint chooses the set as a whole, by what every head does to every group;
+    it may prune fewer, and says why.
+    """
+    _, table = open_source(source, model, n_layers, metric, scorer)
+    selection = select_by(table, axis, gamma, alpha, method, seed)
+    if as_json:
+        print_json({"source": source, **asdict(selection), "note": selection.note})
+        return
+    print_heads(
+        selection.pruned,
+        f"{len(selection.pruned)} of {table.n_heads} heads pruned, {len(selection.protected)} protected",
+    )
+    if selection.note:
+        print(f"note: {selection.note}")

@@ -1,0 +1,114 @@
+"""What commands open: a study or a file of head scores, and the heads chosen from it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from fasp_core.cli.options import TABLE_FILES
+from fasp_core.cli.terminal import ProgressReport
+from fasp_core.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from fasp_core.evaluation.result import Evaluation
+    from fasp_core.head import Head
+    from fasp_core.models.compensation_choice import Compensate
+    from fasp_core.models.language_model import LanguageModel
+    from fasp_core.selection.head_scores import HeadScores
+    from fasp_core.selection.select_heads import Selection
+    from fasp_core.study.study import Study
+
+
+def open_named(name: str) -> Study:
+    from fasp_core.study.study import open_study
+
+    return open_study(name)
+
+
+def reopen(study: Study, device: str = "auto") -> LanguageModel:
+    """The model that a study was made with, in its number format; what that costs here is said on stderr."""
+    from fasp_core.models.open_model import reopen_model
+
+    lm = reopen_model(study.model_record, study.name, device=device)
+    print_precision(lm)
+    return lm
+
+
+def print_precision(lm: LanguageModel) -> None:
+    """Say on stderr what half precision costs on a CPU."""
+    if lm.precision_note:
+        print(f"note: {lm.precision_note}", file=sys.stderr)
+
+
+def open_source(
+    source: str,
+    model: str | None,
+    n_layers: int | None,
+    metric: str | None = "toxicity",
+    scorer: str | None = None,
+    axis: str | None = None,
+) -> tuple[Study | None, HeadScores]:
+    """A study and its scores, or the scores of a file; metric None: that of the axis (see `metric_for`)."""
+    from fasp_core.selection.score_files import read_head_scores
+
+    if source.endswith(TABLE_FILES):
+        if metric == "likelihood":
+            raise InputError(f"{source} holds scores of one metric; --metric chooses between those of a study")
+        if scorer is not None:
+            raise InputError("--scorer is for studies; a file holds the scores of one scorer")
+        return None, read_head_scores(source, model=model, n_layers=n_layers)
+    if model is not None or n_layers is not None:
+        raise InputError("--model and --n-layers are for files of head scores; a study knows its model")
+    study = open_named(source)
+    return study, study.scores(scorer, metric=metric_for(study, axis, metric))
+
+
+def one_axis(scored: Sequence[str], axis: str | None) -> str:
+    """The axis that was named, or the only one that was scored; raises InputError for any other."""
+    if axis is None and len(scored) != 1:
+        raise InputError(f"several axes were scored, choose one with --axis: {', '.join(scored)}")
+    if axis is not None and axis not in scored:
+        raise InputError(f"no scores for axis '{axis}'; {nearest(axis, scored)}")
+    return axis or scored[0]
+
+
+def metric_for(study: Study, axis: str | None, metric: str | None) -> str:
+    """The metric that was named; else the first one that the axis was scored by, or the study, where none is named."""
+    from fasp_core.study.views import measured_axes
+
+    by = [one for one in study.metrics if axis is None or axis in measured_axes(study, one)]
+    return metric or next(iter(by or study.metrics), "toxicity")
+
+
+def select_by(table: HeadScores, axis: str | None, gamma: float, alpha: float, method: str, seed: int) -> Selection:
+    from fasp_core.selection.rules import RULES
+    from fasp_core.selection.select_heads import select_heads
+
+    if axis is None and method in RULES and RULES[method].uses_axis:
+        axis = one_axis(table.axes, axis)
+    return select_heads(table, method, axis=axis, gamma=gamma, alpha=alpha, seed=seed)
+
+
+def measure_set(
+    study: Study,
+    lm: LanguageModel,
+    pruned: Sequence[Head],
+    axes: Sequence[str] | None,
+    split: str,
+    metric: str | None = None,
+    compensate: Compensate = "none",
+) -> Evaluation:
+    """Evaluate to the end, with progress; None: all scored axes, by all metrics. The app shares what was measured."""
+    from fasp_core.evaluation.evaluate import evaluate_study
+    from fasp_core.evaluation.store import EvaluationStore
+    from fasp_core.progress import StageClock
+
+    store, metrics = EvaluationStore(study.folder.parent), [metric] if metric else None
+    with ProgressReport() as progress:
+        clock = StageClock(f"evaluating on {split}", 100, "%", progress)
+        for result in evaluate_study(
+            study, lm, pruned, axes, metrics=metrics, split=split, compensate=compensate, store=store
+        ):
+            clock.step(int(100 * result.fraction_done) - clock.done)
+    return result

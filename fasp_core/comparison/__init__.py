@@ -1,0 +1,4 @@
+"""Methods side by side.
+
+Public names: `run_comparison`, `ComparisonTable`, `measure_interactions`.
+"""

@@ -1,0 +1,174 @@
+"""run_comparison(): methods of pruning side by side on one model, measured. Resumable, progressive, cancellable.
+
+Every configuration (method, γ, α, seed) is a set of heads, and every set is measured by `evaluate` with the app's
+database: sets that several methods choose, or that were measured before, cost nothing, and a stopped run resumes. A
+*seed* fixes the heads of method random and the evaluation's own noise.
+
+For each method and α, γ is chosen on `valid`: the lowest bias among those γ whose perplexity rises by at most
+`ppl_limit`; where there is none, the lowest perplexity. Only configurations with the chosen γ are then measured on
+`test`, and only those numbers are claims. Methods with no γ, or only one, are measured on `test` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
+
+from fasp_core.comparison.configurations import (
+    ComparisonSettings,
+    Configuration,
+    choose_gammas,
+    complete_settings,
+    configurations,
+    fits,
+    gammas_of,
+)
+from fasp_core.comparison.table import ComparisonTable, measurement_rows
+from fasp_core.evaluation.blocks import BlockStore
+from fasp_core.evaluation.evaluate import evaluate
+from fasp_core.evaluation.keys import EvaluationSettings, study_settings
+from fasp_core.evaluation.result import Evaluation
+from fasp_core.evaluation.store import EvaluationStore
+from fasp_core.head import Head
+from fasp_core.models.language_model import LanguageModel
+from fasp_core.progress import ProgressCallback, StageClock, Stop, check_stop
+from fasp_core.scoring.iterative import iterative_order
+from fasp_core.scoring.magnitude import keep_magnitudes
+from fasp_core.selection.head_scores import HeadScores
+from fasp_core.study.study import Study
+from fasp_core.toxicity.scorers import Scorer
+
+Heads = tuple[Head, ...]
+Measure = Callable[[Heads, str, int, int], Iterator[Evaluation]]  # heads, split, seed, blocks
+
+
+def run_comparison(
+    lm: LanguageModel,
+    study: Study,
+    settings: ComparisonSettings,
+    *,
+    scorer: Scorer,
+    measure: Measure,
+    progress: ProgressCallback | None = None,
+    stop: Stop | None = None,
+) -> ComparisonTable:
+    """Measure all configurations of the settings, keep the table with the study, and return it.
+
+    The table is saved after every measured set, so that a page can draw what is there.
+    Raises InputError for scores that lack what a method needs, Cancelled once `stop()` is true.
+    """
+    scores = prepare(lm, study, settings, scorer, progress, stop)
+    settings = complete_settings(study, scores, settings)
+    table = ComparisonTable.begin(study, scores, asdict(settings))
+    run = _Run(measure, table, study, scores, progress, stop)
+    points = configurations(scores, settings)
+    undecided = [p for p in points if len(gammas_of(p.method, settings)) > 1]
+    run.measure_all(undecided, "valid", settings.valid_blocks)
+    chosen = choose_gammas(table.frame, settings)
+    decided = [p for p in points if p.gamma is None or chosen.get((p.method, p.alpha), p.gamma) == p.gamma]
+    run.measure_all(decided, "test", settings.test_blocks)
+    table.save(study, complete=True)
+    return table
+
+
+def prepare(
+    lm: LanguageModel,
+    study: Study,
+    settings: ComparisonSettings,
+    scorer: Scorer,
+    progress: ProgressCallback | None,
+    stop: Stop | None,
+) -> HeadScores:
+    """The study's scores with all that the methods rank by; what is missing is measured and kept in the study."""
+    scores = study.scores(scorer.name)
+    scores.known_axis(settings.axis)
+    if "magnitude_l2" in settings.methods and "magnitude_l2" not in scores.frame:
+        with study.writing():
+            keep_magnitudes(study, lm)
+    if "fasp_iterative" in settings.methods:
+        for gamma in gammas_of("fasp_iterative", settings):
+            feasible = [alpha for alpha in settings.alphas if fits(alpha, gamma, scores.n_heads)]
+            if any(feasible):
+                iterative_order(
+                    lm,
+                    study,
+                    scorer,
+                    axis=settings.axis,
+                    gamma=gamma,
+                    alpha=max(feasible),
+                    settings=settings.iterative,
+                    progress=progress,
+                    stop=stop,
+                )
+    return study.scores(scorer.name)
+
+
+class _Run:
+    """Measures every set of heads once, and adds the rows of the configurations that share it to the table."""
+
+    def __init__(
+        self,
+        measure: Measure,
+        table: ComparisonTable,
+        study: Study,
+        scores: HeadScores,
+        progress: ProgressCallback | None,
+        stop: Stop | None,
+    ) -> None:
+        self.measure, self.table, self.study, self.scores = measure, table, study, scores
+        self.progress, self.stop = progress, stop
+
+    def measure_all(self, points: Sequence[Configuration], split: str, blocks: int) -> None:
+        """Measure the points of one split, set by set; the rows of a set are added and saved once it is complete."""
+        sets: dict[tuple[Heads, int], list[Configuration]] = {}
+        for point in points:
+            sets.setdefault((point.pruned, point.seed), []).append(point)
+        clock = StageClock(f"measuring on {split}", len(sets) * blocks, "blocks", self.progress)
+        for (heads, seed), same in sets.items():
+            evaluation = self._measured(heads, split, seed, blocks, clock)
+            self.table.add(row for point in same for row in measurement_rows(asdict(point), evaluation, self.scores))
+            self.table.save(self.study)
+
+    def _measured(self, heads: Heads, split: str, seed: int, blocks: int, clock: StageClock) -> Evaluation:
+        """The complete measurement of a set. What was measured before does not count towards the speed."""
+        counted, last = 0, None
+        for last in self.measure(heads, split, seed, blocks):
+            new = round(last.fraction_done * blocks) - counted
+            if counted == 0 and last.done:
+                clock.already += new
+            counted += new
+            clock.step(new)
+            if not last.done:
+                check_stop(self.stop, "the comparison", resumes=True)
+        return last
+
+
+def study_measure(
+    lm: LanguageModel,
+    study: Study,
+    axes: Sequence[str],
+    *,
+    scorer: Scorer,
+    store: BlockStore | None = None,
+    settings: EvaluationSettings | None = None,
+    stop: Stop | None = None,
+) -> Measure:
+    """How `run_comparison` measures a set of heads: as `evaluate_study` does; seed 0 shares the app's blocks."""
+    store = store if store is not None else EvaluationStore(study.folder.parent)
+    prompts, windows, settings = study.prompts, study.windows, settings or study_settings(study)
+
+    def measure(heads: Heads, split: str, seed: int, blocks: int) -> Iterator[Evaluation]:
+        return evaluate(
+            lm,
+            heads,
+            axes,
+            split=split,
+            prompts=prompts,
+            windows=windows,
+            scorer=scorer,
+            store=store,
+            stop=stop,
+            settings=replace(settings, seed=settings.seed + seed, blocks=blocks),
+        )
+
+    return measure

@@ -1,0 +1,61 @@
+"""The rows of a scorecard as configurations keep them and people read them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from fasp_core.evaluation.scorecard_result import Row
+from fasp_core.export.provenance import EstimateRecord, Record
+from fasp_core.words.numbers import axis_label, format_estimate, format_interval
+
+HEADER = ("measure", "axis", "data", "before", "after", "change (95 % interval)", "")
+EXPLORATORY = "Exploratory: heads are chosen on valid. Measure on test before you claim anything."
+
+
+class ScorecardRow(Record):
+    """One measure before and after pruning; `data` names the texts or sentences, `unit` is share, nats or empty."""
+
+    measure: str
+    axis: str | None
+    data: str
+    unit: str
+    before: EstimateRecord
+    after: EstimateRecord
+    change: EstimateRecord
+    verdict: Literal["better", "no clear change", "worse"]
+
+    @classmethod
+    def of(cls, row: Row) -> ScorecardRow:
+        """The record of a measured row."""
+        parts = {name: EstimateRecord.of(getattr(row.compared, name)) for name in ("before", "after", "change")}
+        return cls(
+            measure=row.measure, axis=row.axis, data=row.source, unit=row.unit, verdict=row.compared.verdict, **parts
+        )
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The row in words, as many cells as HEADER has; the last says better, worse or no clear change."""
+        unit = f", {self.unit}" if self.unit == "nats" else ""
+        low, high = (math.nan if end is None else end for end in (self.change.low, self.change.high))
+        return (
+            f"{self.measure}{unit}",
+            axis_label(self.axis) if self.axis else "",
+            self.data,
+            *(format_estimate(each.value, each.se) for each in (self.before, self.after)),
+            f"{format_estimate(self.change.value, self.change.se, signed=True)} "
+            f"({format_interval(low, high, signed=True)})",
+            self.verdict,
+        )
+
+
+def scorecard_notes(split: str, n_rows: int) -> list[str]:
+    """What must be known to read a scorecard: what a claim needs, and what chance alone does."""
+    chance = f"Each interval leaves out 0 by chance once in 20 times: of {n_rows} rows about {math.ceil(n_rows / 20)}."
+    return [*([] if split == "test" else [EXPLORATORY]), *([chance] if n_rows else [])]
+
+
+def scorecard_tables(cards: Mapping[str, Sequence[ScorecardRow]]) -> list[tuple[str, list[tuple[str, ...]], list[str]]]:
+    """The scorecards of a configuration as the templates take them: split, rows of cells, sentences to read them by."""
+    return [(split, [row.cells for row in rows], scorecard_notes(split, len(rows))) for split, rows in cards.items()]

@@ -1,0 +1,4 @@
+"""Processes that outlive a page.
+
+Public names: `start_job`, `list_jobs`, `EvaluationClient`.
+"""
