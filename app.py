@@ -6,13 +6,23 @@ from pathlib import Path
 import streamlit as st
 
 from ui.charts import image_picker
-from ui.state import address_of_view, kept_in_url
-from ui.studies import study_picker
+from ui.copy_link import copy_link
+from ui.gate import let_in
+from ui.job_notice import job_notice
+from ui.page import shown_title, study_picker
+from ui.theme import dark, report_theme
+from ui.touch import let_taps_select
+from ui.view import address_of_view, kept_in_url
 
+STATIC = Path(__file__).parent / "static"
 # As text: streamlit forgets a served picture at the start of each run, and a browser that asks just then gets a 404.
-ICON = f"data:image/png;base64,{b64encode((Path(__file__).parent / 'static' / 'icon.png').read_bytes()).decode()}"
+ICON = f"data:image/png;base64,{b64encode((STATIC / 'icon.png').read_bytes()).decode()}"
 
-st.set_page_config(page_title="FASP", page_icon=ICON, layout="wide")
+st.set_page_config(page_icon=ICON, layout="wide")
+let_in()
+st.html(STATIC / "style.css")
+if dark():
+    st.html(STATIC / "dark.css")
 pages = [
     st.Page("pages/heads.py", title="Heads", default=True),
     st.Page("pages/prune.py", title="Prune"),
@@ -28,5 +38,10 @@ with kept_in_url(page.url_path):
     for other in pages:
         st.sidebar.page_link(other, query_params=address_of_view(), width="stretch")
     study_picker()
+    st.set_page_config(page_title=" · ".join(filter(None, (page.title, shown_title(), "FASP"))))
     image_picker()
+    copy_link()
+    job_notice()
+    report_theme()
+    let_taps_select()
     page.run()

@@ -2,21 +2,18 @@
 
 import streamlit as st
 
-from fasp_core.comparison_table import ComparisonTable, list_comparisons
+from fasp_core.access import is_viewer
+from fasp_core.comparison.table import ComparisonTable, list_comparisons
 from fasp_core.errors import InputError
-from fasp_core.numbers import axis_label
-from fasp_core.study import Study
-from ui.compare_results import show_results
-from ui.compare_runs import run_form, watch_runs
-from ui.parts import start_page
-from ui.state import bound, choose, view
-from ui.studies import comparison
+from fasp_core.study.study import Study
+from fasp_core.words.numbers import axis_label
+from ui import words
+from ui.caches import comparison
+from ui.compare.results import show_results
+from ui.compare.runs import run_form, watch_runs
+from ui.page import start_page
 from ui.text import plain
-
-WITHOUT_MODEL = (
-    "These scores were imported without their model, so methods cannot be measured on it. The page *Prune* shows which "
-    "heads each method would take; with the model, scored here, this page compares what they do."
-)
+from ui.view import bound, choose, view
 
 
 def readable(study: Study) -> dict[str, ComparisonTable]:
@@ -40,7 +37,7 @@ def label(table: ComparisonTable) -> str:
 
 study, scores = start_page("Compare")
 tables = readable(study)
-if study.has_model and scores.axes:
+if study.has_model and scores.axes and not is_viewer():
     with st.expander("New comparison", expanded=not tables):
         run_form(study, scores)
     watch_runs(study)
@@ -49,16 +46,14 @@ if tables:
         choose("comparison", None)
     first = next(iter(tables))
     if len(tables) > 1:
-        st.selectbox("Comparison", tables, format_func=lambda name: label(tables[name]),
-                     **bound("comparison", default=first))  # fmt: skip
+        st.selectbox(
+            "Comparison", tables, format_func=lambda name: label(tables[name]), **bound("comparison", default=first)
+        )
     shown = view()["comparison"] or first
     if len(tables) == 1:
         st.caption(plain(label(tables[shown])))
     show_results(study.name, tables[shown])
 elif not study.has_model:
-    st.info(WITHOUT_MODEL)
+    st.info(words.COMPARE_WITHOUT_MODEL)
 else:
-    st.info(
-        "Nothing has been compared yet. A comparison prunes the model by several methods, at several α, and measures "
-        "what that does to bias and perplexity. It can be stopped, goes on where it was, and shows results early."
-    )
+    st.info(words.NO_COMPARISON)

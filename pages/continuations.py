@@ -4,19 +4,23 @@ import pandas as pd
 import streamlit as st
 
 from fasp_core.errors import InputError
-from fasp_core.history import MeasuredSet, heads_text, measured_sets
-from fasp_core.numbers import format_fixed
-from fasp_core.study import Study
-from fasp_core.text_pairs import align, changed_share, matching
-from ui.details import pairs, texts
-from ui.parts import axis_picker, start_page
+from fasp_core.evaluation.history import MeasuredSet, measured_sets
+from fasp_core.evaluation.keys import pruned_name
+from fasp_core.evaluation.streams import stream_of
+from fasp_core.head import heads_text
+from fasp_core.selection.head_scores import HeadScores
+from fasp_core.study.study import Study
+from fasp_core.words.numbers import format_fixed
+from fasp_core.words.text_pairs import RatedPair, changed_share, matching
+from ui import words
+from ui.caches import evaluation_identity, pairs, texts
+from ui.page import axis_picker, start_page
+from ui.prune.choice import current_heads
 from ui.reveal import reveal_toggle, text_markdown
-from ui.state import EndOfPage, address_of_view, bound, bound_value, choose, view
-from ui.text import plain
+from ui.text import axis_text, plain
 from ui.text_list import count_line, paged
-
-KINDS = {"study": "Texts of the study", "pairs": "Before and after pruning"}
-ORDERS = {"toxic": "most toxic first", "mild": "least toxic first", "drawn": "as drawn"}
+from ui.trying import show_pair, try_panel
+from ui.view import EndOfPage, address_of_view, bound, bound_value, choose, view
 
 
 def filtered(frame: pd.DataFrame, columns: list[str], toxicity: str) -> pd.DataFrame:
@@ -26,11 +30,13 @@ def filtered(frame: pd.DataFrame, columns: list[str], toxicity: str) -> pd.DataF
         choose("group", "")
     first, second, third, fourth = st.columns([2, 2, 2, 3], gap="medium", vertical_alignment="bottom")
     first.selectbox(
-        "Group", ["", *groups], format_func=lambda group: group.replace("_", " ") or "all groups",
+        "Group",
+        ["", *groups],
+        format_func=lambda group: group.replace("_", " ") or "all groups",
         **bound("group"),
-    )  # fmt: skip
-    second.selectbox("Order", list(ORDERS), format_func=ORDERS.get, **bound("order"))
-    third.slider("Toxicity at least", 0.0, 1.0, step=0.01, **bound_value("least"))
+    )
+    second.selectbox("Order", list(words.ORDERS), format_func=words.ORDERS.get, **bound("order"))
+    third.slider("Toxicity at least", 0.0, 1.0, step=0.01, help=words.TERMS["toxicity"], **bound_value("least"))
     fourth.text_input("Search", placeholder="words in the prompt or the text", **bound_value("search"))
     keep = matching(frame, columns, view()["search"]) & (frame[toxicity].to_numpy() >= view()["least"])
     if view()["group"]:
@@ -43,6 +49,9 @@ def filtered(frame: pd.DataFrame, columns: list[str], toxicity: str) -> pd.DataF
 
 def show_texts(study: Study, axis: str) -> None:
     """The continuations of the intact model."""
+    if axis not in study.axes:
+        st.info(words.no_texts_of([axis_text(other) for other in study.axes]))
+        return
     frame = texts(study, axis)
     found = filtered(frame, ["prompt", "continuation"], "toxicity")
     revealed = heading(found, len(frame), "texts", f"continuations.{axis}.csv")
@@ -55,58 +64,69 @@ def show_texts(study: Study, axis: str) -> None:
     paged(found, draw)
 
 
-def show_pairs(study: Study, axis: str) -> None:
-    """The continuations before and after pruning one of the measured sets, cut at the first differing word."""
-    chosen = measured_set_or_stop(study, axis)
+def show_pairs(study: Study, axis: str, current: str | None) -> None:
+    """The continuations before and after pruning one of the measured sets, the words that differ marked."""
+    chosen = measured_set_or_stop(study, axis, current)
+    try_panel(study, chosen.target.heads, chosen.target.compensate)
     frame = pairs(study, chosen)
     frame = frame[frame["axis"] == axis]
+    if frame.empty:
+        st.info(words.NO_PAIRED_TEXTS)
+        return
     found = filtered(frame, ["prompt", "continuation_before", "continuation_after"], "toxicity_before")
     share = format_fixed(100 * changed_share(frame), 0)
-    st.caption(
-        f"{share}\u00a0% of the texts changed. Both were drawn with the same random numbers, so the first word that "
-        "differs is pruning's doing; what follows comes from it."
-    )
+    st.caption(f"{share}\u00a0% of the texts changed. {words.SAME_NOISE}")
     revealed = heading(found, len(frame), "pairs", f"pairs.{axis}.csv")
 
     def draw(row) -> None:
-        pair = align(row.continuation_before, row.continuation_after)
+        texts = (row.continuation_before, row.continuation_after, row.toxicity_before, row.toxicity_after)
         with st.container(border=True, gap="small"):
-            st.markdown(text_markdown(row.prompt, pair.shared, revealed=revealed, empty=""))
-            if pair.same:
-                st.caption("The pruned model says the same.")
-            else:
-                left, right = st.columns(2, gap="medium")
-                for column, words, rest in ((left, "Before", pair.before), (right, "After", pair.after)):
-                    column.caption(words)
-                    column.markdown(text_markdown("…", rest, revealed=revealed))
-            st.caption(
-                f"{plain(row.group.replace('_', ' '))} · toxicity {format_fixed(row.toxicity_before, 2)} → "
-                f"{format_fixed(row.toxicity_after, 2)}"
-            )
+            show_pair(RatedPair(*texts), row.prompt, revealed=revealed)
+            st.caption(plain(row.group.replace("_", " ")))
 
     paged(found, draw)
 
 
-def measured_set_or_stop(study: Study, axis: str) -> MeasuredSet:
-    """The chosen set of heads, of those whose pruning was measured on this axis; ends the page where there is none."""
-    sets = {f"{s.split}:{heads_text(s.pruned)}": s for s in measured_sets(study) if s.pruned and axis in s.axes}
+def sets_by_key(study: Study, axis: str) -> dict[str, MeasuredSet]:
+    """The sets that were measured on texts of this axis, by how an address names them."""
+    found = measured_sets(study, stream=stream_of(axis), identity=evaluation_identity(study))
+    return {f"{s.target.split}:{s.target.name}": s for s in found}
+
+
+def current_set(study: Study, scores: HeadScores, axis: str) -> str | None:
+    """The set that the Prune page shows, where it was measured, on test prompts or else on validation prompts."""
+    heads = current_heads(scores, axis)
+    if heads is None:
+        return None
+    measured, name = sets_by_key(study, axis), pruned_name(heads, view()["compensate"])
+    return next((key for split in ("test", "valid") if (key := f"{split}:{name}") in measured), None)
+
+
+def measured_set_or_stop(study: Study, axis: str, current: str | None) -> MeasuredSet:
+    """The chosen set of heads, by default the `current` one; ends the page where there is none."""
+    sets = sets_by_key(study, axis)
     if not sets:
-        st.info("No pruned set of heads has been measured on this axis yet. Choose one on the Prune page; its texts "
-                "are then shown here next to those of the intact model.")  # fmt: skip
-        st.page_link("pages/prune.py", label="Go to Prune", query_params=address_of_view())
+        st.info(words.NO_PAIRS)
+        address = {**address_of_view(), **({"metric": "toxicity"} if axis in study.axes else {})}
+        st.page_link("pages/prune.py", label="Go to Prune", query_params=address)
         raise EndOfPage
     if view()["set"] not in (None, *sets):
         choose("set", None)
-    st.selectbox("Pruned heads", list(sets), format_func=lambda key: set_name(sets[key]),
-                 **bound("set", default=next(iter(sets))))  # fmt: skip
-    return sets[view()["set"] or next(iter(sets))]
+    st.selectbox(
+        "Pruned heads",
+        list(sets),
+        format_func=lambda key: set_name(sets[key]),
+        **bound("set", default=current or next(iter(sets))),
+    )
+    return sets[view()["set"] or current or next(iter(sets))]
 
 
 def set_name(found: MeasuredSet) -> str:
     """A measured set for people."""
-    heads = heads_text(found.pruned)
+    heads = heads_text(found.target.heads)
     what = found.name or (heads if len(heads) <= 40 else f"{heads[:40]}…")
-    return f"{len(found.pruned)} heads · {found.split} prompts · {what}"
+    how = f" ({words.COMPENSATED[found.target.compensate]})" if found.target.compensate != "none" else ""
+    return f"{len(found.target.heads)} heads{how} · {found.target.split} prompts · {what}"
 
 
 def heading(found: pd.DataFrame, n: int, what: str, filename: str) -> bool:
@@ -114,20 +134,33 @@ def heading(found: pd.DataFrame, n: int, what: str, filename: str) -> bool:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         revealed = reveal_toggle("continuations")
         st.markdown(count_line(len(found), n, what))
-        st.download_button("Download these (CSV)", lambda: found.to_csv(index=False), filename, "text/csv")
+        st.download_button(
+            f"Download these {what} (CSV)",
+            lambda: found.to_csv(index=False),
+            filename,
+            "text/csv",
+            disabled=not revealed,
+            help=None if revealed else words.HIDDEN_CSV,
+        )
     if found.empty:
-        st.info("No text fits. Lower the toxicity, choose all groups, or search for something else.")
+        st.info(words.NO_MATCH)
     return revealed
 
 
 study, scores = start_page("Continuations")
 if not study.has_model:
-    st.info("These scores were imported, so there are no texts. Measured with the model itself, a study holds what the "
-            "model wrote, with its toxicity.")  # fmt: skip
+    st.info(words.NO_TEXTS)
     raise EndOfPage
-axis = axis_picker(scores)
-st.segmented_control("Show", list(KINDS), format_func=KINDS.get, required=True, **bound("texts"))
+axis = axis_picker(scores, study.axes, first=study.axes)
 try:
-    (show_texts if view()["texts"] == "study" else show_pairs)(study, axis)
+    current = current_set(study, scores, axis) if axis in scores.axes else None
+    first = "study" if current is None and axis in study.axes else "pairs"
+    st.segmented_control(
+        "Show", list(words.TEXTS), format_func=words.TEXTS.get, required=True, **bound("texts", default=first)
+    )
+    if (view()["texts"] or first) == "study":
+        show_texts(study, axis)
+    else:
+        show_pairs(study, axis, current)
 except InputError as error:
     st.error(plain(error))

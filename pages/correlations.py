@@ -4,45 +4,65 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from fasp_core.captions import describe_correlations
-from fasp_core.correlations import AxisCorrelations
 from fasp_core.errors import InputError
 from fasp_core.figures import axis_scatter_matrix, correlation_matrix
-from fasp_core.head_scores import HeadScores
-from fasp_core.numbers import axis_label, format_fixed
-from fasp_core.selection import protected_heads
-from fasp_core.study import Study, list_studies
+from fasp_core.head import Head, flat_id, head_text, parse_head
+from fasp_core.selection.correlations import AxisCorrelations
+from fasp_core.selection.head_scores import HeadScores
+from fasp_core.selection.select_heads import protected_heads
+from fasp_core.study.study import Study, list_studies
+from fasp_core.words.captions import describe_correlations
+from fasp_core.words.numbers import axis_label, format_estimate, format_fixed
+from ui import words
+from ui.caches import correlations, named_study
 from ui.charts import draw
-from ui.details import correlations
-from ui.parts import dark, metric_picker, start_page
-from ui.state import EndOfPage, bound, bound_value, choose, view
-from ui.studies import named_study
+from ui.example import example_button
+from ui.page import chosen_head, gamma_slider, metric_picker, pick_heads, start_page
 from ui.text import plain
-
-METHODS = {"pearson": "Pearson (values)", "spearman": "Spearman (ranks)"}
-HEADS = {"all": "all heads", "unprotected": "unprotected heads"}
+from ui.theme import dark
+from ui.view import EndOfPage, address_of_view, bound, bound_value, choose, view
 
 
 def switches(study: Study) -> None:
     """Method, heads, correction, γ, and a study to compare with."""
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-        st.segmented_control("Correlation", list(METHODS), format_func=METHODS.get, required=True, width="content",
-                             **bound("correlation"))  # fmt: skip
-        st.segmented_control("Over", list(HEADS), format_func=HEADS.get, required=True, width="content",
-                             **bound("among"))  # fmt: skip
+        st.segmented_control(
+            "Correlation",
+            list(words.CORRELATIONS),
+            format_func=words.CORRELATIONS.get,
+            required=True,
+            width="content",
+            help=words.TERMS["pearson"],
+            **bound("correlation"),
+        )
+        st.segmented_control(
+            "Over",
+            list(words.AMONG),
+            format_func=words.AMONG.get,
+            required=True,
+            width="content",
+            help=words.TERMS["unprotected"],
+            **bound("among"),
+        )
         st.toggle(
-            "Corrected for noise", width="content", **bound_value("corrected"),
-            help="Noise of the scores makes any correlation smaller. This divides by the square root of the two "
-            "reliabilities.",
-        )  # fmt: skip
+            "Corrected for noise",
+            width="content",
+            **bound_value("corrected"),
+            help=words.TERMS["attenuation"],
+        )
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-        st.slider("γ · share to protect", 0.0, 1.0, step=0.01, width=260, **bound_value("gamma"))
+        gamma_slider(width=260)
         others = [name for name in list_studies() if name != study.name]
         if view()["beside"] not in ("", *others):
             choose("beside", "")
         if others:
-            st.selectbox("Next to it", ["", *others], format_func=lambda name: name or "no other study", width=260,
-                         **bound("beside"))  # fmt: skip
+            st.selectbox(
+                "Compare with study",
+                ["", *others],
+                format_func=lambda name: name or "no other study",
+                width=260,
+                **bound("beside"),
+            )
 
 
 def matrix(study: Study, scores: HeadScores, place: str) -> None:
@@ -50,70 +70,109 @@ def matrix(study: Study, scores: HeadScores, place: str) -> None:
     found = correlations(study, scores, view()["correlation"], view()["among"], view()["gamma"], view()["corrected"])
     st.markdown(f"**{plain(study.name)}** · {found.n_heads:,} of {scores.n_heads:,} heads")
     draw(
-        correlation_matrix(found, dark=dark()), key=f"matrix_{place}", filename=f"correlations.{study.name}",
+        correlation_matrix(found, dark=dark()),
+        key=f"matrix_{place}",
+        filename=f"correlations.{study.name}",
         alt=f"Correlations between the biases of {study.name}; the table below holds them with intervals.",
-    )  # fmt: skip
-    st.caption("Below the diagonal the correlation, above it its 95\u00a0% interval; faded where that includes 0.")
+    )
+    st.caption(words.MATRIX)
     for note in found.notes:
         st.caption(plain(note))
-    with st.expander("The same as a table"):
+    with st.expander("Show as table"):
         table = as_table(found)
         st.dataframe(table, hide_index=True, alt="Correlation of every two axes with its 95 % interval")
-        st.download_button("Download (CSV)", table.to_csv(index=False), f"correlations.{study.name}.csv", "text/csv",
-                           key=f"csv_{place}")  # fmt: skip
+        st.download_button(
+            "Download correlations (CSV)",
+            table.to_csv(index=False),
+            f"correlations.{study.name}.csv",
+            "text/csv",
+            key=f"csv_{place}",
+        )
 
 
 def as_table(found: AxisCorrelations) -> pd.DataFrame:
     """One row per pair of axes."""
     rows, columns = np.triu_indices(len(found.axes), 1)
-    return pd.DataFrame({
-        "axis": [axis_label(found.axes[i]) for i in rows], "with": [axis_label(found.axes[j]) for j in columns],
-        "r": [format_fixed(r, 2) if np.isfinite(r) else "–" for r in found.r[rows, columns]],
-        "95 % interval": [
-            f"{format_fixed(low, 2)} to {format_fixed(high, 2)}" if np.isfinite(low) else "–"
-            for low, high in zip(found.low[rows, columns], found.high[rows, columns], strict=True)
-        ],
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "axis": [axis_label(found.axes[i]) for i in rows],
+            "with": [axis_label(found.axes[j]) for j in columns],
+            "r": [format_fixed(r, 2) if np.isfinite(r) else "–" for r in found.r[rows, columns]],
+            "95 % interval": [
+                f"{format_fixed(low, 2)} to {format_fixed(high, 2)}" if np.isfinite(low) else "–"
+                for low, high in zip(found.low[rows, columns], found.high[rows, columns], strict=True)
+            ],
+        }
+    )
 
 
-def heads_themselves(scores: HeadScores) -> None:
-    """The scatter matrix behind the numbers."""
+def axis_against_axis(scores: HeadScores) -> None:
+    """The scatter matrix behind the numbers; a click on a point shows its head and the way to it."""
     kept = np.ones(scores.n_heads, bool)
     kept[protected_heads(scores, view()["gamma"])] = False
     shown = kept if view()["among"] == "unprotected" else np.ones_like(kept)
     draw(
-        axis_scatter_matrix({axis: scores.z_bias(axis) for axis in scores.axes}, kept, shown, dark=dark()),
-        key="scatter_matrix", filename="scatter_matrix",
+        axis_scatter_matrix(
+            {axis: scores.z_bias(axis) for axis in scores.axes},
+            kept,
+            shown,
+            heads_per_layer=scores.heads_per_layer,
+            dark=dark(),
+        ),
+        key="scatter_matrix",
+        filename="scatter_matrix",
         alt="z_bias of every two axes against each other, one point per head; the CSV of the Heads page holds them.",
-    )  # fmt: skip
+        on_select=lambda: pick_heads("scatter_matrix", _head_of),
+    )
+    head = chosen_head(scores)
+    if head is None:
+        st.caption(words.CLICK_A_POINT)
+        return
+    flat = flat_id(head, scores.heads_per_layer)
+    biases = [
+        f"{axis_label(axis)} {format_estimate(scores.z_bias(axis)[flat], scores.z_bias_se(axis)[flat], signed=True)}"
+        for axis in scores.axes
+    ]
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**Head {head_text(head)}**, z_bias: {plain(', '.join(biases))}")
+        st.page_link("pages/heads.py", label="Open on the page Heads", query_params=address_of_view())
+
+
+def _head_of(point: dict) -> Head | None:
+    """The head of a clicked point."""
+    name = point.get("customdata")
+    return parse_head(name if isinstance(name, str) else name[0]) if name else None
 
 
 study, scores = start_page("Correlations")
+example_button()
 if len(scores.axes) < 2:
-    st.info("Correlations need at least two axes, and this study has "
-            f"{'one' if scores.axes else 'none'}. Measure another one, for example religion:")  # fmt: skip
-    st.code(f"python -m fasp_core score MODEL --axes {','.join([*scores.axes, 'religion'])}", language="bash")
+    st.info(
+        "Correlations need at least two axes, and this study has "
+        f"{'one' if scores.axes else 'none'}. Measure another one, for example religion:"
+    )
+    st.code(f"python -m fasp_core score MODEL --axes {','.join([*scores.axes, 'religion'])}", language=None)
     raise EndOfPage
 metric_picker(study, scores)
 switches(study)
 try:
     method, gamma, corrected = view()["correlation"], view()["gamma"], view()["corrected"]
-    both = [correlations(study, scores, method, among, gamma, corrected) for among in HEADS]
-    st.markdown(describe_correlations(*both))
+    both = [correlations(study, scores, method, among, gamma, corrected) for among in words.AMONG]
+    st.markdown(plain(describe_correlations(*both)))
     if not view()["beside"]:
         left, right = st.columns([5, 6], gap="medium")
         with left:
             matrix(study, scores, "left")
         with right:
-            st.markdown("**The heads themselves** · z_bias of one axis against another")
-            heads_themselves(scores)
+            st.markdown(f"**{words.AXIS_AGAINST_AXIS}**")
+            axis_against_axis(scores)
     else:
         left, right = st.columns(2, gap="medium")
         with left:
             matrix(study, scores, "left")
         with right:
             matrix(*named_study(view()["beside"]), "right")
-        st.subheader("The heads themselves", anchor=False)
-        heads_themselves(scores)
+        st.header(words.AXIS_AGAINST_AXIS, anchor=False)
+        axis_against_axis(scores)
 except (InputError, FileNotFoundError) as error:
     st.error(plain(error))

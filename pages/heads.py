@@ -3,55 +3,47 @@
 import numpy as np
 import streamlit as st
 
-from fasp_core.captions import heatmap_alt, heatmap_caption, selection_summary
 from fasp_core.errors import InputError
 from fasp_core.figures import head_heatmap, head_scatter
-from fasp_core.head_scores import HeadScores
-from fasp_core.numbers import column_decimals, differs_from_zero
-from fasp_core.selection import Head, Selection, select_heads
-from fasp_core.summaries import strongest_head
+from fasp_core.head import Head, all_heads
+from fasp_core.selection.head_scores import HeadScores
+from fasp_core.selection.ranks import strongest_head
+from fasp_core.selection.select_heads import Selection, select_heads
+from fasp_core.stats.normal import differs_from_zero
+from fasp_core.words.captions import heatmap_alt, heatmap_caption, selection_summary
+from fasp_core.words.numbers import column_decimals
+from ui import words
 from ui.charts import draw
-from ui.head_panel import detail_section, head_box, score_lines, several_panel
-from ui.parts import axis_and_metric, chosen_head, chosen_heads, dark, pick_heads, start_page
-from ui.ranking import base_numbers
-from ui.state import bound, bound_value, choose, view
+from ui.heads.panel import detail_section, head_box, score_lines, several_panel
+from ui.heads.ranking import base_numbers
+from ui.page import axis_and_metric, chosen_head, chosen_heads, gamma_alpha, pick_heads, start_page
 from ui.text import plain
+from ui.theme import dark
+from ui.verdict import has_clear_bias, show_verdict
+from ui.view import bound, bound_value, choose, view
 
-MAPS = {
-    "z_ppl": ("**z_ppl** · what the model needs",
-              "Perplexity without the head − with it. Above 0 (teal): the model needs the head."),
-    "z_bias": ("**z_bias** · what drives the bias",
-               "Bias with the head − without it. Above 0 (orange): the head drives the bias."),
-}  # fmt: skip
 SIDE_PANEL_UP_TO = 24  # heads per layer; wider maps need the whole width, the panel then goes below
-ROWS = {"all": "all", "clear": "those whose z_bias differs from zero", "protected": "protected",
-        "unprotected": "unprotected", "pruned": "pruned"}  # fmt: skip
 
 
 def current_selection(scores: HeadScores, axis: str) -> Selection:
-    """Protected and pruned heads of the current γ and α, which are set here or on the Prune page."""
-    left, right, words = st.columns([3, 3, 4], gap="medium", vertical_alignment="bottom")
-    left.slider("γ · share to protect", 0.0, 1.0, step=0.01, **bound_value("gamma"),
-                help="The heads with the highest z_ppl are protected: outlined on the maps.")  # fmt: skip
-    right.slider("α · share to prune", 0.0, 1.0, step=0.01, **bound_value("alpha"),
-                 help="Of the other heads, those with the highest z_bias are pruned: crossed on the maps.")  # fmt: skip
-    gamma, alpha = view()["gamma"], view()["alpha"]
+    """What FASP protects and prunes at the current γ and α, which are set here or on the Prune page."""
+    gamma, alpha = gamma_alpha(scores)
     try:
-        selection = select_heads(scores, axis=axis, gamma=gamma, alpha=min(alpha, round(1 - gamma, 2)))
+        selection = select_heads(scores, axis=axis, gamma=gamma, alpha=alpha)
     except InputError as error:
-        words.warning(plain(error))
+        st.warning(plain(error))
         return Selection((), (), "fasp", axis, gamma, alpha, scores.n_layers, scores.heads_per_layer)
-    words.markdown(
-        selection_summary(len(selection.pruned), len(selection.protected), scores.n_heads),
-        help="On the maps protected heads are outlined, pruned ones crossed, the chosen one framed, and those not "
-        "distinguishable from zero faded.",
-    )  # fmt: skip
-    if alpha > round(1 - gamma, 2):
-        words.caption(f"γ leaves at most α = {1 - gamma:.2f}; that is shown.")
-    words.toggle(
-        "Choose several heads", **bound_value("several"),
-        help="Then dragging a box on a map or the scatter adds its heads, and one over chosen heads takes them away.",
-    )  # fmt: skip
+    with st.container(horizontal=True, gap="large", vertical_alignment="center"):
+        st.markdown(
+            selection_summary(len(selection.pruned), len(selection.protected), scores.n_heads),
+            width="content",
+        )
+        st.toggle(
+            "Choose several heads",
+            **bound_value("several"),
+            help=words.SEVERAL,
+        )
+    st.caption(words.TERMS["marks"])
     return selection
 
 
@@ -62,41 +54,66 @@ def heat_map(
     shape = (scores.n_layers, scores.heads_per_layer)
     columns = (scores.z_ppl, scores.z_ppl_se) if quantity == "z_ppl" else (scores.z_bias(axis), scores.z_bias_se(axis))
     values, errors = (column.reshape(shape) for column in columns)
-    reliability = (scores.meta.get("reliability") or {}).get("ppl" if quantity == "z_ppl" else axis)
-    key, (heading, meaning) = f"map_{quantity}", MAPS[quantity]
-    st.markdown(heading, help=meaning)
+    reliability = scores.intact_ppl.reliability if quantity == "z_ppl" else scores.reliability(axis)
+    key = f"map_{quantity}"
+    st.markdown(words.MAPS[quantity])
     figure = head_heatmap(
-        values, errors, quantity=quantity, selected=framed, protected=selection.protected, pruned=selection.pruned,
-        several=several, dark=dark(),
-    )  # fmt: skip
+        values,
+        errors,
+        quantity=quantity,
+        selected=framed,
+        protected=selection.protected,
+        pruned=selection.pruned,
+        relative=scores.relative,
+        several=several,
+        muted=quantity == "z_bias" and not has_clear_bias(scores, axis),
+        dark=dark(),
+    )
     draw(
-        figure, key=key, alt=heatmap_alt(values, errors, quantity), filename=f"{quantity}.{axis}", is_map=True,
-        on_select=lambda: pick_heads(key, lambda point: (int(point["y"]), int(point["x"]))), several=several,
-    )  # fmt: skip
-    st.caption(heatmap_caption(values, errors, reliability))
+        figure,
+        key=key,
+        alt=heatmap_alt(values, errors, quantity),
+        filename=f"{quantity}.{axis}",
+        is_map=True,
+        on_select=lambda: pick_heads(key, lambda point: (int(point["y"]), int(point["x"]))),
+        several=several,
+    )
+    st.caption(heatmap_caption(values, errors, reliability, relative=scores.relative))
 
 
-def scatter(
-    scores: HeadScores, axis: str, selection: Selection, framed: tuple[Head, ...], several: bool
-) -> None:  # fmt: skip
+def scatter(scores: HeadScores, axis: str, selection: Selection, framed: tuple[Head, ...], several: bool) -> None:
     """z_ppl against z_bias; a click chooses a head."""
-    heads = [divmod(flat, scores.heads_per_layer) for flat in range(scores.n_heads)]
+    heads = all_heads(scores.n_layers, scores.heads_per_layer)
     figure = head_scatter(
-        scores.z_ppl, scores.z_ppl_se, scores.z_bias(axis), scores.z_bias_se(axis), heads, selected=framed,
-        protected=selection.protected, pruned=selection.pruned, several=several, dark=dark(),
-    )  # fmt: skip
+        scores.z_ppl,
+        scores.z_ppl_se,
+        scores.z_bias(axis),
+        scores.z_bias_se(axis),
+        heads,
+        selected=framed,
+        protected=selection.protected,
+        pruned=selection.pruned,
+        several=several,
+        dark=dark(),
+    )
     draw(
-        figure, key="scatter", filename=f"scatter.{axis}", several=several,
+        figure,
+        key="scatter",
+        filename=f"scatter.{axis}",
+        several=several,
         on_select=lambda: pick_heads(
             "scatter", lambda point: heads[point["point_index"]] if point["curve_number"] == 0 else None
         ),
         alt="z_bias of every head against its z_ppl, with the γ cut; the table holds the same numbers",
-    )  # fmt: skip
+    )
 
 
 def head_table(scores: HeadScores, axis: str, selection: Selection) -> None:
     """The heads with their scores and roles, sortable and filtered; a click on a row chooses its head."""
-    st.selectbox("Heads in the table", list(ROWS), format_func=ROWS.get, **bound("show"))
+    shown = [rows for rows in words.TABLE_ROWS if rows != "clear" or not scores.relative]
+    if view()["show"] not in shown:
+        choose("show", "all")
+    st.selectbox("Heads in the table", shown, format_func=words.TABLE_ROWS.get, **bound("show"))
     bias, bias_se = f"z_bias.{axis}", f"z_bias_se.{axis}"
     frame = scores.frame[["layer", "head", bias, bias_se, "z_ppl", "z_ppl_se"]].assign(role=selection.roles())
     masks = {
@@ -107,11 +124,12 @@ def head_table(scores: HeadScores, axis: str, selection: Selection) -> None:
         "pruned": frame["role"] == "pruned",
     }
     frame = frame[masks[view()["show"]]].sort_values(bias, ascending=False, kind="stable", ignore_index=True)
+    frame = frame.dropna(axis="columns", how="all")  # a file may hold no errors
     columns = {"layer": st.column_config.NumberColumn("layer"), "head": st.column_config.NumberColumn("head")}
     for name, error, label in ((bias, bias_se, "z_bias"), ("z_ppl", "z_ppl_se", "z_ppl")):
         digits = f"%.{column_decimals(scores.column(error))}f"
-        columns[name] = st.column_config.NumberColumn(label, format=digits)
-        columns[error] = st.column_config.NumberColumn("±", format=digits, help="one standard error")
+        columns[name] = st.column_config.NumberColumn(label, format=digits, help=words.TERMS[label])
+        columns[error] = st.column_config.NumberColumn("±", format=digits, help=words.TERMS["one_se"])
 
     def pick_row() -> None:
         rows = st.session_state["table"]["selection"]["rows"]
@@ -119,16 +137,21 @@ def head_table(scores: HeadScores, axis: str, selection: Selection) -> None:
             choose("head", (int(frame["layer"][rows[0]]), int(frame["head"][rows[0]])))
 
     st.dataframe(
-        frame, column_config=columns, hide_index=True, height=340, key="table", on_select=pick_row,
-        selection_mode="single-row", alt="Heads with their scores, standard errors and roles",
-    )  # fmt: skip
-    with st.container(horizontal=True):
-        st.download_button("Download these (CSV)", frame.to_csv(index=False), "heads.csv", "text/csv", key="shown_csv")
-        st.download_button("Download all scores (CSV)", scores.frame.to_csv(index=False), "head_scores.csv", "text/csv")
+        frame,
+        column_config=columns,
+        hide_index=True,
+        height=340,
+        key="table",
+        on_select=pick_row,
+        selection_mode="single-row",
+        alt="Heads with their scores, standard errors and roles",
+    )
+    st.download_button("Download all scores (CSV)", scores.frame.to_csv(index=False), "head_scores.csv", "text/csv")
 
 
 study, scores = start_page("Heads")
 axis = axis_and_metric(study, scores)
+show_verdict(scores, axis)
 base_numbers(study, scores, axis)
 selection = current_selection(scores, axis)
 several = view()["several"]
@@ -150,7 +173,7 @@ with columns[2] if beside else st.container(), st.container(border=True, key="pa
 if not several:
     detail_section(study, scores, head, axis)
 
-st.subheader("All heads", anchor=False)
+st.header("All heads", anchor=False)
 left, right = st.columns(2, gap="medium")
 with left:
     scatter(scores, axis, selection, framed, several)

@@ -2,29 +2,34 @@
 
 import streamlit as st
 
-from fasp_core.captions import heads_by_layer, selection_summary
-from fasp_core.config import PruningConfig
+from fasp_core.evaluation.result import Evaluation
+from fasp_core.export.pruning_config import PruningConfig
 from fasp_core.figures import MAP_CONFIG, selection_map
-from fasp_core.head_scores import HeadScores
-from fasp_core.numbers import format_estimate
-from fasp_core.selection import Selection
-from fasp_core.summaries import predict_effect
-from ui.effects import draw_prediction
-from ui.measurement import confirmed, measured
-from ui.parts import axis_and_metric, dark, metric_of, start_page
-from ui.selecting import remember_choice, selection_or_stop, toggle_head, undo_button
-from ui.sets import sets_panel
-from ui.state import bound_value
+from fasp_core.head import all_heads, head_text
+from fasp_core.selection.head_scores import HeadScores
+from fasp_core.selection.prediction import predict_effect
+from fasp_core.selection.select_heads import Selection
+from fasp_core.study.study import Study
+from fasp_core.words.captions import selection_summary
+from fasp_core.words.numbers import format_estimate
+from ui import words
+from ui.page import axis_and_metric, metric_of, start_page
+from ui.prune.best import best_panel
+from ui.prune.choice import compensate_choice, remember_choice, selection_or_stop, toggle_head, undo_button
+from ui.prune.configuration import open_configuration
+from ui.prune.effects import draw_prediction
+from ui.prune.measurement import confirmed, measured
+from ui.prune.scorecard import scorecard_panel
+from ui.prune.sets import sets_panel
+from ui.theme import dark
+from ui.trying import try_panel
+from ui.verdict import show_verdict
+from ui.view import choose, showing, view
 
-WITHOUT_MODEL = (
-    "These scores were imported without their model, so nothing can be measured: heads are selected, their effect is "
-    "predicted, and the configuration can be downloaded. With the model, scored on the page *Studies*, this page also "
-    "measures perplexity and the bias of every axis after pruning, with intervals, and warns of damage."
-)
-WITHOUT_SCORER = (
-    "This study was measured by likelihood alone, and pruned models are measured by the toxicity of texts: extend it "
-    "on the page *Studies*, or use the command `evaluate` with `--metric likelihood`."
-)
+
+def is_measurable(study: Study) -> bool:
+    """Whether pruned models of this study can be measured here: that takes its model."""
+    return study.has_model and bool(study.metrics)
 
 
 def show_selection(scores: HeadScores, selection: Selection, axis: str) -> None:
@@ -39,9 +44,13 @@ def show_selection(scores: HeadScores, selection: Selection, axis: str) -> None:
         for ppl, ppl_se, bias, bias_se in zip(*columns, strict=True)
     ]
     figure = selection_map(
-        scores.n_layers, scores.heads_per_layer, protected=selection.protected, pruned=selection.pruned, notes=notes,
+        scores.n_layers,
+        scores.heads_per_layer,
+        protected=selection.protected,
+        pruned=selection.pruned,
+        notes=notes,
         dark=dark(),
-    )  # fmt: skip
+    )
 
     def clicked() -> None:
         points = st.session_state["selection"]["selection"]["points"]
@@ -49,50 +58,79 @@ def show_selection(scores: HeadScores, selection: Selection, axis: str) -> None:
             toggle_head(selection.pruned, (int(points[0]["y"]), int(points[0]["x"])))
 
     st.plotly_chart(
-        figure, key="selection", theme=None, config=MAP_CONFIG, on_select=clicked, selection_mode="points",
+        figure,
+        key="selection",
+        theme=None,
+        config=MAP_CONFIG,
+        on_select=clicked,
+        selection_mode="points",
         alt=f"Map of heads: {summary}; the pruned heads are listed below.",
-    )  # fmt: skip
-    st.caption("Click a head to prune it by hand, or to spare one that is pruned.")
+    )
+    st.caption(words.CLICK_TO_PRUNE)
     with st.expander(f"The {len(selection.pruned)} pruned heads"):
-        lines = [f"- layer {layer}: {heads}" for layer, heads in heads_by_layer(selection.pruned)]
-        st.markdown("\n".join(lines) or "None.")
+        pruned = list(selection.pruned)
+        st.multiselect(
+            "Pruned heads",
+            all_heads(scores.n_layers, scores.heads_per_layer),
+            format_func=head_text,
+            placeholder=words.TYPE_A_HEAD,
+            help=words.EDIT_PRUNED,
+            **showing("pruned_heads", pruned, lambda heads: choose("heads", tuple(sorted(heads)))),
+        )
+
+
+def show_effect(study: Study, scores: HeadScores, selection: Selection, axis: str) -> Evaluation | None:
+    """What the scores predict and what was measured on valid prompts; returns the measurement once it is complete."""
+    if not selection.pruned:
+        st.info(words.NOTHING_PRUNED)
+        return None
+    draw_prediction(predict_effect(scores, selection.pruned, axis), axis, metric_of(scores))
+    if not is_measurable(study):
+        st.info(words.PRUNE_WITHOUT_MODEL)
+        return None
+    compensate_choice()
+    if view()["compensate"] != "none":
+        st.caption(words.PREDICTED_WITHOUT)
+    return measured(study, selection, axis, metric_of(scores))
+
+
+def show_confirmation(study: Study, scores: HeadScores, selection: Selection, axis: str) -> Evaluation | None:
+    """The measurement on test prompts once it was asked for and is complete."""
+    if not (selection.pruned and is_measurable(study)):
+        return None
+    return confirmed(study, selection, axis, metric_of(scores))
+
+
+def download(study: Study, selection: Selection, axis: str, results: list[Evaluation]) -> None:
+    """The configuration of the selection, with what was measured."""
+    config = PruningConfig.from_selection(selection, study, results, compensate=view()["compensate"])
+    st.download_button(
+        "Download configuration (JSON)",
+        config.to_json(),
+        f"{study.name}.{axis}.json",
+        "application/json",
+        help=words.CONFIGURATION_HELP,
+    )
 
 
 study, scores = start_page("Prune")
-measurable = study.has_model and "toxicity" in study.metrics
 axis = axis_and_metric(study, scores)
+show_verdict(scores, axis)
 selection = selection_or_stop(scores, axis)
-remember_choice()
+remember_choice(selection)
+if is_measurable(study) and scores.base_ppl is not None:
+    best_panel(study, axis, metric_of(scores))
 left, right = st.columns(2, gap="medium")
-results = []
+with right:
+    on_valid = show_effect(study, scores, selection, axis)
 with left:
     show_selection(scores, selection, axis)
-with right:
-    if selection.pruned:
-        draw_prediction(predict_effect(scores, selection.pruned, axis), axis)
-    if not selection.pruned:
-        st.info("No head is pruned, so there is nothing to measure. Move α up.")
-    elif not study.has_model:
-        st.info(WITHOUT_MODEL)
-    elif not measurable:
-        st.info(WITHOUT_SCORER)
-    else:
-        if metric_of(scores) != "toxicity":
-            st.caption("Heads are chosen, and their effect predicted, by likelihood; what is measured is toxicity.")
-        results.append(measured(study, selection, axis))
-with left:
-    if selection.pruned and measurable:
-        st.slider(
-            "Rise of perplexity that you accept", 0.0, 1.0, step=0.01, format="percent", **bound_value("limit"),
-            help="Beyond it the result says that pruning costs too much.",
-        )  # fmt: skip
-        results.append(confirmed(study, selection, axis))
-    st.download_button(
-        "Download configuration (JSON)",
-        PruningConfig.from_selection(selection, study, [r for r in results if r is not None]).model_dump_json(indent=2)
-        + "\n",
-        f"{study.name}.{axis}.json", "application/json",
-        help="The pruned heads, the model and settings they belong to, and the measured effect once it is complete.",
-    )  # fmt: skip
-if measurable:
-    st.fragment(sets_panel)(study, axis, selection)
+    on_test = show_confirmation(study, scores, selection, axis)
+    download(study, selection, axis, [result for result in (on_valid, on_test) if result is not None and result.done])
+    open_configuration(study, scores)
+if is_measurable(study) and selection.pruned:
+    scorecard_panel(study, selection, axis, metric_of(scores))
+if study.has_model and study.manifest.scorers and selection.pruned:
+    try_panel(study, selection.pruned, view()["compensate"])
+if is_measurable(study):
+    st.fragment(sets_panel)(study, axis, metric_of(scores), selection)

@@ -1,7 +1,7 @@
-"""The parts of the view: what one looks at, as it stands in the address. A new part is a new row of `PARTS`.
+"""The parts of the view (see `ui.view`) and how an address holds them. A new part is a new row of `PARTS`.
 
-An address holds the parts that are not at their default, so a bare address is the default view and every view has
-one address. Reading is the inverse of writing; what cannot be read is at its default.
+An address holds the parts that are not at their default. So a bare address is the default view, and every view has
+one address. Reading is the inverse of writing; a part that cannot be read is at its default.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fasp_core.history import heads_text
-from fasp_core.rules import METHODS
-
-Head = tuple[int, int]
+from fasp_core.head import head_text, heads_text, parse_head, parse_heads
+from fasp_core.models.compensation_choice import COMPENSATIONS
+from fasp_core.selection.rules import METHODS
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Part:
 
 
 def read_view(address: Mapping[str, str]) -> dict[str, Any]:
-    """The view that an address means: every part, at its default where the address does not say (or not legibly)."""
+    """The view that an address means: a part that is not in it, or cannot be read, is at its default."""
     return {name: _read(part, address.get(name)) for name, part in PARTS.items()}
 
 
@@ -57,24 +56,6 @@ def read_share(text: str) -> float:
 def write_share(value: float) -> str:
     """The inverse of `read_share`."""
     return f"{value:.2f}"
-
-
-def read_head(text: str) -> Head:
-    """A head, `3.5` for layer 3, head 5."""
-    layer, head = text.split(".")
-    if not (layer.isdecimal() and head.isdecimal()):
-        raise ValueError(text)
-    return int(layer), int(head)
-
-
-def write_head(head: Head) -> str:
-    """The inverse of `read_head`."""
-    return "{}.{}".format(*head)
-
-
-def read_heads(text: str) -> tuple[Head, ...]:
-    """Heads, sorted, each once: `0.3-5.1`, the inverse of `heads_text`."""
-    return tuple(sorted({read_head(part) for part in filter(None, text.split("-"))}))
 
 
 def read_flag(text: str) -> bool:
@@ -139,27 +120,28 @@ def write_weights(weights: tuple[tuple[str, float], ...]) -> str:
     return "-".join(f"{axis}:{weight:g}" for axis, weight in weights)
 
 
-# fmt: off
 PARTS: dict[str, Part] = {
-    "study": Part(None, str),             # None: the study named default, else the first
-    "axis": Part(None, str),              # None: the study's first
-    "metric": Part("toxicity", one_of("toxicity", "likelihood")),
+    "study": Part(None, str),  # None: the study named default, else the first
+    "axis": Part(None, str),  # None: the one with the clearest bias
+    "metric": Part(None, one_of("toxicity", "likelihood")),  # None: the one with the clearest bias
     "gamma": Part(0.3, read_share, write_share),
     "alpha": Part(0.1, read_fine_share, write_fine_share),
     "method": Part("fasp", one_of(*METHODS)),
     "weights": Part(None, read_weights, write_weights),  # of fasp_multi; None: all axes alike
-    "seed": Part(0, read_seed),                          # of random
-    "heads": Part(None, read_heads, heads_text),         # a set made by hand; None: what the method chooses
-    "limit": Part(0.1, read_share, write_share),         # rise of perplexity that one accepts
-    "head": Part(None, read_head, write_head),  # None: the one with the highest z_bias
-    "chosen": Part((), read_heads, heads_text),  # several heads at once, on the Heads page
+    "seed": Part(0, read_seed),  # of random
+    "compensate": Part("none", one_of(*COMPENSATIONS)),  # what takes the place of pruned heads
+    "heads": Part(None, parse_heads, heads_text),  # a set made by hand; None: what the method chooses
+    "anyway": Part(False, read_flag, write_flag),  # whether to select by a bias that is not clear
+    "limit": Part(0.05, read_share, write_share),  # the perplexity budget: the rise that one accepts
+    "head": Part(None, parse_head, head_text),  # None: the one with the highest z_bias
+    "chosen": Part((), parse_heads, heads_text),  # several heads at once, on the Heads page
     "several": Part(False, read_flag, write_flag),  # whether clicking and dragging on a map chooses several
     "show": Part("all", one_of("all", "clear", "protected", "unprotected", "pruned")),  # rows of the table of heads
     "correlation": Part("pearson", one_of("pearson", "spearman")),
     "among": Part("all", one_of("all", "unprotected")),  # heads that are correlated
     "corrected": Part(False, read_flag, write_flag),  # correlations, for attenuation
     "beside": Part("", str),  # a second study, next to the first
-    "texts": Part("study", one_of("study", "pairs")),
+    "texts": Part(None, one_of("study", "pairs")),  # None: pairs where the chosen set has been measured
     "group": Part("", str),
     "least": Part(0.0, read_share, write_share),  # toxicity of the texts that are shown
     "search": Part("", str),
@@ -169,4 +151,3 @@ PARTS: dict[str, Part] = {
     "image": Part("svg", one_of("svg", "png")),  # what charts are saved as
     "comparison": Part(None, str),  # None: the newest
 }
-# fmt: on

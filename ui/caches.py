@@ -1,38 +1,44 @@
-"""What the samples of a study tell of single heads, read once and kept: streamlit's caches around `head_detail`.
+"""The one file with streamlit's caches: studies, their scores, and what their samples tell of single heads.
 
-A cached value is keyed by the study's folder, the manifest's time and size, and what was asked.
+A cached value is keyed by everything that changes it: the study's folder, the manifest's time and size, what was asked.
 """
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import streamlit as st
 
-from fasp_core.bias import AxisSamples
-from fasp_core.correlations import AxisCorrelations, axis_correlations
-from fasp_core.estimates import Estimate
-from fasp_core.head_detail import (
-    GroupEffect,
-    bias_of,
-    group_effects,
-    most_changed,
-    summed_bias,
-    summed_ppl,
-    tier,
-)
-from fasp_core.head_scores import HeadScores
-from fasp_core.history import MeasuredSet, paired_texts
-from fasp_core.perplexity import WindowSamples
-from fasp_core.results import axis_samples, window_samples
-from fasp_core.selection import Head
-from fasp_core.stability import TopOverlap, top_overlap
-from fasp_core.study import Study
-from fasp_core.summaries import HeadLine, head_lines
+from fasp_core.comparison.table import ComparisonTable, comparison_file, read_comparison
+from fasp_core.data.prompt_set import PromptSet
+from fasp_core.data.prompts import load_prompts
+from fasp_core.evaluation.history import MeasuredSet, paired_texts
+from fasp_core.evaluation.keys import Identity, Target, study_identity
+from fasp_core.files.paths import PROJECT, cache_root
+from fasp_core.head import Head, flat_id
+from fasp_core.jobs.client import EvaluationClient
+from fasp_core.scoring.cost import machine_flops
+from fasp_core.selection.clearest import clearest_metric
+from fasp_core.selection.correlations import AxisCorrelations, axis_correlations
+from fasp_core.selection.head_scores import HeadScores
+from fasp_core.selection.ranks import HeadLine, head_lines
+from fasp_core.stats.axis_sums import AxisSamples, AxisSums
+from fasp_core.stats.estimate import Estimate
+from fasp_core.stats.head_detail import GroupEffect, bias_of, group_effects, most_changed, summed_bias, summed_ppl, tier
+from fasp_core.stats.perplexity import WindowSamples
+from fasp_core.stats.stability import TopOverlap, top_overlap
+from fasp_core.study.effects import axis_sums
+from fasp_core.study.study import Study, open_study
+from fasp_core.study.views import axis_samples, window_samples
+from ui.view import view
 
 Key = tuple[str, int, int]
+BUSY_SHARE = 0.5  # of the best speed seen: below it, something else takes the processor
 
 
 @dataclass(frozen=True)
@@ -54,12 +60,12 @@ def study_key(study: Study) -> Key:
 
 def head_detail(study: Study, axis: str, head: Head) -> HeadDetail:
     """What the samples of `axis` tell of one head."""
-    return _head_detail(study_key(study), axis, head[0] * study.heads_per_layer + head[1], study)
+    return _head_detail(study_key(study), axis, flat_id(head, study.heads_per_layer), study)
 
 
 def sums(study: Study, axis: str, heads: tuple[Head, ...]) -> tuple[Estimate, Estimate]:
     """Σ z_ppl and Σ z_bias of `axis` over the heads, with the errors of the sums."""
-    return _sums(study_key(study), axis, tuple(lay * study.heads_per_layer + head for lay, head in heads), study)
+    return _sums(study_key(study), axis, tuple(flat_id(head, study.heads_per_layer) for head in heads), study)
 
 
 def texts(study: Study, axis: str) -> pd.DataFrame:
@@ -69,17 +75,22 @@ def texts(study: Study, axis: str) -> pd.DataFrame:
 
 def lines(study: Study, scores: HeadScores, head: Head) -> list[HeadLine]:
     """Scores and ranks of one head on every axis."""
-    return _lines(study_key(study), scores.meta.get("metric"), head, scores)
+    return _lines(study_key(study), scores.meta.metric, head, scores)
 
 
 def top_of(study: Study, scores: HeadScores, axis: str) -> TopOverlap | None:
     """What of the top of the ranking by z_bias would stay if it were measured again."""
-    return _top(study_key(study), scores.meta.get("metric"), axis, scores)
+    return _top(study_key(study), scores.meta.metric, axis, scores)
 
 
 @st.cache_resource(show_spinner="Reading the samples …", max_entries=2)
 def _samples(key: Key, axis: str, _study: Study) -> AxisSamples:
     return axis_samples(_study, axis)
+
+
+@st.cache_resource(show_spinner="Reading the samples …", max_entries=2)
+def _axis_sums(key: Key, axis: str, _study: Study) -> AxisSums:
+    return axis_sums(_study, axis)
 
 
 @st.cache_resource(show_spinner="Reading the texts …", max_entries=4)
@@ -95,14 +106,14 @@ def _windows(key: Key, _study: Study) -> WindowSamples:
 @st.cache_resource(show_spinner=False, max_entries=512)
 def _head_detail(key: Key, axis: str, flat: int, _study: Study) -> HeadDetail:
     samples = _samples(key, axis, _study)
-    groups = group_effects(samples, flat)
+    groups = group_effects(_axis_sums(key, axis, _study), flat)
     changed = most_changed(samples, _texts(key, axis, _study), flat)
     return HeadDetail(groups, *bias_of(groups, samples.shares), changed, tier(samples, flat))
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
 def _sums(key: Key, axis: str, flat: tuple[int, ...], _study: Study) -> tuple[Estimate, Estimate]:
-    return summed_ppl(_windows(key, _study), flat), summed_bias(_samples(key, axis, _study), flat)
+    return summed_ppl(_windows(key, _study), flat), summed_bias(_axis_sums(key, axis, _study), flat)
 
 
 @st.cache_resource(show_spinner=False, max_entries=512)
@@ -117,19 +128,19 @@ def _top(key: Key, metric: str | None, axis: str, _scores: HeadScores) -> TopOve
 
 def pairs(study: Study, measured: MeasuredSet) -> pd.DataFrame:
     """The texts before and after pruning a measured set, see `history.paired_texts`; not to be changed."""
-    return _pairs(study_key(study)[0], measured.plan, measured.pruned, measured.changed)
+    return _pairs(study_key(study)[0], measured.plan, measured.target, measured.changed)
 
 
 @st.cache_resource(show_spinner="Reading the texts …", max_entries=4)
-def _pairs(folder: str, plan: str, pruned: tuple[Head, ...], changed: float) -> pd.DataFrame:
-    return paired_texts(plan, pruned, Path(folder).parent)
+def _pairs(folder: str, plan: str, target: Target, changed: float) -> pd.DataFrame:
+    return paired_texts(plan, target.heads, Path(folder).parent, compensate=target.compensate)
 
 
 def correlations(
     study: Study, scores: HeadScores, method: str, heads: str, gamma: float, disattenuate: bool
 ) -> AxisCorrelations:
     """Correlations between the axes of a study, see `axis_correlations`."""
-    return _correlations(study_key(study), scores.meta.get("metric"), method, heads, gamma, disattenuate, scores)
+    return _correlations(study_key(study), scores.meta.metric, method, heads, gamma, disattenuate, scores)
 
 
 @st.cache_resource(show_spinner=False, max_entries=256)
@@ -137,3 +148,113 @@ def _correlations(
     key: Key, metric: str | None, method: str, heads: str, gamma: float, disattenuate: bool, _scores: HeadScores
 ) -> AxisCorrelations:
     return axis_correlations(_scores, method=method, heads=heads, gamma=gamma, disattenuate=disattenuate)
+
+
+def named_study(name: str) -> tuple[Study, HeadScores]:
+    """A study and its scores by the chosen metric, or by the one that sees its clearest bias.
+
+    Raises InputError where they cannot be read, FileNotFoundError where there is no such study.
+    """
+    root = cache_root()
+    status = (root / name / "manifest.json").stat()
+    stamp = (status.st_mtime_ns, status.st_size)
+    study = _opened(root, name, stamp)
+    metrics = study.metrics or ["toxicity"]
+    chosen = view()["metric"]
+    if chosen in metrics:
+        return study, _scores(root, name, stamp, chosen, study)
+    by_metric = {metric: _scores(root, name, stamp, metric, study) for metric in metrics}
+    return study, by_metric[clearest_metric(by_metric)]
+
+
+def scores_by(study: Study, metric: str) -> HeadScores:
+    """The scores of a study by one of its metrics."""
+    status = (study.folder / "manifest.json").stat()
+    return _scores(study.folder.parent, study.name, (status.st_mtime_ns, status.st_size), metric, study)
+
+
+def evaluation_client() -> EvaluationClient:
+    """The page's side of the evaluation service, one for all sessions."""
+    return _client(cache_root())
+
+
+def comparison(study: Study, name: str) -> ComparisonTable:
+    """A comparison of the study; raises InputError where its file is damaged."""
+    return _compared(study, name, comparison_file(study, name).stat().st_mtime_ns)
+
+
+def evaluation_identity(study: Study) -> Identity:
+    """What evaluations of this study are found by; reading prompts, pairs and text windows for it once is enough."""
+    made = study.manifest
+    checksums = tuple(
+        r.sha256 for name, r in made.shards.items() if name.startswith(("windows.", "prompts.", "pairs."))
+    )
+    scored = made.settings.scored
+    return _identity(study.folder, made.model.get("fingerprint"), tuple(made.scorers.items()), scored, checksums)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _identity(
+    folder: Path,
+    model: str | None,
+    scorers: tuple[tuple[str, str], ...],
+    scored: str,
+    checksums: tuple[str, ...],
+) -> Identity:
+    return study_identity(open_study(folder.name, folder.parent))
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _opened(root: Path, name: str, stamp: tuple[int, int]) -> Study:
+    return open_study(name, root)
+
+
+@st.cache_resource(show_spinner=False, max_entries=16, hash_funcs={Study: lambda study: str(study.folder)})
+def _compared(study: Study, name: str, stamp: int) -> ComparisonTable:
+    return read_comparison(study, name)
+
+
+@st.cache_resource(show_spinner="Reading the study …", max_entries=8)
+def _scores(root: Path, name: str, stamp: tuple[int, int], metric: str, _study: Study) -> HeadScores:
+    return _study.scores(metric=metric)
+
+
+@st.cache_resource(show_spinner=False)
+def _client(root: Path) -> EvaluationClient:
+    return EvaluationClient(root)
+
+
+@st.cache_resource(max_entries=2, show_spinner="Reading the prompts …")
+def prompts_of(ref: str) -> PromptSet:
+    return load_prompts(ref)
+
+
+@st.cache_data(ttl=600, show_spinner="Looking for the scorer …")
+def scorer_hint(ref: str, stamp: str | None) -> str:
+    """How to get a scorer that is not on this machine, "" for one that is; `stamp` changes when that may have changed.
+
+    Asked of the command line, since looking needs torch, which the app's own process does without.
+    """
+    command = [sys.executable, "-m", "fasp_core", "scorers", "--json"]
+    found = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    try:
+        return next((scorer["hint"] for scorer in json.loads(found.stdout) if scorer["ref"] == ref), "")
+    except ValueError:
+        return ""
+
+
+def machine_speed() -> tuple[float, bool]:
+    """Operations per second at the best of all looks so far, and whether the machine is busy with other work now."""
+    now, best = _speed_now(), _best_speed()
+    best["flops"] = max(best.get("flops", 0.0), now)
+    return best["flops"], now < BUSY_SHARE * best["flops"]
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def _speed_now() -> float:
+    return machine_flops()
+
+
+@st.cache_resource(show_spinner=False)
+def _best_speed() -> dict[str, float]:
+    return {}

@@ -1,30 +1,86 @@
-"""Pieces of a page that more than one page shows."""
+"""What pages share: their title, the choice of study, axis, measure, γ and α, and the heads that were clicked."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from runpy import run_path
 from typing import Any
 
 import streamlit as st
 
-from fasp_core.head_scores import HeadScores
-from fasp_core.numbers import axis_label
-from fasp_core.selection import Head
-from fasp_core.study import Study
+from fasp_core.errors import InputError
+from fasp_core.head import Head
+from fasp_core.selection.clearest import clearest_axis
+from fasp_core.selection.head_scores import HeadScores
+from fasp_core.selection.rules import RULES
+from fasp_core.selection.select_heads import head_count
+from fasp_core.study.study import Study, list_studies
+from fasp_core.words.spoken import model_title
+from ui import words
+from ui.caches import named_study
+from ui.text import axis_text, plain
+from ui.view import EndOfPage, bound, bound_value, choose, inside_app, showing, view
 
-from .state import EndOfPage, bound, choose, inside_app, view
-from .studies import current_study
-from .text import plain
+FIRST_STUDY = "python -m fasp_core score default --axes gender_and_sex --budget quick"
 
-METRICS = {"toxicity": "toxicity of its texts", "likelihood": "likelihood of toxic and benign words"}
+
+def study_picker() -> None:
+    """The sidebar's choice of study; nothing where there is none."""
+    names = list_studies()
+    asked = view()["study"]
+    if asked is not None and asked not in names:
+        st.warning(f"There is no study {plain(asked)} here; showing another one.")
+        choose("study", None)
+    if names:
+        st.sidebar.selectbox("Study", names, help=words.TERMS["study"], **bound("study", default=_first(names)))
+
+
+def shown_study() -> str | None:
+    """The name of the study that the pages show, None where there is none."""
+    return view()["study"] or _first(list_studies())
+
+
+def shown_title() -> str | None:
+    """The model and the study that the pages show, for the tab; None where there is none that can be read."""
+    name = shown_study()
+    if name is None:
+        return None
+    try:
+        study, _ = named_study(name)
+    except (InputError, FileNotFoundError):
+        return name
+    made = study.manifest.model
+    title = model_title(made.get("name"), made.get("ref"))
+    return title if title == name else f"{title} · {name}"
+
+
+def _first(names: list[str]) -> str | None:
+    return "default" if "default" in names else next(iter(names), None)
+
+
+def current_study() -> tuple[Study, HeadScores]:
+    """The chosen study and its scores by the chosen metric (or the one it has), or words on what to do instead.
+
+    Where there is no study, or it cannot be read, that ends the page.
+    """
+    name = shown_study()
+    if name is None:
+        st.info(words.NO_STUDY)
+        st.code(FIRST_STUDY, language=None)
+        st.caption(words.NO_STUDY_THEN)
+        raise EndOfPage
+    try:
+        return named_study(name)
+    except InputError as error:
+        st.error(plain(error))
+    except FileNotFoundError:
+        st.error(f"The study {plain(name)} is gone: its folder was deleted. Choose another one.")
+    raise EndOfPage
+
+
 APP = Path(__file__).resolve().parent.parent / "app.py"
-
-
-def dark() -> bool:
-    """Whether the browser shows the dark theme."""
-    return st.context.theme.type == "dark"
 
 
 def open_page(title: str) -> None:
@@ -44,7 +100,7 @@ def start_page(title: str) -> tuple[Study, HeadScores]:
     open_page(title)
     study, scores = current_study()
     st.caption(provenance(scores))
-    notes = scores.meta.get("notes") or []
+    notes = scores.meta.notes
     with st.expander(f"{len(notes)} notes on these scores") if len(notes) > 1 else st.container():
         for note in notes:
             st.caption(plain(note))
@@ -63,14 +119,18 @@ def metric_picker(study: Study, scores: HeadScores) -> None:
     """The choice of how bias is measured, where the study was measured in both ways."""
     if len(study.metrics) > 1:
         st.segmented_control(
-            "Bias is measured by", study.metrics, format_func=METRICS.get, required=True,
+            "Bias is measured by",
+            study.metrics,
+            format_func=words.MEASURES.get,
+            required=True,
+            help=words.TERMS["metric"],
             **bound("metric", default=metric_of(scores)),
-        )  # fmt: skip
+        )
 
 
 def metric_of(scores: HeadScores) -> str:
     """What the bias of these scores is measured by."""
-    return scores.meta.get("metric") or "toxicity"
+    return scores.meta.metric or "toxicity"
 
 
 def has_samples(study: Study, scores: HeadScores) -> bool:
@@ -80,31 +140,107 @@ def has_samples(study: Study, scores: HeadScores) -> bool:
 
 def provenance(scores: HeadScores) -> str:
     """Model, shape, file of imported scores, scorer and number of samples, as one line of markdown, as far as known."""
-    model = scores.meta.get("model")
-    name = model.get("name") or model.get("ref") if isinstance(model, dict) else model
-    parts = [f"**{plain(name)}**"] if name else []
+    model = scores.meta.model
+    known = model is not None and (model.name or model.ref)
+    parts = [f"**{plain(model_title(model.name, model.ref))}**"] if known else []
     parts.append(f"{scores.n_layers} layers × {scores.heads_per_layer} heads")
-    if scores.meta.get("source", "study") != "study":
-        parts.append(f"imported from {plain(scores.meta['source'])}")
-    if scores.meta.get("scorer"):
-        parts.append(f"toxicity by the {plain(scores.meta['scorer'])} scorer")
-    counts = scores.meta.get("n_samples") or {}
-    if counts:
-        parts.append(f"{sum(counts.values()):,} sampled continuations")
+    if scores.meta.source not in (None, "study"):
+        parts.append(f"imported from {plain(scores.meta.source)}")
+    if scores.meta.scorer:
+        what = words.SCORED.get(scores.meta.settings.scored, "toxicity")
+        parts.append(f"{what} by the {plain(scores.meta.scorer)} scorer")
+    if n := sum(known.n_samples or 0 for known in scores.intact.values()):
+        parts.append(f"{n:,} {words.SAMPLES_OF[metric_of(scores)]}")
     return " · ".join(parts)
 
 
-def axis_picker(scores: HeadScores) -> str:
-    """The choice of axis; one that the study does not have is replaced by its first."""
-    if not scores.axes:
-        st.error("These scores hold no axis of bias, only perplexity. Score one, for example gender_and_sex.")
+def axis_picker(scores: HeadScores, axes: Sequence[str] = (), *, first: Sequence[str] = ()) -> str:
+    """The choice of axis, of those scored and `axes`; one that is not there is replaced by the default.
+
+    The default is the axis with the clearest bias, of those in `first` where there are any.
+    """
+    choices = list(dict.fromkeys([*scores.axes, *axes]))
+    if not choices:
+        st.error(words.NO_AXIS)
         raise EndOfPage
-    if view()["axis"] not in (None, *scores.axes):
+    if view()["axis"] not in (None, *choices):
         choose("axis", None)
+    default = clearest_axis(scores)
+    if first and default not in first:
+        default = first[0]
     st.segmented_control(
-        "Axis", scores.axes, format_func=axis_label, required=True, **bound("axis", default=scores.axes[0])
+        "Axis",
+        choices,
+        format_func=axis_text,
+        required=True,
+        help=words.TERMS["axis"],
+        **bound("axis", default=default),
     )
-    return view()["axis"] or scores.axes[0]
+    return view()["axis"] or default
+
+
+def gamma_alpha(
+    scores: HeadScores, method: str = "fasp", *, moved: Callable[[], None] | None = None
+) -> tuple[float, float]:
+    """The sliders of γ and α, α also as a number of heads, and what they mean for this model in one sentence.
+
+    `moved` is called when one of them was moved. Where the method protects heads, an α above 1 − γ is refused with a
+    button that corrects it, and the page ends.
+    """
+    protects = RULES[method].protects
+    left, middle, right = st.columns([5, 5, 2], gap="medium", vertical_alignment="bottom")
+    gamma_slider(left, moved=moved, disabled=not protects)
+    middle.slider(
+        "α · share of heads to prune",
+        0.0,
+        1.0,
+        step=0.01,
+        **bound_value("alpha", moved=moved),
+        help=words.TERMS["alpha"],
+    )
+    gamma, alpha = view()["gamma"], view()["alpha"]
+    count = head_count(alpha, scores.n_heads)
+
+    def take(count: int) -> None:
+        choose("alpha", share_of(count, scores.n_heads))
+        if moved is not None:
+            moved()
+
+    right.number_input(
+        "Heads", 0, scores.n_heads, count, help="α as a number of heads.", **showing("number_of_heads", count, take)
+    )
+    most = round(1 - gamma, 2)
+    if protects and alpha > most:
+        st.error(
+            f"γ = {gamma:.2f} protects {head_count(gamma, scores.n_heads)} of {scores.n_heads} heads, so α can be at "
+            f"most {most:.2f}, not {alpha:.2f}. Lower one of the two."
+        )
+        st.button(f"Set α to {most:.2f}", on_click=choose, args=("alpha", most))
+        raise EndOfPage
+    st.caption(words.choice_sentence(method, scores.n_heads, head_count(gamma, scores.n_heads), count))
+    return gamma, alpha
+
+
+def gamma_slider(place: Any = st, *, moved: Callable[[], None] | None = None, **more: Any) -> None:
+    """The slider of γ, drawn in `place`; `more` goes to the widget."""
+    place.slider(
+        "γ · share of heads to protect",
+        0.0,
+        1.0,
+        step=0.01,
+        **bound_value("gamma", moved=moved),
+        help=words.TERMS["gamma"],
+        **more,
+    )
+
+
+def share_of(count: int, n_heads: int) -> float:
+    """The smallest share with two decimals, else four, of which `head_count` makes `count` of `n_heads` heads."""
+    for digits in (100, 10_000):
+        share = min(1.0, math.ceil(count * digits / n_heads - 1e-9) / digits)
+        if head_count(share, n_heads) == count:
+            break
+    return share
 
 
 def chosen_head(scores: HeadScores) -> Head | None:
@@ -118,6 +254,11 @@ def chosen_head(scores: HeadScores) -> Head | None:
 def head_name(head: Head) -> str:
     """A head for people: `layer 3, head 5`."""
     return f"layer {head[0]}, head {head[1]}"
+
+
+def head_option(head: Head) -> str:
+    """A head in a list, found by typing either form: `3.5 · layer 3, head 5`."""
+    return f"{head[0]}.{head[1]} · {head_name(head)}"
 
 
 def chosen_heads(scores: HeadScores) -> tuple[Head, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from .state import bound_value, choose, view
+from ui.view import bound_value, choose, view
 
 PER_PAGE = 20
 

@@ -1,18 +1,18 @@
-"""What one looks at, the view: kept across pages and in the address, so that a link opens the same view.
+"""The view is what one looks at: study, axis, γ, α, head, … It is kept across pages and in the address.
 
-The server's copy of the view is the only one. Three things change it: a widget, a page (`choose`), and the browser
-going back or forward. Widgets show the view's value and report to it when moved, so they can vanish (as those of a
-page do when it is left) without anything being lost. `view_parts.PARTS` lists what it holds.
+The session holds one view (`view()`). `ui.address.PARTS` lists its parts. Three things change it: a widget, a page
+(`choose`), and the browser going back or forward.
 
-A widget whose value was changed by anything but itself is drawn as a new one, and the old one has no say any more
-(`showing`). With every event the browser sends the values of all widgets as it knows them, timers included; what it
-sent before it heard of the change would count as the widget being moved back.
+**Widgets** show a part of the view and report to it when they are moved (`bound`). So nothing is lost when a widget
+vanishes, as all widgets of a page do when it is left. A widget whose value was changed by anything but itself is
+drawn anew under another key (`showing`), and reports of the old one are ignored. The reason: with every event, a
+timer's included, the browser sends the values of all widgets as it knows them. What it sends before it hears of a
+change would count as moving the widget back.
 
-The address follows the view and is read only where it leads: at a session's start, and in a run that the browser
-started by going back or forward, which streamlit marks as such. In any other run the address that the browser sent
-along may be older than the view. It is written only when it does not already mean the view, and as soon as the change
-is known, before the page is drawn: each change is one step to go back over, going back writes nothing (writing then
-would put steps where one has just gone back), and an answer seldom meets a browser that has already gone elsewhere.
+**The address** is read in two cases only: at the start of a session, and in a run that the browser started by going
+back or forward, which streamlit marks. In any other run the address that the browser sends may be older than the view.
+It is written only where it means another view, and before the page is drawn. So each change is one step to go back
+over, and a run that went back adds no step.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from uuid import uuid4
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from .view_parts import PARTS, read_view, write_view
+from ui.address import PARTS, read_view, write_view
 
 
 def view() -> dict[str, Any]:
-    """The session's view: a value for every name of `view_parts.PARTS`."""
+    """The session's view: a value for every name of `ui.address.PARTS`."""
     return st.session_state["view"]
 
 
@@ -39,24 +39,23 @@ def address_of_view() -> dict[str, str]:
 
 
 def session_id() -> str:
-    """A name for this browser session, known to nobody else."""
+    """A random name for this browser session."""
     return st.session_state.setdefault("session_id", uuid4().hex)
 
 
 def choose(name: str, value: Any) -> None:
-    """Change one part of the view, from a callback or before its widget is drawn; its widget follows."""
+    """Change one part of the view, in a callback or before its widget is drawn; its widget follows."""
     view()[name] = value
 
 
 def bound(name: str, *, default: Any = None, moved: Callable[[], None] | None = None) -> dict[str, Any]:
     """Arguments that tie a widget to one part of the view: `st.slider("γ", 0.0, 1.0, **bound("gamma"))`.
 
-    While that part is None the widget shows `default`, which does not become part of the view. `moved` is called when
-    the widget was moved.
+    While that part is None the widget shows `default`, and the view stays as it is. `moved` is called after a move.
     """
     shown = view()[name] if view()[name] is not None else default
     if isinstance(PARTS[name].default, tuple):
-        shown = list(shown)  # as widgets that hold several values have it
+        shown = list(shown)  # widgets that hold several values give lists
 
     def take(value: Any) -> None:
         choose(name, _plain(value))
@@ -69,17 +68,17 @@ def bound(name: str, *, default: Any = None, moved: Callable[[], None] | None = 
 def bound_value(name: str, *, moved: Callable[[], None] | None = None) -> dict[str, Any]:
     """`bound(name)` for widgets whose default is called `value`: sliders, numbers, texts, toggles.
 
-    The default is the view's value too: it is what a browser falls back to, and reports, when it draws a widget anew.
+    Their default is the view's value too: a browser that draws a widget anew starts from its default and reports it.
     """
     arguments = bound(name, moved=moved)
     return {**arguments, "value": st.session_state[arguments["key"]]}
 
 
 def showing(key: str, value: Any, take: Callable[[Any], None]) -> dict[str, Any]:
-    """Arguments of a widget that shows `value` and hands what it is moved to to `take`.
+    """Arguments of a widget that shows `value` and calls `take` with its new value when it is moved.
 
-    Its key is `key` itself, with a number behind it once the widget had to be new. It stays the same while the widget
-    itself is moved, so that it keeps the focus.
+    Its key is `key`, followed by a number once the widget had to be drawn anew. While only the widget itself is moved
+    the key stays the same, so that it keeps the focus.
     """
     numbers = st.session_state.setdefault("widget_numbers", {})
     current = _numbered(key)
@@ -90,7 +89,7 @@ def showing(key: str, value: Any, take: Callable[[Any], None]) -> dict[str, Any]
         st.session_state[current] = value
 
     def report() -> None:
-        # The browser reports a replaced widget until it has taken it away, and streamlit takes that for a move.
+        # Until the browser has removed a replaced widget it reports it, and streamlit takes that for a move.
         if current == _numbered(key):
             take(st.session_state[current])
 
@@ -98,7 +97,7 @@ def showing(key: str, value: Any, take: Callable[[Any], None]) -> dict[str, Any]
 
 
 class EndOfPage(Exception):
-    """Raised where a page has said all it can; `st.stop()` would also keep the view from being written."""
+    """Raised to end a page early; `st.stop()` would also keep the view from being written."""
 
 
 def inside_app() -> bool:
@@ -108,13 +107,13 @@ def inside_app() -> bool:
 
 @contextmanager
 def kept_in_url(page: str) -> Iterator[None]:
-    """Around a run of `page`: the view is read from the address where that leads, and written there where it lags."""
+    """Around a run of `page`: read the view from the address where the address leads, and write it there."""
     memory = st.session_state
     if "view" not in memory or get_script_run_ctx().is_history_navigation:
         memory["view"] = read_view(st.query_params.to_dict())
     if page != memory.get("page"):
         memory["page"] = page
-        for name in PARTS:  # a new page has new widgets, even under the same key
+        for name in PARTS:  # on a new page all widgets are new, also under the same key
             memory.pop(_numbered(_widget_key(name)), None)
     _write_address()
     memory["inside_app"] = True
@@ -142,5 +141,5 @@ def _numbered(key: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """A widget's value as the view has it: several values as a sorted tuple."""
+    """A widget's value as the view holds it: several values as a sorted tuple."""
     return tuple(sorted(value)) if isinstance(value, list) else value

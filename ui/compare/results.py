@@ -9,18 +9,19 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from fasp_core.comparison_table import ComparisonTable, affordable, pool
+from fasp_core.comparison.budget import affordable, repeated_methods
+from fasp_core.comparison.table import ComparisonTable, pool
 from fasp_core.figures import comparison_curves, predicted_measured, side_effects, trade_off
 from fasp_core.figures.comparison import axis_end, both_metrics, metric_label
-from fasp_core.numbers import axis_label, format_fixed
-from fasp_core.rules import METHODS
-
-from .charts import draw
-from .parts import dark
-from .selecting import CHOICE
-from .state import address_of_view, choose
-from .text import plain
-from .view_parts import read_view
+from fasp_core.selection.rules import METHODS
+from fasp_core.words.numbers import axis_label, format_fixed
+from ui import words
+from ui.address import read_view
+from ui.charts import draw
+from ui.prune.choice import CHOICE
+from ui.text import plain
+from ui.theme import dark
+from ui.view import address_of_view, choose
 
 LIMITS = (0.05, 0.1)
 PRUNE = "pages/prune.py"
@@ -31,41 +32,75 @@ def show_results(study: str, table: ComparisonTable) -> None:
     shown_metrics = table.frame["metric"].str.match(r"ppl$|bias\.")
     test = table.frame[(table.frame["split"] == "test") & shown_metrics]
     if test.empty:
-        st.info("γ is still being chosen on valid prompts; results on test prompts follow.")
+        st.info(words.CHOOSING_GAMMA)
         return
     if not table.complete:
-        st.caption("This comparison is not complete: what follows is what has been measured so far.")
+        st.caption(words.INCOMPLETE)
     test = test.sort_values("method", key=lambda names: names.map(METHODS.index), kind="stable")
+    repeated = repeated_methods(test)
+    test = test[~test["method"].isin(repeated)]
     pooled = pool(test)
     present = list(dict.fromkeys(pooled["method"]))
-    shown = st.pills("Methods", present, selection_mode="multi", default=present, key=f"shown.{table.name}") or present
+    shown = st.pills(
+        "Methods",
+        present,
+        format_func=words.method_label,
+        selection_mode="multi",
+        default=present,
+        key=f"shown.{table.name}",
+        help=words.TERMS["method"],
+    )
+    for method, same in repeated.items():
+        st.caption(words.same_heads(method, same))
+    shown = shown or present
     pooled = pooled[pooled["method"].isin(shown)].reset_index(drop=True)
-    _summary(test[test["method"].isin(shown)], table.axis)
+    _summary(table.frame[table.frame["method"].isin(shown)], test, table.axis)
     left, right = st.columns(2, gap="medium")
     with left:
-        st.markdown("**Bias against α**", help="Below 0: less bias than the intact model. Intervals are 95 %.")
-        _chart("bias_curve", comparison_curves(pooled, f"bias.{table.axis}", dark=dark()), study, table, pooled,
-               "Change of bias against the share of heads pruned, a line per method")  # fmt: skip
+        st.markdown(f"**Bias against α** · {words.BIAS_CURVE}")
+        _chart(
+            "bias_curve",
+            comparison_curves(pooled, f"bias.{table.axis}", dark=dark()),
+            study,
+            table,
+            pooled,
+            "Change of bias against the share of heads pruned, a line per method",
+        )
     with right:
-        st.markdown("**Perplexity against α**", help="Above 0: the model got worse. Intervals are 95 %.")
-        _chart("ppl_curve", comparison_curves(pooled, "ppl", dark=dark()), study, table, pooled,
-               "Change of perplexity against the share of heads pruned, a line per method")  # fmt: skip
+        st.markdown(f"**Perplexity against α** · {words.PPL_CURVE}")
+        _chart(
+            "ppl_curve",
+            comparison_curves(pooled, "ppl", dark=dark()),
+            study,
+            table,
+            pooled,
+            "Change of perplexity against the share of heads pruned, a line per method",
+        )
     _note_beyond(pooled)
     trade, effects, predictions = st.tabs(["Bias against perplexity", "Side effects", "Predicted and measured"])
     with trade:
-        _chart("trade_off", trade_off(pooled, table.axis, dark=dark()), study, table, pooled,
-               "Change of bias against change of perplexity, a marker per method and α")  # fmt: skip
-        st.caption("Lower left is better. The dotted line is the Pareto front: no other point has less of both.")
+        _chart(
+            "trade_off",
+            trade_off(pooled, table.axis, dark=dark()),
+            study,
+            table,
+            pooled,
+            "Change of bias against change of perplexity, a marker per method and α",
+        )
+        st.caption(words.TRADE_OFF)
     with effects:
         _side_effects(study, table, pooled)
     with predictions:
         _predictions(study, table, pooled)
-    st.subheader("Best γ per α", anchor=False)
+    st.header("Best γ per α", anchor=False)
     _points_table(study, table, pooled)
     st.download_button(
-        "Download all rows (CSV)", table.frame.to_csv(index=False), f"comparison.{table.name}.csv", "text/csv",
-        help="Valid and test, every seed, with intervals and heads.",
-    )  # fmt: skip
+        "Download all rows (CSV)",
+        table.frame.to_csv(index=False),
+        f"comparison.{table.name}.csv",
+        "text/csv",
+        help=words.ALL_ROWS,
+    )
 
 
 def _note_beyond(pooled: pd.DataFrame) -> None:
@@ -93,8 +128,13 @@ def prune_query(study: str, table: ComparisonTable, row: Any) -> dict[str, str]:
 
 def _chart(key: str, figure: go.Figure, study: str, table: ComparisonTable, pooled: pd.DataFrame, alt: str) -> None:
     """A chart whose points can be clicked: the point's numbers appear below, with the way to the Prune page."""
-    draw(figure, key=key, alt=f"{alt}; the table below holds the same numbers.", filename=f"{table.name}.{key}",
-         on_select=lambda: None)  # fmt: skip
+    draw(
+        figure,
+        key=key,
+        alt=f"{alt}; the table below holds the same numbers.",
+        filename=f"{table.name}.{key}",
+        on_select=lambda: None,
+    )
     points = st.session_state[key]["selection"]["points"] if key in st.session_state else []
     if points and points[0].get("customdata"):
         _point(key, study, table, pooled, points[0]["customdata"])
@@ -107,7 +147,7 @@ def _point(key: str, study: str, table: ComparisonTable, pooled: pd.DataFrame, p
     if rows.empty:
         return
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
-        changes = [f"{metric_label(row.metric)} {_change(row)}" for row in rows.itertuples()]
+        changes = [f"{plain(metric_label(row.metric))} {plain(_change(row))}" for row in rows.itertuples()]
         st.markdown(f"**{plain(method)}**, α {alpha}{f', γ {gamma}' if gamma else ''}: " + "; ".join(changes))
         if st.button("Open on the Prune page", key=f"open.{key}"):
             _open(prune_query(study, table, next(rows.itertuples())))
@@ -121,25 +161,25 @@ def _open(query: dict[str, str]) -> None:
     st.switch_page(PRUNE, query_params=address_of_view())
 
 
-def _summary(test: pd.DataFrame, axis: str) -> None:
-    """What each method does to the bias at no more than so much more perplexity."""
-    lines = {method: {"method": method} for method in dict.fromkeys(test["method"])}
+def _summary(frame: pd.DataFrame, test: pd.DataFrame, axis: str) -> None:
+    """What each method does to the bias within a budget, methods in the order of `test`."""
+    present = set(frame["method"])
+    lines = {method: {"method": method} for method in dict.fromkeys(test["method"]) if method in present}
     for limit in LIMITS:
-        best = {row.method: row for row in affordable(test, f"bias.{axis}", limit).itertuples()}
+        best = {row.method: row for row in affordable(frame, f"bias.{axis}", limit).itertuples()}
         for method, line in lines.items():
             text = f"{_change(best[method])} at α {best[method].alpha:g}" if method in best else "at no measured α"
             line[f"at most {100 * limit:g} % more perplexity"] = text
-    st.markdown("**Change of bias that a limit on perplexity allows**")
-    st.table(pd.DataFrame(lines.values()), hide_index=True, alt="What each method does to the bias, by limit")
-    st.caption(
-        "On test prompts, at the largest α that a method can afford; in brackets 95 % intervals. Where one holds 0, "
-        "the bias may not have changed at all."
+    st.markdown(f"**{words.SUMMARY}**")
+    st.table(
+        pd.DataFrame(lines.values()).map(plain), hide_index=True, alt="What each method does to the bias, by limit"
     )
+    st.caption(words.SUMMARY_NOTE)
 
 
 def _side_effects(study: str, table: ComparisonTable, pooled: pd.DataFrame) -> None:
     if pooled["metric"].nunique() < 3:
-        st.info("Only one bias was measured. Start a comparison that measures more of them to see side effects.")
+        st.info(words.ONE_BIAS)
         return
     alphas = sorted(set(pooled["alpha"]) - {0.0}) or [0.0]
     alpha = alphas[-1]
@@ -152,35 +192,54 @@ def _side_effects(study: str, table: ComparisonTable, pooled: pd.DataFrame) -> N
 
 def _predictions(study: str, table: ComparisonTable, pooled: pd.DataFrame) -> None:
     metric = st.segmented_control(
-        "Prediction of", [f"bias.{table.axis}", "ppl"], format_func=metric_label, required=True,
-        default=f"bias.{table.axis}", key=f"predicted.{table.name}", label_visibility="collapsed",
-    )  # fmt: skip
-    _chart("predicted", predicted_measured(pooled, metric, dark=dark()), study, table, pooled,
-           "Measured change against the change that single-head scores add up to")  # fmt: skip
-    st.caption(
-        "On the dashed line heads would simply add up. Off it, they interact, or the scores that chose them were "
-        "noise: chosen for high scores, heads promise more than they keep."
+        "Prediction of",
+        [f"bias.{table.axis}", "ppl"],
+        format_func=lambda metric: plain(metric_label(metric)),
+        required=True,
+        default=f"bias.{table.axis}",
+        key=f"predicted.{table.name}",
+        label_visibility="collapsed",
     )
+    _chart(
+        "predicted",
+        predicted_measured(pooled, metric, dark=dark()),
+        study,
+        table,
+        pooled,
+        "Measured change against the change that single-head scores add up to",
+    )
+    st.caption(words.PREDICTED)
+    beyond = int(((pooled["metric"] == metric) & (pooled["predicted"] < -pooled["before"])).sum())
+    if beyond:
+        st.caption(words.predictions_left_out(beyond))
 
 
 def _points_table(study: str, table: ComparisonTable, pooled: pd.DataFrame) -> None:
     rows = both_metrics(pooled, table.axis).sort_values("alpha", kind="stable")
     ppl = pooled[pooled["metric"] == "ppl"].set_index(["method", "alpha"])
-    frame = pd.DataFrame({
-        "α": rows["alpha"], "method": rows["method"],
-        "γ": ["" if pd.isna(gamma) else f"{gamma:g}" for gamma in rows["gamma"]], "heads": rows["n_pruned"],
-        "perplexity": [_change(ppl.loc[(r.method, r.alpha)]) for r in rows.itertuples()],
-        "bias": [_change(r) for r in rows.itertuples()],
-        "open": ["prune?" + urlencode(prune_query(study, table, r)) for r in rows.itertuples()],
-    })  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "α": rows["alpha"],
+            "method": rows["method"],
+            "γ": ["" if pd.isna(gamma) else f"{gamma:g}" for gamma in rows["gamma"]],
+            "heads": rows["n_pruned"],
+            "perplexity": [_change(ppl.loc[(r.method, r.alpha)]) for r in rows.itertuples()],
+            "bias": [_change(r) for r in rows.itertuples()],
+            "open": ["prune?" + urlencode(prune_query(study, table, r)) for r in rows.itertuples()],
+        }
+    )
     st.dataframe(
-        frame, hide_index=True, height=min(420, 38 + 35 * len(frame)), alt="Every point of the charts in numbers",
+        frame,
+        hide_index=True,
+        height=min(420, 38 + 35 * len(frame)),
+        alt="Every point of the charts in numbers",
         column_config={
-            "perplexity": "change of perplexity", "bias": f"change of {metric_label('bias.' + table.axis)}",
-            "γ": st.column_config.TextColumn("γ", help="Chosen on valid prompts; empty: the method has none."),
+            "perplexity": "change of perplexity",
+            "bias": f"change of {metric_label('bias.' + table.axis)}",
+            "γ": st.column_config.TextColumn("γ", help=words.TERMS["gamma_chosen"]),
             "open": st.column_config.LinkColumn("Prune page", display_text="open"),
         },
-    )  # fmt: skip
+    )
 
 
 def _change(row: Any) -> str:

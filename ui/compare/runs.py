@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import streamlit as st
 
-from fasp_core.background import Job, cancel_job, list_jobs, remove_job, start_job
-from fasp_core.cli_compare import parse_shares
-from fasp_core.comparison_table import comparison_file, list_comparisons
+from fasp_core.comparison.shares import parse_shares
+from fasp_core.comparison.table import comparison_file, list_comparisons
 from fasp_core.errors import InputError
-from fasp_core.head_scores import HeadScores
-from fasp_core.numbers import axis_label
-from fasp_core.rules import METHODS
-from fasp_core.selection import head_count
-from fasp_core.study import Study
-from fasp_core.terminal import duration
-
-from .text import plain
+from fasp_core.jobs.jobs import Job, cancel_job, list_jobs, remove_job, start_job
+from fasp_core.selection.head_scores import HeadScores
+from fasp_core.selection.rules import METHODS
+from fasp_core.selection.select_heads import head_count
+from fasp_core.study.study import Study
+from fasp_core.words.numbers import axis_label
+from fasp_core.words.spoken import duration
+from ui import words
+from ui.text import plain
 
 POLL_S = 1.0
 ALPHAS, GAMMAS = "0.02, 0.05, 0.1, 0.15, 0.2", "0.3, 0.5, 0.7"
-ENDED = {"failed": "failed", "lost": "ended unexpectedly", "cancelled": "was stopped; started again it goes on"}
 
 
 def run_form(study: Study, scores: HeadScores) -> None:
@@ -29,31 +28,50 @@ def run_form(study: Study, scores: HeadScores) -> None:
         axis = left.selectbox("Prune for", scores.axes, format_func=axis_label, key="compare.axis")
         usual = [m for m in METHODS if m != "fasp_multi" or len(scores.axes) > 1]
         methods = left.multiselect(
-            "Methods", METHODS, default=usual, key="compare.methods",
-            help="fasp_multi needs several scored axes to differ from fasp_robust; fasp_iterative takes longest, it "
-            "samples and scores again at every stage.",
-        )  # fmt: skip
+            "Methods",
+            METHODS,
+            default=usual,
+            key="compare.methods",
+            format_func=words.method_label,
+            help=words.COMPARED_METHODS,
+        )
         alphas = right.text_input(
-            "α, shares of heads to prune", ALPHAS, key="compare.alphas", help="With commas, or first:last:step."
+            "α, shares of heads to prune", ALPHAS, key="compare.alphas", help=words.COMPARED_ALPHAS
         )
         gammas = right.text_input(
-            "γ, shares of heads to protect", GAMMAS, key="compare.gammas",
-            help="The best of them is chosen for each method and α on valid prompts.",
-        )  # fmt: skip
+            "γ, shares of heads to protect",
+            GAMMAS,
+            key="compare.gammas",
+            help=words.COMPARED_GAMMAS,
+        )
         axes = left.multiselect(
-            "Biases to measure", study.prompts.axes, default=[], format_func=axis_label, key="compare.axes",
+            "Biases to measure",
+            study.prompts.axes,
+            default=[],
+            format_func=axis_label,
+            key="compare.axes",
             placeholder="the one pruned for",
-            help="More axes show side effects, and take as many times longer.",
-        )  # fmt: skip
+            help=words.COMPARED_AXES,
+        )
         with right.container(horizontal=True):
             seeds = st.number_input(
-                "Seeds", 1, 20, 1, key="compare.seeds", width=130,
-                help="Each measures everything with other noise; random takes other heads.",
-            )  # fmt: skip
+                "Seeds",
+                1,
+                20,
+                1,
+                key="compare.seeds",
+                width=130,
+                help=words.SEEDS,
+            )
             blocks = st.number_input(
-                "Test blocks", 1, 200, 25, key="compare.blocks", width=150,
-                help="Size of a test measurement, in blocks of about 20 texts. Valid gets 40 %.",
-            )  # fmt: skip
+                "Test blocks",
+                1,
+                200,
+                25,
+                key="compare.blocks",
+                width=150,
+                help=words.BLOCKS,
+            )
         if st.form_submit_button("Start the comparison", type="primary"):
             try:
                 _start(study, axis, methods, alphas, gammas, axes, int(seeds), int(blocks))
@@ -73,10 +91,23 @@ def _start(
         for share in some:
             head_count(share, 1)
     command = [
-        "compare", study.name, "--axis", axis, "--methods", ",".join(methods),
-        "--alphas", ",".join(map(str, shares[0])), "--gammas", ",".join(map(str, shares[1])),
-        "--seeds", str(seeds), "--test-blocks", str(blocks), "--valid-blocks", str(max(1, round(0.4 * blocks))),
-    ]  # fmt: skip
+        "compare",
+        study.name,
+        "--axis",
+        axis,
+        "--methods",
+        ",".join(methods),
+        "--alphas",
+        ",".join(map(str, shares[0])),
+        "--gammas",
+        ",".join(map(str, shares[1])),
+        "--seeds",
+        str(seeds),
+        "--test-blocks",
+        str(blocks),
+        "--valid-blocks",
+        str(max(1, round(0.4 * blocks))),
+    ]
     if axes:
         command += ["--axes", ",".join(axes)]
     start_job(command, key=f"{_key(study)}{' '.join(command)}", title=f"Compare methods, {axis_label(axis).lower()}")
@@ -91,7 +122,7 @@ def study_runs(study: Study) -> list[Job]:
 def watch_runs(study: Study) -> None:
     """The runs as they stand; while any runs, looked at again every second, and the page follows what they finish."""
     runs = study_runs(study)
-    if any(job.state == "running" for job in runs):
+    if any(job.live for job in runs):
         st.fragment(_follow, run_every=POLL_S)(study, _stamp(study))
     else:
         for job in runs:
@@ -107,7 +138,7 @@ def _follow(study: Study, stamp: tuple) -> None:
 
 def _stamp(study: Study) -> tuple:
     """What changes when a run files another result or ends."""
-    running = tuple(job.id for job in study_runs(study) if job.state == "running")
+    running = tuple(job.id for job in study_runs(study) if job.live)
     files = tuple((name, comparison_file(study, name).stat().st_mtime_ns) for name in list_comparisons(study))
     return running, files
 
@@ -116,25 +147,34 @@ def _show(job: Job) -> None:
     with st.container(border=True, key=f"run_{job.id}"):
         text, button = st.columns([5, 1], vertical_alignment="center")
         with text:
-            if job.state == "running":
+            if job.live:
                 now = job.progress
                 share = now.done / now.total if now and now.total else 0.0
                 left = f" · {duration(now.eta_s)} left in this stage" if now and now.eta_s is not None else ""
                 stage = f"{plain(now.stage)}: {now.done:,} of {now.total:,} {now.unit}{left}" if now else "starting …"
+                if job.state == "queued":
+                    stage = "waiting for its turn"
                 st.progress(min(share, 1.0), f"**{plain(job.title)}** · {stage}")
             else:
-                st.markdown(f"**{plain(job.title)}** {ENDED[job.state]}. {plain(job.message)}")
+                st.markdown(f"**{plain(job.title)}** {words.RUN_ENDED[job.state]}. {plain(job.message)}")
         with button:
-            if job.state == "running":
-                st.button("Stop", key=f"stop.{job.id}", on_click=_quietly, args=(cancel_job, job.id), width="stretch",
-                          help="What is measured is kept; started again, the run goes on.")  # fmt: skip
+            if job.live:
+                st.button(
+                    "Stop",
+                    key=f"stop.{job.id}",
+                    on_click=_quietly,
+                    args=(cancel_job, job.id),
+                    width="stretch",
+                    help=words.STOP_RUN,
+                )
             else:
-                st.button("Dismiss", key=f"dismiss.{job.id}", on_click=_quietly, args=(remove_job, job.id),
-                          width="stretch")  # fmt: skip
+                st.button(
+                    "Dismiss", key=f"dismiss.{job.id}", on_click=_quietly, args=(remove_job, job.id), width="stretch"
+                )
 
 
 def _quietly(action, job_id: str) -> None:
-    """Do it; a job that is gone meanwhile needs nothing done."""
+    """Do it; where the job has been removed in the meantime there is nothing to do."""
     try:
         action(job_id)
     except InputError:

@@ -2,87 +2,107 @@
 
 from __future__ import annotations
 
-import math
-
 import pandas as pd
 import streamlit as st
 
 from fasp_core.errors import InputError
-from fasp_core.estimates import Estimate
 from fasp_core.figures import head_groups
-from fasp_core.head_scores import HeadScores
-from fasp_core.numbers import axis_label, format_estimate, format_fixed, format_interval, format_number
-from fasp_core.selection import Head
-from fasp_core.study import Study
-from fasp_core.summaries import HeadLine
-
-from .charts import draw
-from .details import HeadDetail, head_detail, lines, sums
-from .parts import dark, has_samples, head_name
-from .reveal import reveal_toggle, text_markdown
-from .state import address_of_view, bound, choose, view
-from .text import plain
-
-TIERS = {
-    "gradient": "first order, from one backward pass over every sample",
-    "gradient + knock-out": "first order on every sample, corrected by exact knock-outs on some",
-    "knock-out": "exact knock-outs on every sample",
-    "regenerated": "texts sampled again without the head",
-}
+from fasp_core.head import Head, all_heads, flat_id, head_text
+from fasp_core.selection.head_scores import HeadScores
+from fasp_core.selection.ranks import HeadLine
+from fasp_core.stats.estimate import Estimate
+from fasp_core.study.study import Study
+from fasp_core.words.captions import describe_ratio
+from fasp_core.words.numbers import axis_label, format_estimate, format_fixed, format_interval, format_number
+from ui import words
+from ui.caches import HeadDetail, head_detail, lines, sums
+from ui.charts import draw
+from ui.heads.evidence import evidence_panel
+from ui.page import has_samples, head_name, head_option
+from ui.reveal import reveal_toggle, text_markdown
+from ui.text import axis_text, plain
+from ui.theme import dark
+from ui.view import address_of_view, bound, choose, view
 
 
 def head_box(scores: HeadScores, head: Head) -> None:
-    """The choice of one head by keyboard."""
-    st.selectbox("Head", _all_heads(scores), format_func=head_name, **bound("head", default=head))
+    """The choice of one head by keyboard: typed, or moved to its neighbour on the maps."""
+    st.selectbox(
+        "Head",
+        all_heads(scores.n_layers, scores.heads_per_layer),
+        format_func=head_option,
+        help=words.TERMS["head"],
+        **bound("head", default=head),
+    )
+    with st.container(horizontal=True, gap="small", key="neighbours"):
+        for (label, shortcut), (down, right) in words.NEIGHBOURS.items():
+            layer, number = head[0] + down, head[1] + right
+            inside = 0 <= layer < scores.n_layers and 0 <= number < scores.heads_per_layer
+            st.button(label, on_click=choose, args=("head", (layer, number)), disabled=not inside, shortcut=shortcut)
 
 
 def score_lines(study: Study, scores: HeadScores, head: Head, axis: str) -> None:
     """z_ppl and z_bias of the axis with intervals and ranks; the other axes as a table."""
     of_axis = {line.axis: line for line in lines(study, scores, head)}
     with st.container(horizontal=True, gap="medium"):
-        for key, name in ((None, "z_ppl"), (axis, f"z_bias · {axis_label(axis)}")):
+        for key, name in ((None, "z_ppl"), (axis, f"z_bias · {axis_text(axis)}")):
             line = of_axis[key]
             with st.container(gap=None, width=200):
-                st.metric(name, format_estimate(line.value, line.se, signed=True))
+                st.metric(
+                    name, format_estimate(line.value, line.se, signed=True), help=words.TERMS[name.partition(" ")[0]]
+                )
                 st.caption(f"{_interval(line)}rank {_rank(line)} of {scores.n_heads:,}")
     others = [line for name, line in of_axis.items() if name not in (None, axis)]
     if others:
         with st.expander(f"Other axes ({len(others)})"):
             st.dataframe(
-                pd.DataFrame({
-                    "axis": [axis_label(line.axis) for line in others],
-                    "z_bias": [format_estimate(line.value, line.se, signed=True) for line in others],
-                    "rank": [_rank(line) for line in others],
-                }), hide_index=True, alt="z_bias and rank of this head on the other axes",
-            )  # fmt: skip
+                pd.DataFrame(
+                    {
+                        "axis": [axis_label(line.axis) for line in others],
+                        "z_bias": [format_estimate(line.value, line.se, signed=True) for line in others],
+                        "rank": [_rank(line) for line in others],
+                    }
+                ),
+                hide_index=True,
+                alt="z_bias and rank of this head on the other axes",
+            )
 
 
 def several_panel(study: Study, scores: HeadScores, axis: str) -> None:
     """The heads chosen together, and what their scores add up to."""
     st.multiselect(
-        "Heads", _all_heads(scores), format_func=head_name, placeholder="Drag a box on a map, or choose here",
+        "Heads",
+        all_heads(scores.n_layers, scores.heads_per_layer),
+        format_func=head_option,
+        placeholder="Drag a box on a map, or type 13.1",
         **bound("chosen"),
-    )  # fmt: skip
+    )
     heads = view()["chosen"]
     if not heads:
-        st.caption("Drag a box over a map or the scatter to add all heads in it; a box over chosen heads takes them "
-                   "away.")  # fmt: skip
+        st.caption(words.SEVERAL)
         return
+    if scores.relative:
+        st.caption(words.RELATIVE_SUM)
+    else:
+        _summed(study, scores, axis, heads)
+    with st.container(horizontal=True):
+        if st.button("Prune these", on_click=_prune_chosen, help="Opens the Prune page with this set."):
+            st.switch_page("pages/prune.py", query_params=address_of_view())
+        st.button("Clear selection", on_click=choose, args=("chosen", ()))
+
+
+def _summed(study: Study, scores: HeadScores, axis: str, heads: tuple[Head, ...]) -> None:
+    """What the scores of several heads add up to."""
     ppl, bias = _sums(study, scores, axis, heads)
     with st.container(horizontal=True, gap="medium"):
-        for name, total in (("Σ z_ppl", ppl), (f"Σ z_bias · {axis_label(axis)}", bias)):
+        for name, total in (("Σ z_ppl", ppl), (f"Σ z_bias · {axis_text(axis)}", bias)):
             with st.container(gap=None, width=200):
                 st.metric(name, format_estimate(total.value, total.se, signed=True))
                 st.caption(f"95\u00a0%: {format_interval(total.low, total.high, signed=True)}")
     st.caption(
         f"{len(heads)} heads, each as if it acted alone. "
-        + ("± is the standard error of the sum: heads are scored on the same samples, so their errors go together."
-           if has_samples(study, scores) else "The error of a sum is known only where there are sampled texts.")
-    )  # fmt: skip
-    with st.container(horizontal=True):
-        if st.button("Prune these", on_click=_prune_chosen, help="Opens the Prune page with this set."):
-            st.switch_page("pages/prune.py", query_params=address_of_view())
-        st.button("Choose none", on_click=choose, args=("chosen", ()))
+        + (words.SUM_ERROR if has_samples(study, scores) else words.SUM_WITHOUT_ERROR)
+    )
 
 
 def _prune_chosen() -> None:
@@ -92,16 +112,13 @@ def _prune_chosen() -> None:
 
 def detail_section(study: Study, scores: HeadScores, head: Head, axis: str) -> None:
     """What one head does to the samples: groups, and the continuations whose probability it changes most."""
-    st.subheader(f"What {head_name(head)} does", anchor=False)
+    st.header(f"What {head_name(head)} does", anchor=False)
     if not study.has_model:
-        st.info(
-            "These scores were imported: there are no samples to look into. Measured with the model itself, this shows "
-            "the toxicity of each group with and without the head, and the texts that the head makes likelier."
-        )
-        st.code(f"python -m fasp_core score MODEL --axes {axis}", language="bash")
+        st.info(words.IMPORTED_NO_SAMPLES)
+        st.code(f"python -m fasp_core score MODEL --axes {axis}", language=None)
         return
     if not has_samples(study, scores):
-        st.info("Groups and texts are those of sampled continuations: choose toxicity as the measure above.")
+        st.info(words.NOT_BY_LIKELIHOOD)
         return
     try:
         detail = head_detail(study, axis, head)
@@ -114,43 +131,51 @@ def detail_section(study: Study, scores: HeadScores, head: Head, axis: str) -> N
         st.caption(_how(scores, detail, head, axis))
     with right:
         _changed_texts(detail)
+    evidence_panel(study, axis, head)
 
 
 def _groups(detail: HeadDetail, scores: HeadScores, head: Head, axis: str) -> None:
     st.markdown("**Toxicity of each group, with and without it**")
     draw(
-        head_groups(detail.groups, dark=dark()), key="head_groups", filename=f"groups.{axis}.{head[0]}.{head[1]}",
+        head_groups(detail.groups, dark=dark()),
+        key="head_groups",
+        filename=f"groups.{axis}.{head_text(head)}",
         alt="Mean toxicity of each group with and without the head; the table below holds the numbers.",
-    )  # fmt: skip
-    error = float(scores.z_bias_se(axis)[head[0] * scores.heads_per_layer + head[1]])
+    )
+    error = float(scores.z_bias_se(axis)[flat_id(head, scores.heads_per_layer)])
     st.markdown(
         f"Without it the bias would be {format_number(detail.bias_without, error)} instead of "
         f"{format_number(detail.bias_with, error)}; the difference is known to ± {format_number(error, error)}."
     )
-    with st.expander("The same as a table"):
-        table = pd.DataFrame({
-            "group": [effect.group.replace("_", " ") for effect in detail.groups],
-            "texts": [effect.change.n for effect in detail.groups],
-            **{name: [_words(getattr(effect, part), part == "change") for effect in detail.groups]
-               for name, part in (("with", "with_head"), ("without", "without_head"), ("change", "change"))},
-        })  # fmt: skip
+    with st.expander("Show as table"):
+        table = pd.DataFrame(
+            {
+                "group": [effect.group.replace("_", " ") for effect in detail.groups],
+                "texts": [effect.change.n for effect in detail.groups],
+                **{
+                    name: [_words(getattr(effect, part), part == "change") for effect in detail.groups]
+                    for name, part in (("with", "with_head"), ("without", "without_head"), ("change", "change"))
+                },
+            }
+        )
         st.dataframe(table, hide_index=True, alt="Mean toxicity of each group with and without the head")
-        st.caption("± is one standard error. The change is that of the same texts, so its error is smaller.")
-        st.download_button("Download (CSV)", table.to_csv(index=False), "groups.csv", "text/csv", key="groups_csv")
+        st.caption(words.GROUPS_ERROR)
+        st.download_button(
+            "Download groups (CSV)", table.to_csv(index=False), "groups.csv", "text/csv", key="groups_csv"
+        )
 
 
 def _how(scores: HeadScores, detail: HeadDetail, head: Head, axis: str) -> str:
     """Tier and effective sample size."""
-    shares = (scores.meta.get("effective_share") or {}).get(axis)
-    n = (scores.meta.get("n_samples") or {}).get(axis)
-    words = f"How it was scored: {detail.tier} ({TIERS[detail.tier]})."
-    if shares and n:
-        share = shares[head[0] * scores.heads_per_layer + head[1]]
-        words += (
-            f" Effective sample size: {format_fixed(100 * share, 0)}\u00a0% of {n:,} texts in the group where it is "
-            "smallest; below 20\u00a0% the weights cannot be trusted."
+    known = scores.intact.get(axis)
+    sentences = f"How it was scored: {detail.tier} ({words.TIERS[detail.tier]})."
+    if known and known.effective_share and known.n_samples:
+        share = known.effective_share[flat_id(head, scores.heads_per_layer)]
+        sentences += (
+            f" Effective sample size: {format_fixed(100 * share, 0)}\u00a0% of {known.n_samples:,} texts in the group "
+            "where it is smallest; below 20\u00a0% the weights are not reliable."
         )
-    return words
+    return sentences
 
 
 def _changed_texts(detail: HeadDetail) -> None:
@@ -160,21 +185,15 @@ def _changed_texts(detail: HeadDetail) -> None:
         with st.container(border=True, gap="small"):
             st.markdown(text_markdown(row.prompt, row.continuation, revealed=revealed))
             st.caption(
-                f"{_likelier(row.log_ratio)}{'' if row.exact else ' (first order)'} · toxicity "
+                f"{describe_ratio(row.log_ratio, exact=row.exact)} · toxicity "
                 f"{format_fixed(row.toxicity, 2)} · {plain(row.group.replace('_', ' '))}"
             )
-
-
-def _likelier(log_ratio: float) -> str:
-    """A log-ratio in words: `1.8 times as likely without it`, or with it."""
-    factor = math.exp(min(abs(log_ratio), 50.0))
-    return f"{format_number(factor, factor / 20)} times as likely {'without' if log_ratio > 0 else 'with'} it"
 
 
 def _sums(study: Study, scores: HeadScores, axis: str, heads: tuple[Head, ...]) -> tuple[Estimate, Estimate]:
     if has_samples(study, scores):
         return sums(study, axis, heads)
-    flat = [layer * scores.heads_per_layer + head for layer, head in heads]
+    flat = [flat_id(head, scores.heads_per_layer) for head in heads]
     return tuple(Estimate(float(z[flat].sum()), float("nan"), 0) for z in (scores.z_ppl, scores.z_bias(axis)))
 
 
@@ -190,7 +209,3 @@ def _interval(line: HeadLine) -> str:
 def _rank(line: HeadLine) -> str:
     span = f" ({line.rank_low:,} to {line.rank_high:,})" if line.rank_low < line.rank_high else ""
     return f"{line.rank:,}{span}"
-
-
-def _all_heads(scores: HeadScores) -> list[Head]:
-    return [divmod(flat, scores.heads_per_layer) for flat in range(scores.n_heads)]

@@ -1,173 +1,208 @@
-"""The measured effect of a selection: what is known at once, else asked of the evaluation service while it fills in.
+"""The measured effect of a selection: what is known at once, else what the evaluation service measures, as it comes in.
 
-What was measured before is shown by the page's own process, without the service. A request goes out when the selection
-changes, never by looking: a failed one is asked again only by its button. A result is shown only with the heads it was
-measured for.
+What is known is read from one place, `history.measured_set`, by the heads that are shown, whoever measured it. A
+request goes out when the selection changes, never by looking: a failed one is made again only by its button.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 import streamlit as st
 
+from fasp_core.access import Quota, is_viewer
 from fasp_core.errors import InputError
-from fasp_core.estimates import Evaluation
-from fasp_core.history import MeasuredSet, measured_set
-from fasp_core.jobs import EvaluationStatus
-from fasp_core.selection import Head, Selection
-from fasp_core.study import Study
-
-from .effects import draw_effects
-from .state import session_id
-from .studies import evaluation_client, evaluation_identity
-from .text import plain
+from fasp_core.evaluation.history import measured_set
+from fasp_core.evaluation.keys import Target
+from fasp_core.evaluation.result import Evaluation
+from fasp_core.evaluation.streams import axis_of, metric_of, stream_of
+from fasp_core.jobs.client import EvaluationStatus
+from fasp_core.limits import VIEWER_EVALUATIONS, VIEWER_EVALUATIONS_TOGETHER
+from fasp_core.selection.select_heads import Selection
+from fasp_core.study.study import Study
+from fasp_core.study.views import measured_axes
+from fasp_core.words.captions import measured_size
+from ui import words
+from ui.caches import evaluation_client, evaluation_identity
+from ui.prune.effects import draw_effects
+from ui.text import plain
+from ui.view import session_id, view
 
 POLL_S = 0.6
+VISITORS = Quota(VIEWER_EVALUATIONS, VIEWER_EVALUATIONS_TOGETHER)  # what viewers had measured lately
 UNFINISHED = {
     "queued": "Waiting for its turn",
     "starting": "Opening the model; this takes some seconds, once",
     "running": "Measuring",
 }
+CHANGED = "the study has changed since it was measured"
 
 
-@dataclass(frozen=True)
-class Wish:
-    """What is to be measured. `slot` keeps wishes of one session apart: exploring, and confirming on test."""
+def measured(study: Study, selection: Selection, axis: str, metric: str) -> Evaluation | None:
+    """The selection's effect on the valid prompts by `metric`, shown as far as it is known, and measured further.
 
-    study: str
-    pruned: tuple[Head, ...]
-    axes: tuple[str, ...]
-    split: str
-
-    @property
-    def slot(self) -> str:
-        """The name of the session's request."""
-        return session_id() if self.split == "valid" else f"{session_id()}/{self.split}"
-
-
-def measured(study: Study, selection: Selection, axis: str) -> Evaluation | None:
-    """The selection's effect on the valid prompts, on all axes: shown as far as it is known, measured further.
-
-    Returns it once it is complete. While it is not, only this part of the page is drawn again, some times a second.
+    First on the axis that is shown, then on the others too. Returns it once it is complete, or as far as it came before
+    it failed.
     """
-    axes = (axis, *(a for a in study.axes if a != axis))
-    wish = Wish(study.name, selection.pruned, axes, "valid")
-    known = known_effect(study, wish)
-    if known is not None and known.evaluation.done:
-        _measure_ahead(study, wish)
-        _draw(EvaluationStatus("done", known.evaluation), wish, axis)
-        return known.evaluation
-    status = _status(wish)
-    if status.state in UNFINISHED:
-        st.fragment(_follow, run_every=POLL_S)(wish, axis, known and known.evaluation)
-        return None
-    _draw(status, wish, axis)
-    return _result_of(status, wish)
+    return _show(study, target_of(study, selection, axis, metric, "valid"))
 
 
-def confirmed(study: Study, selection: Selection, axis: str) -> Evaluation | None:
-    """The effect on the test prompts, if one asked for it: a button first, then as `measured`, in brief."""
-    wish = Wish(study.name, selection.pruned, (axis, *(a for a in study.axes if a != axis)), "test")
-    known = known_effect(study, wish)
-    asked = st.session_state.get("confirm") == (wish.study, wish.pruned)
+def confirmed(study: Study, selection: Selection, axis: str, metric: str) -> Evaluation | None:
+    """The effect on the test prompts, once one asked for it: a button first, then as `measured`, in brief."""
+    target = target_of(study, selection, axis, metric, "test")
     with st.container(border=True, key="confirm_card"):
-        if known is not None and known.evaluation.done:
-            draw_effects(known.evaluation, axis, brief=True)
-            return known.evaluation
-        if not asked:
-            st.button("Confirm on test prompts", on_click=_confirm, args=(wish,))
-            st.caption("Heads were chosen, and sets compared, on valid prompts. A claim needs prompts that had no say.")
+        known = known_result(study, target)
+        if not _is_done(known) and st.session_state.get("confirm") != (target.study, target.name):
+            st.button("Confirm on test prompts", on_click=_confirm, args=(target,))
+            st.caption(words.CONFIRM)
             return None
-        status = _status(wish)
-        if status.state in UNFINISHED:
-            st.fragment(_follow_confirmation, run_every=POLL_S)(wish, axis)
-            return None
-        _draw(status, wish, axis, brief=True)
-        return _result_of(status, wish)
+        return _show(study, target)
 
 
-def known_effect(study: Study, wish: Wish) -> MeasuredSet | None:
-    """What is known of the wish already; None also where the database cannot be read, which asking then says."""
+def known_result(study: Study, target: Target) -> Evaluation | None:
+    """What is known of the target: of all its streams where they are complete, else of the one that is shown first."""
+    whole = known_effect(study, target)
+    return whole if _is_done(whole) else known_effect(study, _shown_first(target))
+
+
+def known_effect(study: Study, target: Target) -> Evaluation | None:
+    """What is known of the target already; None also where the database cannot be read, which a request then says."""
     try:
-        return measured_set(study, wish.pruned, wish.axes, wish.split, identity=evaluation_identity(study))
+        found = measured_set(study, target, identity=evaluation_identity(study))
     except InputError:
         return None
+    return None if found is None else found.evaluation
 
 
-def _confirm(wish: Wish) -> None:
-    st.session_state["confirm"] = (wish.study, wish.pruned)
+def target_of(study: Study, selection: Selection, axis: str, metric: str, split: str) -> Target:
+    """What is measured of a selection: the axis that is shown first, then the others that were scored by its metric."""
+    axes = dict.fromkeys([axis, *measured_axes(study, metric)])
+    streams = tuple(stream_of(each, metric) for each in axes)
+    return Target(study.name, selection.pruned, streams, split, view()["compensate"])
 
 
-def _status(wish: Wish) -> EvaluationStatus:
-    """How far the measurement has come; it is asked for if it was not yet."""
+def _confirm(target: Target) -> None:
+    st.session_state["confirm"] = (target.study, target.name)
+
+
+def _is_done(known: Evaluation | None) -> bool:
+    return known is not None and known.done
+
+
+def _shown_first(target: Target) -> Target:
+    return replace(target, streams=target.streams[:1])
+
+
+def _show(study: Study, target: Target) -> Evaluation | None:
+    """Draw what is known of the target, and have measured what is not: first what is shown first, then the others."""
+    known = known_result(study, target)
+    if not _is_done(known):
+        return _measure(study, _shown_first(target))
+    whole = _is_done(known_effect(study, target))
+    if not whole:
+        _measure_others(study, target)
+    elif target.split == "valid":
+        _measure_ahead(target)
+    _draw_known(known, target)
+    return known
+
+
+def _measure_others(study: Study, target: Target) -> None:
+    """Have the other axes measured while the first one is shown, and say how far that is."""
+    status = _status(target, counted=False)
+    if status.state in UNFINISHED:
+        st.fragment(_follow_others, run_every=POLL_S)(study, target)
+        return
+    if status.state == "done":
+        status = EvaluationStatus("failed", CHANGED)
+    _draw_status(status, None, target, words.OTHER_AXES)
+
+
+def _follow_others(study: Study, target: Target) -> None:
+    status = _status(target, counted=False)
+    if status.state not in UNFINISHED:
+        st.rerun()
+    _draw_status(status, known_effect(study, target), target, words.OTHER_AXES)
+
+
+def _measure(study: Study, target: Target) -> Evaluation | None:
+    """Have the target measured. Meanwhile only this part of the page is drawn again, some times a second."""
+    status = _status(target)
+    if status.state in UNFINISHED:
+        st.fragment(_follow, run_every=POLL_S)(study, target)
+        return None
+    known = known_effect(study, target)
+    if status.state == "done" and not (known is not None and known.done):
+        status = EvaluationStatus("failed", CHANGED)
+    _draw(status, known, target)
+    return known
+
+
+def _follow(study: Study, target: Target) -> None:
+    """Draw what has come in; once the measurement has ended, run the whole page, which then takes in the result."""
+    status = _status(target)
+    if status.state not in UNFINISHED:
+        st.rerun()
+    _draw(status, known_effect(study, target), target)
+
+
+def _status(target: Target, *, counted: bool = True) -> EvaluationStatus:
+    """How far the measurement is; it is requested if it was not yet, which is `counted` among those of a viewer."""
     try:
-        client, asked = evaluation_client(), f"asked/{wish.split}"
-        if st.session_state.get(asked) == wish:
-            status = client.latest(wish.slot)
+        client, asked = evaluation_client(), f"asked/{target.split}"
+        if st.session_state.get(asked) == target:
+            status = client.latest(_session(target))
             if status.state != "idle":
                 return status
-        client.request(wish.slot, wish.study, wish.pruned, wish.axes, wish.split)
-        st.session_state[asked] = wish
-        return client.latest(wish.slot)
+        if is_viewer() and counted:
+            VISITORS.take(session_id())
+        client.request(_session(target), target)
+        st.session_state[asked] = target
+        return client.latest(_session(target))
     except InputError as error:
-        return EvaluationStatus("failed", message=str(error))
+        return EvaluationStatus("failed", str(error))
 
 
-def _measure_ahead(study: Study, wish: Wish) -> None:
-    """Have the model opened, and the intact one measured, for the next move: this one needed neither."""
-    ahead = Wish(wish.study, (), wish.axes, wish.split)
-    if st.session_state.get("asked/valid") == ahead:
+def _session(target: Target) -> str:
+    """The session of the request: exploring and confirming on test are two, so that neither drops the other."""
+    return session_id() if target.split == "valid" else f"{session_id()}/{target.split}"
+
+
+def _measure_ahead(target: Target) -> None:
+    """Have the model opened and measured intact, so that the next move is quick: this one needed neither."""
+    ahead = replace(target, heads=())
+    if is_viewer() or st.session_state.get("asked/valid") == ahead:
         return
     try:
-        evaluation_client().request(ahead.slot, ahead.study, ahead.pruned, ahead.axes, ahead.split)
+        evaluation_client().request(_session(ahead), ahead)
         st.session_state["asked/valid"] = ahead
     except InputError:
         return
 
 
-def _ask_again(split: str) -> None:
+def _measure_again(split: str) -> None:
     st.session_state.pop(f"asked/{split}", None)
 
 
-def _follow(wish: Wish, axis: str, known: Evaluation | None) -> None:
-    """Draw what has come in; once the measurement has ended, run the whole page, which then takes in the result."""
-    status = _status(wish)
-    if status.state not in UNFINISHED:
-        st.rerun()
-    if status.evaluation is None and known is not None:
-        status = EvaluationStatus(status.state, known, status.message)
-    _draw(status, wish, axis)
+def _draw(status: EvaluationStatus, known: Evaluation | None, target: Target) -> None:
+    """How far the measurement is, and what is known so far."""
+    _draw_status(status, known, target)
+    if known is not None:
+        _draw_known(known, target)
 
 
-def _follow_confirmation(wish: Wish, axis: str) -> None:
-    status = _status(wish)
-    if status.state not in UNFINISHED:
-        st.rerun()
-    _draw(status, wish, axis, brief=True)
-
-
-def _draw(status: EvaluationStatus, wish: Wish, axis: str, *, brief: bool = False) -> None:
-    evaluation = _result_of(status, wish)
-    _progress(status, evaluation, wish)
-    if evaluation is not None:
-        draw_effects(evaluation, axis, brief=brief)
-
-
-def _result_of(status: EvaluationStatus, wish: Wish) -> Evaluation | None:
-    result = status.evaluation
-    matches = result is not None and (tuple(result.pruned), result.split) == (wish.pruned, wish.split)
-    return result if matches else None
-
-
-def _progress(status: EvaluationStatus, evaluation: Evaluation | None, wish: Wish) -> None:
-    """How far the measurement is: a bar while it runs, or why it failed; and what went wrong on the way."""
+def _draw_status(status: EvaluationStatus, known: Evaluation | None, target: Target, of: str = "") -> None:
+    """How far the measurement is, or why it failed; what went wrong on the way. `of` says what is measured."""
     if status.state == "failed":
         st.error(f"The measurement failed: {plain(status.message)}")
-        st.button("Measure again", on_click=_ask_again, args=(wish.split,), key=f"again_{wish.split}")
-        return
-    if status.message:
+        st.button("Measure again", on_click=_measure_again, args=(target.split,), key=f"again_{target.split}")
+    elif status.message:
         st.warning(plain(status.message[:1].upper() + status.message[1:]) + "\\.")
     if status.state in UNFINISHED:
-        size = f" · {evaluation.n_texts:,} texts, {evaluation.n_windows} text windows so far" if evaluation else " …"
-        st.progress(min(evaluation.fraction_done, 1.0) if evaluation else 0.0, UNFINISHED[status.state] + size)
+        size = f" · {measured_size(known.n_texts, known.n_readings, known.n_windows)} so far" if known else " …"
+        st.progress(min(known.fraction_done, 1.0) if known else 0.0, of + UNFINISHED[status.state] + size)
+
+
+def _draw_known(known: Evaluation, target: Target) -> None:
+    shown = target.streams[0]
+    draw_effects(known, axis_of(shown), metric_of(shown), brief=target.split == "test")

@@ -3,123 +3,175 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import datetime
 
 import pandas as pd
 import streamlit as st
 
+from fasp_core.access import is_viewer
 from fasp_core.errors import InputError
-from fasp_core.estimates import Estimate
+from fasp_core.evaluation.comparable import Comparable, comparable_sets
+from fasp_core.evaluation.history import MeasuredSet, measured_sets
+from fasp_core.evaluation.keys import pruned_name
+from fasp_core.evaluation.set_names import damaged_notes, name_set, pin_set
+from fasp_core.evaluation.streams import axis_of, metric_of, stream_of
 from fasp_core.figures import CHART_CONFIG, history_plot
-from fasp_core.history import LONGEST_NAME, MeasuredSet, measured_sets, name_set, pareto_front, pin_set
-from fasp_core.numbers import axis_label, format_estimate, format_number
-from fasp_core.selection import Selection
-from fasp_core.study import Study
-
-from .parts import dark
-from .state import choose
-from .studies import evaluation_identity
-from .text import plain
+from fasp_core.limits import MAX_SET_NAME
+from fasp_core.selection.select_heads import Selection
+from fasp_core.stats.estimate import Estimate
+from fasp_core.stats.pareto import pareto_front
+from fasp_core.study.study import Study
+from fasp_core.words.numbers import BY, COUNTED, bias_label, format_estimate, format_number
+from ui import words
+from ui.caches import evaluation_identity
+from ui.prune.choice import choose_pruned
+from ui.prune.effects import TEXT_MEASURES
+from ui.text import plain
+from ui.theme import dark
+from ui.view import view
 
 MOST_ROWS = 200
-METRICS = {"repetition": "repeated word pairs", "distinct_bigrams": "distinct word pairs"}
+PROBLEM = "sets_problem"
 
 
-def sets_panel(study: Study, axis: str, selection: Selection) -> None:
+def sets_panel(study: Study, axis: str, metric: str, selection: Selection) -> None:
     """Everything below the measured effect; drawn again by itself when one names, pins or compares."""
     try:
-        every = measured_sets(study, split="valid", identity=evaluation_identity(study))
+        stream, identity = stream_of(axis, metric), evaluation_identity(study)
+        every = measured_sets(study, split="valid", stream=stream, identity=identity)
     except InputError as error:
         st.error(plain(error))
         return
-    found = [s for s in every if axis in s.evaluation.after.bias]
-    st.subheader("Measured sets", anchor=False)
-    if not found:
-        st.caption("Every set that is measured appears here, to be kept, named and compared.")
+    if problem := damaged_notes(study.folder.parent, study.name):
+        st.warning(plain(problem))
+    if problem := st.session_state.pop(PROBLEM, None):
+        st.error(plain(problem))
+    st.header(words.SETS, anchor=False)
+    found = comparable_sets(every[:MOST_ROWS], axis, metric)
+    if not (found.sets or found.others):
+        st.caption(words.NO_SETS)
         return
-    found = sorted(found[:MOST_ROWS], key=lambda s: not s.pinned)
     left, right = st.columns(2, gap="medium")
     with left:
-        _plot(found, axis, selection)
+        _plot(found, axis, metric, selection)
     with right:
-        _keep(study, found, selection)
-        _compare(found, axis, selection)
+        _keep(study, [*found.sets, *found.others], selection)
+        _compare(sorted(found.sets, key=lambda s: not s.pinned), axis, metric, selection)
 
 
-def _plot(found: list[MeasuredSet], axis: str, selection: Selection) -> None:
-    """Bias against perplexity; a click opens a set."""
-    ppl = [s.evaluation.after.ppl for s in found]
-    bias = [s.evaluation.after.bias[axis] for s in found]
-    current = next((i for i, s in enumerate(found) if s.pruned == selection.pruned), None)
-    first = found[0].evaluation.before
+def _plot(found: Comparable, axis: str, metric: str, selection: Selection) -> None:
+    """Bias against perplexity; a click opens a set. Sets that cannot be compared are apart, and never on the front."""
+    sets = [*found.sets, *found.others]
+    ppl = [s.evaluation.after.ppl for s in sets]
+    bias = [s.evaluation.after.bias_by(metric)[axis] for s in sets]
+    current = next((i for i, s in enumerate(sets) if s.target.name == shown_name(selection)), None)
+    compared = len(found.sets)
+    front = pareto_front([e.value for e in ppl[:compared]], [e.value for e in bias[:compared]])
 
     def open_set() -> None:
         points = st.session_state["history"]["selection"]["points"]
         if points and points[0]["curve_number"] == 0:
-            choose("heads", found[points[0]["point_index"]].pruned)
+            choose_pruned(sets[points[0]["point_index"]].target)
 
     st.plotly_chart(
         history_plot(
-            ppl, bias, [set_label(s) for s in found], pareto_front([e.value for e in ppl], [e.value for e in bias]),
-            before=(first.ppl, first.bias[axis]), current=current, pinned=[s.pinned for s in found], dark=dark(),
+            ppl,
+            bias,
+            [set_label(s) for s in sets],
+            [*front, *[False] * len(found.others)],
+            metric=metric,
+            before=None if found.intact is None else (found.intact.ppl, found.intact.bias_by(metric)[axis]),
+            current=current,
+            pinned=[s.pinned for s in sets],
+            apart=[i >= compared for i in range(len(sets))],
+            dark=dark(),
         ),
-        key="history", theme=None, config={**CHART_CONFIG, "doubleClickDelay": 1}, on_select=open_set,
-        selection_mode="points", alt="Bias against perplexity of every measured set; the table holds the same numbers",
-    )  # fmt: skip
-    st.caption(
-        "Each point is a measured set; lower left is better. The dotted line joins those that no other one beats in "
-        "both (Pareto front). A click opens a set. Errors of neighbours are related: they share prompts and noise."
+        key="history",
+        theme=None,
+        config={**CHART_CONFIG, "doubleClickDelay": 1},
+        on_select=open_set,
+        selection_mode="points",
+        alt="Bias against perplexity of every measured set; the table holds the same numbers",
     )
-    with st.expander("The same as a table"):
-        st.dataframe(pd.DataFrame([
-            {"set": set_label(s), "heads": len(s.pruned), "perplexity": format_estimate(p.value, p.se),
-             "bias": format_estimate(b.value, b.se), "measured": f"{100 * s.evaluation.fraction_done:.0f} %"}
-            for s, p, b in zip(found, ppl, bias, strict=True)
-        ]), hide_index=True, height=220)  # fmt: skip
+    st.caption(f"{words.SETS_PLOT} {words.SETS_APART}" if found.others else words.SETS_PLOT)
+    with st.expander("Show as table"):
+        rows = [
+            {
+                "set": set_label(s),
+                "heads": len(s.target.heads),
+                "in their place": words.COMPENSATIONS[s.target.compensate].lower(),
+                "perplexity": format_estimate(p.value, p.se),
+                f"bias {BY[metric]}": format_estimate(b.value, b.se),
+                COUNTED[metric][1]: b.n,
+                "compared": "yes"
+                if i < compared
+                else f"no, other {COUNTED[metric][1]}"
+                if s.evaluation.done
+                else "no, incomplete",
+            }
+            for i, (s, p, b) in enumerate(zip(sets, ppl, bias, strict=True))
+        ]
+        st.dataframe(pd.DataFrame(rows), hide_index=True, height=220)
 
 
 def _keep(study: Study, found: list[MeasuredSet], selection: Selection) -> None:
     """Name and pin of the set that is shown."""
-    shown = next((s for s in found if s.pruned == selection.pruned), None)
-    if shown is None:
+    shown = next((s for s in found if s.target.name == shown_name(selection)), None)
+    if shown is None or is_viewer():
         return
-    name_key, pin_key = (f"{what}.{hash(shown.pruned)}" for what in ("name", "pin"))
+    name_key, pin_key = (f"{what}.{hash(shown.target.name)}" for what in ("name", "pin"))
 
-    def take_name() -> None:
-        name_set(study, shown.pruned, st.session_state[name_key])
-
-    def take_pin() -> None:
-        pin_set(study, shown.pruned, st.session_state[pin_key])
+    def note(take: Callable[..., None], key: str) -> None:
+        try:
+            take(study, shown.target.heads, st.session_state[key], compensate=shown.target.compensate)
+        except InputError as error:
+            st.session_state[PROBLEM] = str(error)
 
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.text_input("Name of this set", shown.name, key=name_key, max_chars=LONGEST_NAME, on_change=take_name)
-        st.toggle("Pin", shown.pinned, key=pin_key, on_change=take_pin, help="Pinned sets carry a star, on top.")
+        st.text_input(
+            "Name of this set",
+            shown.name,
+            key=name_key,
+            max_chars=MAX_SET_NAME,
+            on_change=note,
+            args=(name_set, name_key),
+        )
+        st.toggle(
+            "Pin",
+            shown.pinned,
+            key=pin_key,
+            on_change=note,
+            args=(pin_set, pin_key),
+            help="Pinned sets come first and carry a star.",
+        )
 
 
-def _compare(found: list[MeasuredSet], axis: str, selection: Selection) -> None:
+def _compare(found: list[MeasuredSet], axis: str, metric: str, selection: Selection) -> None:
     """Two sets side by side, measured with the same prompts and noise."""
     if len(found) < 2:
         return
-    labels = {s.pruned: set_label(s) for s in found}
-    by_heads = {s.pruned: s for s in found}
-    shown = selection.pruned if selection.pruned in by_heads else found[0].pruned
-    other = next(s.pruned for s in found if s.pruned != shown)
+    labels = {s.target.name: set_label(s) for s in found}
+    by_name = {s.target.name: s for s in found}
+    shown = name if (name := shown_name(selection)) in by_name else found[0].target.name
+    other = next(s.target.name for s in found if s.target.name != shown)
     columns = st.columns(2)
     pair = [
-        by_heads[column.selectbox(name, list(labels), list(labels).index(at), format_func=labels.get, key=f"pair_{i}")]
+        by_name[column.selectbox(name, list(labels), list(labels).index(at), format_func=labels.get, key=f"pair_{i}")]
         for i, (column, name, at) in enumerate(zip(columns, ("Compare", "with"), (shown, other), strict=True))
     ]
-    both = len({*pair[0].pruned} & {*pair[1].pruned})
-    rows: list[tuple[str, str, str]] = [("heads pruned", *(f"{len(s.pruned):,} ({both} in both)" for s in pair))]
+    both = len({*pair[0].target.heads} & {*pair[1].target.heads})
+    rows: list[tuple[str, str, str]] = [("heads pruned", *(f"{len(s.target.heads):,} ({both} in both)" for s in pair))]
     rows.append(("perplexity", *(_cell(s.evaluation.after.ppl, s.evaluation.change.ppl) for s in pair)))
-    for name in [axis, *(a for a in pair[0].axes if a != axis)]:
-        if all(name in s.evaluation.after.bias for s in pair):
-            cells = [_cell(s.evaluation.after.bias[name], s.evaluation.change.bias[name]) for s in pair]
-            rows.append((f"bias · {plain(axis_label(name))}", *cells))
-    for key, words in METRICS.items():
+    for stream in dict.fromkeys([stream_of(axis, metric), *pair[0].target.streams]):
+        name, by = axis_of(stream), metric_of(stream)
+        if all(name in s.evaluation.after.axes_by(by) for s in pair):
+            biases = [[part.bias_by(by)[name] for part in (s.evaluation.after, s.evaluation.change)] for s in pair]
+            rows.append((plain(bias_label(name, by)), *(_cell(*each) for each in biases)))
+    for key, name in TEXT_MEASURES.items():
         if all(key in s.evaluation.after.degeneration for s in pair):
             cells = [_cell(s.evaluation.after.degeneration[key], s.evaluation.change.degeneration[key]) for s in pair]
-            rows.append((words, *cells))
+            rows.append((name, *cells))
     names = [set_label(s) for s in pair]
     if names[0] == names[1]:
         st.caption("The same set twice: choose another one.")
@@ -128,10 +180,17 @@ def _compare(found: list[MeasuredSet], axis: str, selection: Selection) -> None:
     st.caption("After pruning, and in brackets the change from the intact model, ± one standard error.")
 
 
+def shown_name(selection: Selection) -> str:
+    """The name of the pruned model that the page shows."""
+    return pruned_name(selection.pruned, view()["compensate"])
+
+
 def set_label(found: MeasuredSet) -> str:
     """What a set is called: its name, else its size and when it was measured."""
     when = datetime.fromtimestamp(found.changed).strftime("%H:%M:%S")
-    return found.name or f"{len(found.pruned)} heads, {when}"
+    how = f", {words.COMPENSATED[found.target.compensate]}" if found.target.compensate != "none" else ""
+    name = found.name or f"{len(found.target.heads)} heads{how}, {when}"
+    return name if found.evaluation.done else f"{name}, {100 * found.evaluation.fraction_done:.0f}\u00a0% measured"
 
 
 def _cell(after: Estimate, change: Estimate) -> str:

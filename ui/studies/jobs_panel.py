@@ -2,66 +2,83 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 
 import streamlit as st
 
-from fasp_core.background import Job, cancel_job, list_jobs, remove_job, start_job
 from fasp_core.errors import InputError
+from fasp_core.jobs.jobs import Job, cancel_job, list_jobs, remove_job, start_job
+from fasp_core.jobs.turns import place_in_queue
+from fasp_core.limits import MAX_JOBS_SHOWN
 from fasp_core.progress import Progress
-from fasp_core.terminal import duration
-
-from .text import plain
+from fasp_core.study.study import list_studies
+from fasp_core.words.spoken import duration
+from ui import words
+from ui.text import plain
+from ui.view import address_of_view, choose
 
 POLL_S = 1.0
-STATES = {
-    "running": ("Running", "blue"), "done": ("Done", "green"), "failed": ("Failed", "red"),
-    "cancelled": ("Paused", "orange"), "lost": ("Lost", "red"),
-}  # fmt: skip
 FORGET = "jobs_to_forget"  # cancelled here: their entries go as soon as they have stopped
 
 
 def jobs_panel() -> None:
-    """All jobs, the newest first; while one runs this part is drawn again every second."""
-    running = any(job.state == "running" for job in list_jobs())
-    st.fragment(_list, run_every=POLL_S if running else None)(running)
-
-
-def _list(was_running: bool) -> None:
+    """All jobs, those at work first; only these are drawn again, every second."""
     jobs = [job for job in list_jobs() if not _forgotten(job)]
-    if was_running and not any(job.state == "running" for job in jobs):
-        st.rerun()  # the studies below have changed, and nothing is left to watch
-    if not jobs:
-        st.caption("No job has been started. Jobs go on when the browser is closed, and when the app is restarted.")
-    for job in jobs:
+    live = [job.id for job in jobs if job.live]
+    if live:
+        st.fragment(_follow, run_every=POLL_S)(live)
+    ended = [job for job in jobs if not job.live]
+    for job in ended[:MAX_JOBS_SHOWN]:
         _card(job)
+    if len(ended) > MAX_JOBS_SHOWN:
+        st.caption(words.OLDER_JOBS.format(len(ended) - MAX_JOBS_SHOWN))
+    if not jobs:
+        st.caption(words.NO_JOB)
 
 
-def _card(job: Job) -> None:
-    state, colour = STATES[job.state]
+def _follow(before: list[str]) -> None:
+    """The jobs at work, until one more or one less is."""
+    live = [job for job in list_jobs() if job.live]
+    if [job.id for job in live] != before:
+        st.rerun()  # the studies have changed, and what has ended stands below
+    for job in live:
+        _card(job, place_in_queue(job, live) if job.state == "queued" else 0)
+
+
+def _card(job: Job, place: int = 0) -> None:
+    """One job; `place` is its place in the queue, 0 where it does not wait."""
+    state, colour = words.JOB_STATES[job.state]
     with st.container(border=True, key=f"job_{job.id}"):
-        when = datetime.fromtimestamp(job.created).strftime("%d %b %H:%M")
+        when = datetime.fromtimestamp(job.created).strftime("%d %b %H:%M") if job.created else ""
         st.markdown(f"**{plain(job.title)}** :{colour}-badge[{state}] {plain(when)}")
-        for stage in job.stages if job.state != "done" else ():
+        for stage in job.stages if job.state not in ("done", "queued") else ():
             st.progress(min(stage.done / stage.total, 1.0) if stage.total else 1.0, plain(_stage_words(stage)))
-        if job.state in ("failed", "lost"):
+        if job.state in ("failed", "lost", "damaged"):
             st.error(plain(job.message))
-        elif job.state == "running" and not job.stages:
-            st.caption("Starting; the model is opened first.")
+        elif job.state == "queued":
+            st.caption(words.WAITING.format(place))
+        elif job.live and not job.stages:
+            st.caption(words.STARTING)
         with st.container(horizontal=True):
             _buttons(job)
-        with st.expander("What it printed"):
+        with st.expander("Log"):
             st.code(job.log() or "Nothing yet.", language=None, wrap_lines=True, height=200)
 
 
 def _buttons(job: Job) -> None:
-    if job.state == "running":
-        _button("Pause", job, cancel_job, help="Stops it; what is finished is kept, and it goes on from there.")
-        _button("Cancel", job, _cancel_for_good, help="Stops it and takes it off this list. Finished work is kept.")
+    if job.live:
+        _button("Pause", job, cancel_job, help=words.PAUSE)
+        _button("Cancel", job, _cancel_for_good, help=words.CANCEL)
         return
-    if job.state != "done":
-        _button("Resume", job, _resume, help="Goes on behind the last finished part.")
-    _button("Remove", job, remove_job, help="Takes the job off this list. What it measured stays.")
+    if job.state != "done" and job.command:
+        _button("Resume", job, _resume, help=words.RESUME)
+    name = job.key.removeprefix("score ")
+    opens = job.state == "done" and name != job.key and name in list_studies()
+    if opens and st.button("Open the study", key=f"open_{job.id}"):
+        choose("study", name)
+        st.switch_page("pages/heads.py", query_params=address_of_view())
+    _button("Remove", job, remove_job, help=words.REMOVE)
 
 
 def _button(label: str, job: Job, act, help: str) -> None:
@@ -80,7 +97,9 @@ def _cancel_for_good(job_id: str) -> None:
 
 
 def _resume(job_id: str) -> None:
-    job = next(job for job in list_jobs() if job.id == job_id)
+    job = next((job for job in list_jobs() if job.id == job_id), None)
+    if job is None:
+        raise InputError("the job was removed meanwhile")
     start_job(job.command, key=job.key, title=job.title)
     remove_job(job_id)
 
@@ -89,16 +108,17 @@ def _forgotten(job: Job) -> bool:
     """Whether a job was cancelled for good here; once it has stopped, its entry is removed."""
     if job.id not in st.session_state.get(FORGET, ()):
         return False
-    if job.state == "running":
+    if job.live:
         return False
-    remove_job(job.id)
+    with suppress(InputError):
+        remove_job(job.id)
     st.session_state[FORGET].discard(job.id)
     return True
 
 
 def _stage_words(stage: Progress) -> str:
     """`samples gender: 256 of 1,536 texts, 3 min 20 s left`."""
-    words = f"{stage.stage}: {stage.done:,} of {stage.total:,} {stage.unit}"
+    so_far = f"{stage.stage}: {stage.done:,} of {stage.total:,} {stage.unit}"
     if stage.done >= stage.total or stage.eta_s is None:
-        return words
-    return f"{words}, {duration(stage.eta_s)} left"
+        return so_far
+    return f"{so_far}, {duration(stage.eta_s)} left"

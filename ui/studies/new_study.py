@@ -8,47 +8,47 @@ from pathlib import Path
 
 import streamlit as st
 
-from fasp_core.background import list_jobs, start_job
+from fasp_core.access import check_scorer_listed, listed_scorers
+from fasp_core.data.prompt_set import PromptSet
 from fasp_core.errors import InputError
-from fasp_core.estimate import TIME_FACTOR, estimate_run, machine_flops, model_shape, spoken_bytes, spoken_range
-from fasp_core.importing import import_scores, models_in
-from fasp_core.numbers import axis_label
-from fasp_core.paths import cache_root
-from fasp_core.prompts import PromptSet, load_prompts
-from fasp_core.study import list_studies, open_study, study_folder
+from fasp_core.files.paths import cache_root
+from fasp_core.jobs.jobs import list_jobs, start_job
+from fasp_core.limits import MAX_BYTES, MAX_STUDY_NAME, MAX_TYPED
+from fasp_core.scoring.budgets import BUDGETS
+from fasp_core.scoring.cost import TIME_FACTOR, estimate_run, model_shape
+from fasp_core.study.importing import import_scores, models_in
+from fasp_core.study.shard_names import SAMPLES
+from fasp_core.study.study import Study, list_studies, open_study, study_folder
+from fasp_core.study.views import scored_axes
+from fasp_core.words.numbers import axis_label
+from fasp_core.words.spoken import model_title, spoken_bytes, spoken_range
+from ui import words
+from ui.caches import machine_speed, prompts_of
+from ui.example import example_button
+from ui.studies.scorer_download import scorer_download
+from ui.studies.uploads import keep_upload
+from ui.text import axis_text, plain
+from ui.view import choose
 
-from .text import plain
-
-MODELS = {
-    "default": "Default", "hub": "Hub", "folder": "Folder", "gguf": "GGUF file",
-}  # fmt: skip
-ASKS = {
-    "hub": ("Hub id", "gpt2", "As on huggingface.co, such as gpt2 or Qwen/Qwen3-0.6B."),
-    "folder": ("Folder", "", "What save_pretrained wrote: config.json, safetensors and the tokenizer."),
-    "gguf": ("File", "", "A .gguf file; it is converted when it is opened."),
-}
-BUDGETS = {
-    "quick": "Quick", "standard": "Standard", "paper": "As published: every head sampled again",
-    "minutes": "So many minutes", "reliability": "Until the order of heads is reliable",
-}  # fmt: skip
 NEW = "A new study"
 SCORERS = ("embedded", "detoxify:unbiased", "vader")  # `python -m fasp_core scorers` lists all, but looking needs torch
-MOST_UPLOAD_MB = 200
 
 
 def new_study_form() -> None:
     """Everything a run needs, its estimate, and the button that starts it as a job."""
     names = [name for name in list_studies() if _measured(name)]
-    at = st.selectbox("Study", [NEW, *names], help="An existing one is extended: by more axes, or a larger budget.")
+    at = st.selectbox("Study", [NEW, *names], help=words.EXTEND)
     extends = at != NEW
     if extends:
         study = open_study(at)
-        name, ref = at, study.manifest.model["ref"]
+        name, ref = at, study.manifest.model.get("ref") or ""
         prompts, prompts_ref, text_ref, scorer_ref = study.prompts, "", "", ""
-        st.caption(f"Model {plain(ref)}, scored so far: {', '.join(map(axis_label, study.axes)) or 'nothing'}.")
+        name_of_model = model_title(study.manifest.model.get("name"), ref)
+        scored = ", ".join(map(axis_text, scored_axes(study))) or "nothing"
+        st.caption(f"Model {plain(name_of_model)}, scored so far: {scored}.")
     else:
         ref = _model()
-        name = st.text_input("Name", _free_name(ref), max_chars=100, key=f"name_of_{ref}")
+        name = st.text_input("Name", _free_name(ref), max_chars=MAX_STUDY_NAME, key=f"name_of_{ref}")
         prompts, prompts_ref, text_ref, scorer_ref = _data()
         if prompts is None:
             return
@@ -57,26 +57,48 @@ def new_study_form() -> None:
     )
     budget, minutes, reliability = _budget()
     if axes and ref:
-        _estimate(ref, axes, budget, minutes, prompts)
+        left = _unmeasured(study, axes, budget) if extends and minutes is None and reliability is None else axes
+        if left:
+            _estimate(ref, left, budget, minutes, prompts)
+        else:
+            st.caption(words.ALL_MEASURED)
     command = score_command(
-        ref, name, axes, budget=budget, minutes=minutes, reliability=reliability, prompts=prompts_ref, text=text_ref,
+        ref,
+        name,
+        axes,
+        budget=budget,
+        minutes=minutes,
+        reliability=reliability,
+        prompts=prompts_ref,
+        text=text_ref,
         scorer=scorer_ref,
-    )  # fmt: skip
-    busy = any(job.state == "running" and job.key == f"score {name}" for job in list_jobs())
+    )
+    busy = any(job.live and job.key == f"score {name}" for job in list_jobs())
     st.button(
-        "Extend" if extends else "Start", type="primary", disabled=not (axes and ref and name) or busy,
-        on_click=_start, args=(command, name, axes, extends),
-    )  # fmt: skip
+        "Extend" if extends else "Start",
+        type="primary",
+        disabled=not (axes and ref and name) or busy,
+        on_click=_start,
+        args=(command, name, axes, extends),
+    )
     if busy:
-        st.caption("A job is at work on this study; it has to end first.")
+        st.caption(words.JOB_AT_WORK)
     if problem := st.session_state.pop("new_study_problem", None):
         st.error(plain(problem))
 
 
 def score_command(
-    ref: str, name: str, axes: list[str], *, budget: str = "quick", minutes: float | None = None,
-    reliability: float | None = None, prompts: str = "", text: str = "", scorer: str = "",
-) -> list[str]:  # fmt: skip
+    ref: str,
+    name: str,
+    axes: list[str],
+    *,
+    budget: str = "quick",
+    minutes: float | None = None,
+    reliability: float | None = None,
+    prompts: str = "",
+    text: str = "",
+    scorer: str = "",
+) -> list[str]:
     """The command line of a run; what a person typed cannot be taken for an option."""
     command = ["score", f"--axes={','.join(axes)}", f"--name={name}"]
     if minutes is not None:
@@ -93,59 +115,91 @@ def score_command(
 def _start(command: list[str], name: str, axes: list[str], extends: bool) -> None:
     try:
         study_folder(name)
+        if not extends:
+            check_place(command[-1])
         if not extends and name in list_studies():
             raise InputError(f"there is a study '{name}' already; choose another name, or extend that one")
         start_job(command, key=f"score {name}", title=f"{'Extend' if extends else 'Score'} {name}: {', '.join(axes)}")
+        st.toast(words.JOB_STARTED)
     except InputError as error:
         st.session_state["new_study_problem"] = str(error)
 
 
+def check_place(ref: str) -> None:
+    """Raise InputError for a path that holds no model, before a job fails on it; hub ids are not looked up."""
+    path = Path(ref).expanduser()
+    looks_like_a_path = ref.startswith((".", "~", "/")) or path.exists() or ref.endswith(".gguf")
+    if ref == "default" or not looks_like_a_path:
+        return
+    if not path.exists():
+        raise InputError(f"there is no file or folder {ref}; give the path as the server sees it")
+    if path.is_dir() and not (path / "config.json").is_file():
+        raise InputError(f"{ref} holds no config.json; give the folder that save_pretrained wrote")
+    if path.is_file() and path.suffix != ".gguf":
+        raise InputError(f"{ref} is no .gguf file; give a folder that save_pretrained wrote, or a GGUF file")
+
+
 def _model() -> str:
     """The reference of the model, "" while it is not given."""
-    kind = st.segmented_control("Model", list(MODELS), format_func=MODELS.get, default="default", required=True)
+    kind = st.segmented_control(
+        "Model", list(words.MODELS), format_func=words.MODELS.get, default="default", required=True
+    )
     if kind == "default":
         return "default"
-    label, placeholder, help_text = ASKS[kind]
-    return st.text_input(label, key=f"ref_{kind}", placeholder=placeholder, help=help_text).strip()
+    label, placeholder, help_text = words.MODEL_ASKS[kind]
+    return st.text_input(label, key=f"ref_{kind}", placeholder=placeholder, max_chars=MAX_TYPED, help=help_text).strip()
 
 
 def _data() -> tuple[PromptSet | None, str, str, str]:
     """Prompts (None where they cannot be read, which is said), and the references of prompts, text and scorer."""
     with st.expander("Prompts, text and toxicity scorer"):
         prompts_ref = st.text_input(
-            "Prompts", placeholder="built-in",
-            help="A folder of HolisticBias v1.1, a social_biases_valid.json, or a .csv of prompt, axis, group.",
-        ).strip()  # fmt: skip
+            "Prompts",
+            placeholder="built-in",
+            max_chars=MAX_TYPED,
+            help=words.PROMPTS,
+        ).strip()
+        upload = st.file_uploader("Or upload prompts", ["csv"], help=words.PROMPTS_UPLOAD)
         text_ref = st.text_input(
-            "Text for perplexity", placeholder="built-in",
-            help="wikitext-2, a UTF-8 text file, or a folder of valid.txt and test.txt.",
-        ).strip()  # fmt: skip
+            "Text for perplexity",
+            placeholder="built-in",
+            max_chars=MAX_TYPED,
+            help=words.TEXT,
+        ).strip()
         scorer_ref = st.selectbox(
-            "Toxicity scorer", SCORERS, index=None, placeholder="the best that is on this machine",
-            accept_new_options=True, help="Or module:function of your own.",
-        )  # fmt: skip
+            "Toxicity scorer",
+            [*SCORERS, *(listed_scorers() or ())],
+            index=None,
+            placeholder=words.BEST_SCORER,
+            accept_new_options=True,
+            help=words.SCORER,
+        )
+        if (scorer_ref or "").startswith("detoxify:"):
+            scorer_download(scorer_ref)
     try:
-        return _prompts(prompts_ref or "builtin"), prompts_ref, text_ref, (scorer_ref or "").strip()
+        check_scorer_listed(scorer_ref or "")
+        if upload is not None:
+            prompts_ref = str(keep_upload(upload.name, upload.getvalue()))
+        return prompts_of(prompts_ref or "builtin"), prompts_ref, text_ref, (scorer_ref or "").strip()
     except InputError as error:
-        st.error(plain(error))
+        st.error(plain(str(error).replace(f"{Path(prompts_ref).parent}/", "") if upload else error))
         return None, prompts_ref, text_ref, scorer_ref or ""
-
-
-@st.cache_resource(max_entries=2, show_spinner="Reading the prompts …")
-def _prompts(ref: str) -> PromptSet:
-    return load_prompts(ref)
 
 
 def _budget() -> tuple[str, float | None, float | None]:
     """Budget, minutes and reliability; of the last two, at most one."""
-    budget = st.selectbox("Budget", list(BUDGETS), format_func=BUDGETS.get)
+    budget = st.selectbox("Budget", list(words.BUDGETS), format_func=words.BUDGETS.get)
     if budget == "minutes":
         return "quick", float(st.number_input("Minutes", 1, 10_000, 30)), None
     if budget == "reliability":
         aim = st.number_input(
-            "Reliability of the order of heads", 0.05, 0.99, 0.7, 0.05,
-            help="Rank correlation expected with a second measurement of the same size; on every axis.",
-        )  # fmt: skip
+            "Reliability of the ranking",
+            0.05,
+            0.99,
+            0.7,
+            0.05,
+            help=words.AIM,
+        )
         return "quick", None, float(aim)
     return budget, None, None
 
@@ -158,31 +212,41 @@ def _estimate(ref: str, axes: list[str], budget: str, minutes: float | None, pro
         st.error(plain(error))
         return
     if shape is None:
-        st.caption("What it takes is known once the model is on this machine; a job can be paused at any time.")
+        st.caption(words.COST_UNKNOWN)
         return
     per_axis = max(len(prompts.select(axes=[axis], split="valid").frame) for axis in axes)
-    estimate = estimate_run(shape, len(axes), budget, flops=_flops(), minutes=minutes, prompts_per_axis=per_axis)
+    flops, busy = machine_speed()
+    estimate = estimate_run(shape, len(axes), budget, flops=flops, minutes=minutes, prompts_per_axis=per_axis)
     with st.container(horizontal=True, key="estimate"):
-        st.metric("Time", spoken_range(estimate), width="content")
+        st.metric("Time", spoken_range(estimate.seconds_low, estimate.seconds, estimate.seconds_high), width="content")
         st.metric("Memory", spoken_bytes(estimate.memory_bytes), width="content")
         st.metric("Disk", spoken_bytes(estimate.disk_bytes), width="content")
     st.caption(
         f"From the model's size and the speed of this machine's processor; time is right within a factor of "
-        f"{TIME_FACTOR:g} while nothing else runs here. A GPU is faster. It can be paused, and goes on where it was."
+        f"{TIME_FACTOR:g} while nothing else runs here. A GPU is faster. A job can be paused and resumed."
     )
+    if busy:
+        st.caption(words.BUSY)
 
 
-@st.cache_data(ttl=600, show_spinner=False)
-def _flops() -> float:
-    return machine_flops()
+def _unmeasured(study: Study, axes: list[str], budget: str) -> list[str]:
+    """The axes that have fewer samples than the budget asks for: what is measured already costs nothing again."""
+    if budget not in BUDGETS:
+        return axes
+    shards = study.manifest.shards
+    sampled = {axis: sum(shards[name].rows for name in study.shard_names(SAMPLES, axis)) for axis in axes}
+    return [axis for axis in axes if sampled[axis] < BUDGETS[budget].samples]
 
 
 def import_form() -> None:
     """Published head scores from a file: a study without a model."""
+    example_button()
     upload = st.file_uploader(
-        "File of head scores", ["csv", "json", "parquet"], max_upload_size=MOST_UPLOAD_MB,
-        help="head_scores_MODEL.csv or head_contributions.json of the FASP repository, or a table that this app wrote.",
-    )  # fmt: skip
+        "File of head scores",
+        ["csv", "json", "parquet"],
+        max_upload_size=MAX_BYTES >> 20,
+        help=words.SCORE_FILE,
+    )
     if upload is None:
         return
     with tempfile.TemporaryDirectory() as scratch:
@@ -193,14 +257,17 @@ def import_form() -> None:
             model = st.selectbox("Model", models) if models else None
             left, right = st.columns(2)
             name = left.text_input("Name", placeholder="that of the file", key=f"import_name_{upload.name}_{model}")
-            layers = right.number_input(
-                "Layers", 0, 1000, 0, help="Where the file does not tell them; 0: it does, or the model is well known."
-            )
+            layers = right.number_input("Layers", 0, 1000, 0, help=words.LAYERS)
+            taken = name.strip() in list_studies()
+            again = taken and st.checkbox(f"Replace the imported study {plain(name.strip())}")
             if st.button("Import", type="primary"):
-                made = import_scores(path, name=name.strip() or None, model=model, n_layers=layers or None)
-                st.success(f"Imported as study {plain(made.name)}: choose it on the left.")
+                made = import_scores(
+                    path, name=name.strip() or None, model=model, n_layers=layers or None, force=bool(again)
+                )
+                st.success(f"Imported as study {plain(made.name)}.")
+                st.button("Show this study", on_click=choose, args=("study", made.name))
         except InputError as error:
-            st.error(plain(str(error).replace(f"{scratch}/", "")))
+            st.error(plain(words.on_page(str(error).replace(f"{scratch}{os.sep}", ""))))
 
 
 def _measured(name: str) -> bool:

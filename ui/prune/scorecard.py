@@ -1,0 +1,81 @@
+"""The scorecard of a selection, on Prune and Export: what is kept of it, and the button that has the rest measured."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from fasp_core.access import is_viewer
+from fasp_core.errors import InputError
+from fasp_core.evaluation.keys import Target
+from fasp_core.evaluation.scorecard_result import Scorecard, kept_scorecard
+from fasp_core.evaluation.store import EvaluationStore
+from fasp_core.export.scorecard_rows import HEADER, ScorecardRow, scorecard_notes
+from fasp_core.jobs.scorecards import scorecard_job, start_scorecard
+from fasp_core.selection.select_heads import Selection
+from fasp_core.study.study import Study
+from ui import words
+from ui.prune.measurement import known_effect, target_of
+from ui.text import plain
+
+POLL_S = 2.0
+PROBLEM = "scorecard_problem"
+SPLITS = {"valid": "Validation (exploratory)", "test": "Test"}
+
+
+def kept_card(study: Study, target: Target) -> Scorecard | None:
+    """What was measured of a target's scorecard; None where nothing was, or the database cannot be read."""
+    try:
+        store = EvaluationStore(study.folder.parent)
+        return kept_scorecard(
+            study,
+            target.heads,
+            split=target.split,
+            store=store,
+            evaluation=known_effect(study, target),
+            compensate=target.compensate,
+        )
+    except InputError:
+        return None
+
+
+def scorecard_panel(study: Study, selection: Selection, axis: str, metric: str) -> None:
+    """The scorecard of one split, once one asks for it."""
+    with st.container(border=True, key="scorecard"):
+        if not st.toggle("Scorecard: what else does pruning change?", key="show_scorecard", help=words.SCORECARD):
+            return
+        split = st.segmented_control(
+            "Split", list(SPLITS), format_func=SPLITS.get, default="valid", required=True, key="scorecard_split"
+        )
+        target = target_of(study, selection, axis, metric, split)
+        job = scorecard_job(target)
+        st.fragment(_card, run_every=POLL_S if job is not None and job.live else None)(study, target)
+        if problem := st.session_state.pop(PROBLEM, None):
+            st.error(plain(problem))
+
+
+def _card(study: Study, target: Target) -> None:
+    """The rows so far, and how to get the others."""
+    job, card = scorecard_job(target), kept_card(study, target)
+    if card is not None:
+        rows = [ScorecardRow.of(row).cells for row in card.rows]
+        st.dataframe(pd.DataFrame(rows, columns=[*HEADER[:-1], "verdict"]), hide_index=True)
+        for note in scorecard_notes(card.split, len(rows)):
+            st.caption(note)
+    if card is not None and card.done:
+        return
+    if job is not None and job.live:
+        st.progress(card.fraction_done if card else 0.0, words.SCORECARD_RUNS)
+    elif is_viewer():
+        st.caption(words.SCORECARD_ABSENT)
+    else:
+        if job is not None and job.state in ("failed", "lost"):
+            st.error(f"{words.SCORECARD_FAILED} {plain(job.message)}")
+        st.button("Measure the scorecard", on_click=_start, args=(target,), help=words.SCORECARD_COST)
+
+
+def _start(target: Target) -> None:
+    try:
+        start_scorecard(target)
+    except InputError as error:
+        st.session_state[PROBLEM] = str(error)

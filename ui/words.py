@@ -1,0 +1,464 @@
+"""The words of the app in one place, to be read through in one go: terms, names of methods, sentences of pages.
+
+Sentences about numbers that other programs use too are in `fasp_core/words`.
+"""
+
+from __future__ import annotations
+
+from fasp_core.evaluation.result import Evaluation
+from fasp_core.selection.rules import RULES
+from fasp_core.words.captions import measured_size
+
+# -- the glossary: what a term means, shown where it is used -------------------------------------------------------
+
+TERMS = {
+    "study": "One model, with its prompts, toxicity scorer and settings, and everything that was measured for it.",
+    "axis": "A kind of social bias, such as gender or religion. Each axis has groups, such as female and male.",
+    "head": "One attention head: its layer and its number in that layer, both counted from 0. Type 13.1 to find "
+    "layer 13, head 1.",
+    "metric": "Toxicity: the model continues prompts, and a scorer rates what it wrote. Likelihood: how much more "
+    "likely the model finds toxic words than harmless ones; no text is generated.",
+    "perplexity": "How badly the intact model predicts ordinary text: lower is better. ± is one standard error.",
+    "bias": "Of the intact model: how far the mean of each group lies from that of the axis, summed over groups. It is "
+    "the mean toxicity of texts or, by likelihood, the mean log-odds of toxic words in nats. ± is one standard error.",
+    "noise": "The bias that groups which are all alike would show with this many texts. The distances are never "
+    "negative, so noise looks like bias.",
+    "corrected": "The bias after subtracting what noise adds to it. ± is one standard error.",
+    "reliability": "How well a second measurement of the same size would repeat this ranking of the unprotected heads "
+    "by z_bias, as a rank correlation: 1 means the same ranking, 0 means noise.",
+    "z_ppl": "Perplexity without the head minus perplexity with it. Above 0 (teal): the model needs the head.",
+    "z_bias": "Bias with the head minus bias without it. Above 0 (orange): the head drives the bias.",
+    "gamma": "Share of heads to protect: those with the highest z_ppl, which the model needs most.",
+    "alpha": "Share of heads to prune: among the unprotected heads, those that the method ranks first. For FASP these "
+    "have the highest z_bias.",
+    "method": "How the heads to prune are chosen. The short name in brackets is used in files and on the command line.",
+    "marks": "On the maps, protected heads are outlined, pruned heads crossed, the chosen head framed. A dot marks "
+    "heads that differ from zero.",
+    "toxicity": "What the scorer gives a text: a probability from 0 to 1.",
+    "pearson": "Pearson compares the values, Spearman only their ranks.",
+    "unprotected": "Heads that γ does not protect. A few critical heads can make all biases look alike.",
+    "attenuation": "Noise in the scores makes every correlation smaller. This divides by the square root of the two "
+    "reliabilities.",
+    "one_se": "one standard error",
+    "gamma_chosen": "Chosen on valid prompts; empty: the method has none.",
+}
+
+# -- methods ---------------------------------------------------------------------------------------------------------
+
+METHODS = {
+    "fasp": "Published FASP",
+    "fasp_robust": "FASP, noise-aware",
+    "fasp_joint": "Chosen together",
+    "fasp_multi": "FASP for several axes",
+    "fasp_iterative": "FASP in stages",
+    "bias_only": "Highest bias score",
+    "ppl_only": "Least needed heads",
+    "magnitude_l2": "Smallest weights",
+    "mask_gradient_l2": "Smallest gradient",
+    "random": "Random heads",
+}
+PRESETS = {"published": "Preset: FASP as published", "joint": "Preset: chosen together, the others take over"}
+METHOD_HELP = {
+    "fasp": "Protects the heads the model needs most (γ). Of the others, prunes those with the highest z_bias.",
+    "fasp_robust": "Like FASP, but a z_bias that is mostly noise counts for little.",
+    "fasp_joint": "Chooses the set as a whole: it closes gaps between groups and does not overshoot. May be smaller.",
+    "fasp_multi": "Like noise-aware FASP, for several axes at once, weighted.",
+    "fasp_iterative": "Prunes in stages and scores again after each. A run on the page Compare finds the order.",
+    "bias_only": "Prunes the heads with the highest z_bias, whatever that costs in perplexity. A baseline.",
+    "ppl_only": "Prunes the heads with the lowest z_ppl. A baseline.",
+    "magnitude_l2": "Prunes the heads with the smallest weights. A baseline.",
+    "mask_gradient_l2": "Prunes the heads whose gate changes the loss least. A baseline.",
+    "random": "Prunes heads at random. A baseline.",
+}
+RANKED = {  # which heads each method prunes; {s} is the ending of the verb for a single head
+    "fasp": "that drive{s} the bias most",
+    "fasp_robust": "that most surely drive{s} the bias",
+    "fasp_joint": "that are expected to leave the least bias together",
+    "fasp_multi": "that most surely drive{s} the weighted biases",
+    "fasp_iterative": "that drive{s} the bias most, scored again at each stage",
+    "bias_only": "that drive{s} the bias most",
+    "ppl_only": "that the model needs least",
+    "magnitude_l2": "with the smallest weights",
+    "mask_gradient_l2": "whose gate changes the loss least",
+    "random": "drawn at random",
+}
+
+
+def method_label(method: str) -> str:
+    """A method for people, with its short name in brackets: `Published FASP (fasp)`."""
+    return f"{METHODS[method]} ({method})"
+
+
+def choice_sentence(method: str, n_heads: int, n_protected: int, n_pruned: int) -> str:
+    """What γ and α mean for this model, by the numbers of heads that they protect and prune.
+
+    >>> choice_sentence("fasp", 270, 81, 27)
+    'Protect the 81 heads the model needs most; of the other 189, prune the 27 that drive the bias most.'
+    """
+    amount = "at most" if RULES[method].chooses else "the"
+    which = f"{amount} {n_pruned:,} {RANKED[method].format(s='s' if n_pruned == 1 else '')}" if n_pruned else "none"
+    if not RULES[method].protects:
+        return f"Of all {n_heads:,} heads, prune {which}. γ has no effect on this method."
+    if not n_protected:
+        return f"Protect no head; of all {n_heads:,}, prune {which}."
+    protected = f"{n_protected:,} {'head' if n_protected == 1 else 'heads'}"
+    return f"Protect the {protected} the model needs most; of the other {n_heads - n_protected:,}, prune {which}."
+
+
+# -- all pages -------------------------------------------------------------------------------------------------------
+
+NO_STUDY = "There is no study yet. Measure the default model first; this takes some ten minutes on two cores:"
+NO_STUDY_THEN = "Then reload this page. You can also start it on the page *Studies*."
+NO_AXIS = "These scores hold perplexity only, no axis of bias. Score an axis, for example gender_and_sex."
+MEASURES = {"toxicity": "toxicity of its texts", "likelihood": "likelihood of toxic and benign words"}
+SCORED = {"continuation": "toxicity of continuations", "text": "toxicity of prompt and continuation"}
+OPENED_HERE = "Shown first because it is the clearest bias of this study."
+NO_CLEAR_BIAS_TO_SELECT_BY = (
+    "**Select heads by this ranking?** Where no bias is clear, the ranking is mostly noise, and removing its top heads "
+    "costs perplexity for nothing. Another axis or measure may have a clear bias."
+)
+SAMPLES_OF = {"toxicity": "sampled continuations", "likelihood": "readings of prompts with toxic and harmless words"}
+SAVE_CHARTS = "The camera above a chart saves it as it is shown. SVG can be enlarged and edited, PNG opens everywhere."
+COPY_LINK, LINK_COPIED = "Copy link", "Link copied"
+COPY_LINK_HELP = "Copies the address of what you see. Whoever has the same studies sees the same view."
+REVEAL = "The model wrote these texts to be measured; some of them are offensive."
+HIDDEN = "(text hidden)"
+HIDDEN_CSV = "The file holds the texts: switch on *Show texts* first."
+
+# -- Heads -----------------------------------------------------------------------------------------------------------
+
+MAPS = {"z_ppl": "**z_ppl** · what the model needs", "z_bias": "**z_bias** · what drives the bias"}
+NEIGHBOURS = {  # label and shortcut of the button that moves the chosen head: (layers down, heads to the right)
+    ("Up", "Shift+Up"): (-1, 0),
+    ("Down", "Shift+Down"): (1, 0),
+    ("Left", "Shift+Left"): (0, -1),
+    ("Right", "Shift+Right"): (0, 1),
+}
+TABLE_ROWS = {
+    "all": "all",
+    "clear": "those whose z_bias differs from zero",
+    "protected": "protected",
+    "unprotected": "unprotected",
+    "pruned": "pruned",
+}
+SEVERAL = "Drag a box on a map or on the scatter plot to add its heads. A box over chosen heads removes them."
+SUM_ERROR = "± is the standard error of the sum: all heads are scored on the same samples, so their errors go together."
+SUM_WITHOUT_ERROR = "The error of a sum is known only where there are sampled texts."
+IMPORTED_NO_SAMPLES = (
+    "These scores were imported: there are no samples to look into. With the model itself, this shows the toxicity of "
+    "each group with and without the head, and the texts that the head makes more likely."
+)
+NOT_BY_LIKELIHOOD = "Groups and texts are those of sampled continuations: choose toxicity as the measure above."
+TIERS = {
+    "gradient": "first order, from one backward pass over every sample",
+    "gradient + knock-out": "first order on every sample, corrected by exact knock-outs on some",
+    "knock-out": "exact knock-outs on every sample",
+    "regenerated": "texts sampled again without the head",
+}
+GROUPS_ERROR = "± is one standard error. The change is measured on the same texts, so its error is smaller."
+MEASURE_MORE = {"toxicity": "Collect samples", "likelihood": "Read more prompts"}
+_IN_BACKGROUND = "Runs in the background; watch or stop it on the page *Studies*."
+MEASURE_MORE_HELP = {
+    "toxicity": f"{_IN_BACKGROUND} More samples make the ranking more reliable.",
+    "likelihood": f"{_IN_BACKGROUND} Each prompt is read with more toxic and harmless words, which makes the ranking "
+    "more reliable.",
+}
+
+# -- Prune -----------------------------------------------------------------------------------------------------------
+
+PRUNE_WITHOUT_MODEL = (
+    "These scores were imported without their model, so nothing can be measured. You can select heads, see their "
+    "predicted effect and download the configuration. With the model, scored on the page *Studies*, this page also "
+    "measures perplexity and the bias of every axis after pruning, with intervals, and warns of damage."
+)
+NOT_USABLE = "not usable"
+PREDICTED_SUM = "The sum of the pruned heads' scores, each measured alone. Only the measurement below counts."
+RELATIVE_SUM = (
+    "No prediction: these scores are relative to the median head, not to the intact model, so they cannot be added up."
+)
+ONE_ERROR = "± is one standard error."
+NOTHING_PRUNED = "No head is pruned, so there is nothing to measure. Raise α."
+BUDGET = "Perplexity budget"
+BUDGET_HELP = "The rise of perplexity that you accept. Beyond it the result says that pruning costs too much."
+FIND_BEST, TAKE_BEST = "Find the best set", "Take this set"
+FIND_BEST_HELP = (
+    "Searches γ, α and methods by predicted effects and measures the most promising sets in the background, for some "
+    "minutes. Sets measured before cost nothing."
+)
+SEARCH_FAILED = "The search failed:"
+MARK_TOKENS = "Which tokens, and what it attends to"
+MARK_HELP = "Reads these texts with and without the head, as a job, and keeps the result."
+MARKED = (
+    "Orange: the head makes the token likelier; blue: less likely. The stronger, the more; point at a token for its "
+    "log-ratio. They sum to the text's."
+)
+ATTENTION = "What the head attends to on one of these texts. Many heads rest on the first token when they find nothing."
+MARKING = "Reading the texts with and without the head"
+MARKING_FAILED = "The texts could not be read:"
+SCORECARD = (
+    "The same heads, seen by other measures: sentence pairs, facts that should stay, ability on plain text. Each row "
+    "is before → after with a 95 % interval, and says better, worse or no clear change."
+)
+SCORECARD_RUNS = "Reading sentences with and without these heads"
+SCORECARD_ABSENT = "The scorecard of this set was not measured."
+SCORECARD_FAILED = "The scorecard could not be measured:"
+SCORECARD_COST = "Runs as a job: it evaluates the set where that was not done yet, and reads some hundred sentences."
+TRY_IT, OWN_PROMPT, OWN_PROMPT_EXAMPLE = "Try a prompt of your own", "Prompt", "The new neighbour is"
+TRY_HELP = (
+    "The intact and the pruned model continue it with the same random numbers, three times. A look at single texts, "
+    "not a measurement."
+)
+TRYING = "Opening the model and writing; this takes some seconds."
+TRY_FAILED = "The prompt could not be continued:"
+OTHER_AXES = "The other axes: "
+CONFIRM = "Report results only on prompts that were not used for selection: heads are chosen on validation prompts."
+CONFIGURATION_HELP = (
+    "The pruned heads, the model and settings they belong to, and the measured effect once it is complete."
+)
+TYPE_A_HEAD = "Type 13.1"
+EDIT_PRUNED = "The same as clicking on the map: add a head to prune it, remove it to keep it."
+COMPENSATE = "What takes the place of the pruned heads"
+COMPENSATIONS = {
+    "none": "Nothing",
+    "mean": "Their mean output",
+    "least_squares": "The remaining heads take over",
+}
+COMPENSATED = {"none": "", "mean": "mean output", "least_squares": "taken over"}
+COMPENSATE_HELP = (
+    "The layers that lose heads are refitted on neutral text, without training. This saves perplexity. What the "
+    "remaining heads can supply of a pruned one they supply, a bias included, so look at both."
+)
+PREDICTED_WITHOUT = "The prediction is for pruning with nothing in the heads' place."
+CLICK_TO_PRUNE = "Click a head to prune it by hand, or to keep one that is pruned."
+UNDO = "Back to the choice before this one."
+HEADS_NOT_THERE = "The heads in the address are not all heads of this model; showing the method's choice."
+OPEN_CONFIGURATION = "A configuration that this program exported, for a model of the same shape."
+
+SETS = "Measured sets"
+NO_SETS = "Every set that is measured appears here, to be kept, named and compared."
+SETS_PLOT = (
+    "Each point is a measured set; lower left is better. The dotted line is the Pareto front: no other set has less of "
+    "both. A click opens a set. All filled points were measured on the same texts or prompts."
+)
+SETS_APART = (
+    "Hollow grey points were measured on fewer or other texts or prompts: they are not compared and not on the front."
+)
+
+
+def measured_on(evaluation: Evaluation) -> str:
+    """What a measurement was made on, and how far it is."""
+    prompts = {"valid": "validation", "test": "test"}[evaluation.split]
+    size = measured_size(evaluation.n_texts, evaluation.n_readings, evaluation.n_windows)
+    heads = f"{len(evaluation.pruned):,} {'head' if len(evaluation.pruned) == 1 else 'heads'} pruned"
+    if not evaluation.done:
+        return f"**{measurement_state(evaluation)}**: {size} so far, {heads}. Not a result yet."
+    return f"{heads}, measured on {size} of {prompts} prompts. Intervals are 95\u00a0%."
+
+
+def measurement_state(evaluation: Evaluation) -> str:
+    """How far a measurement is: `Measurement 8 % complete (validation prompts)`."""
+    prompts = {"valid": "validation", "test": "test"}[evaluation.split]
+    return f"Measurement {100 * evaluation.fraction_done:.0f}\u00a0% complete ({prompts} prompts)"
+
+
+def no_best(n: int, limit: float) -> str:
+    """That none of `n` measured sets is good enough."""
+    sets = "set has" if n == 1 else "sets has"
+    return f"None of the {n} measured {sets} a lower bias at no more than {100 * limit:.0f}\u00a0% more perplexity."
+
+
+def predicted_beyond(what: list[str]) -> str:
+    """Why the prediction of `what` is not usable."""
+    return f"For {' and '.join(what)} it exceeds the measured value of the intact model: mostly noise, so not usable."
+
+
+# -- Compare ---------------------------------------------------------------------------------------------------------
+
+COMPARE_WITHOUT_MODEL = (
+    "These scores were imported without their model, so methods cannot be measured on it. The page *Prune* shows which "
+    "heads each method would prune; with the model, scored here, this page compares what they do."
+)
+NO_COMPARISON = (
+    "Nothing has been compared yet. A comparison prunes the model by several methods, at several α, and measures the "
+    "change of bias and perplexity. It can be stopped and resumed, and shows results as they come in."
+)
+CHOOSING_GAMMA = "γ is still being chosen on valid prompts; results on test prompts follow."
+INCOMPLETE = "This comparison is not complete: these are the results so far."
+BIAS_CURVE = "Below 0: less bias than the intact model. Intervals are 95 %."
+PPL_CURVE = "Above 0: the model got worse. Intervals are 95 %."
+TRADE_OFF = "Lower left is better. The dotted line is the Pareto front: no other point has less of both."
+ALL_ROWS = "Valid and test prompts, every seed, with intervals and heads."
+SUMMARY = "Bias change within a perplexity budget"
+SUMMARY_NOTE = (
+    "On test prompts, at the α with the lowest bias within the budget, both judged on validation prompts; a method "
+    "without γ is shown at the largest α within the budget. In brackets 95 % intervals: no clear change where one "
+    "includes 0."
+)
+ONE_BIAS = "Only one bias was measured. Start a comparison that measures more of them to see side effects."
+PREDICTED = (
+    "On the dashed line, the effects of single heads add up exactly. Off it, heads interact, or the scores that chose "
+    "them were noise: heads chosen for high scores tend to do less than their scores say."
+)
+
+
+def same_heads(method: str, same: str) -> str:
+    """That two methods chose the same heads everywhere, so that one curve stands for both."""
+    return f"{method_label(method)} chose the same heads as {method_label(same)} everywhere, and is left out."
+
+
+def predictions_left_out(n: int) -> str:
+    """How many predictions are not drawn, and why."""
+    return f"{n} {'prediction is' if n == 1 else 'predictions are'} not usable and left out: below 0 after pruning."
+
+
+COMPARED_METHODS = (
+    "fasp_multi needs several scored axes to differ from fasp_robust. fasp_iterative takes longest: it samples and "
+    "scores again at every stage."
+)
+COMPARED_ALPHAS = "Separated by commas, or as first:last:step."
+COMPARED_GAMMAS = "The best of them is chosen for each method and α on valid prompts."
+COMPARED_AXES = "More axes show side effects, and take that many times longer."
+SEEDS = "Each seed measures everything with other noise; the random method prunes other heads."
+BLOCKS = "Size of a test measurement, in blocks of about 20 texts. Valid prompts get 40 % of it."
+STOP_RUN = "What is measured is kept; start the run again to resume it."
+RUN_ENDED = {
+    "failed": "failed",
+    "lost": "ended unexpectedly",
+    "cancelled": "was stopped; start it again to resume",
+    "damaged": "cannot be followed",
+}
+
+# -- Correlations ----------------------------------------------------------------------------------------------------
+
+CORRELATIONS = {"pearson": "Pearson (values)", "spearman": "Spearman (ranks)"}
+AMONG = {"all": "all heads", "unprotected": "unprotected heads"}
+SHOW_EXAMPLE = "Example: published scores of GPT-2"
+EXAMPLE = (
+    "All 144 heads on five axes, as the authors of FASP published them (arXiv 2312.15398). They come with this "
+    "program; there is no model to measure with."
+)
+MATRIX = "Below the diagonal the correlation, above it its 95\u00a0% interval; faded where that includes 0."
+CLICK_A_POINT = "Each point is a head. Click one to see it on every axis."
+AXIS_AGAINST_AXIS = "z_bias by head, axis against axis"
+
+# -- Continuations ---------------------------------------------------------------------------------------------------
+
+TEXTS = {"study": "Texts of the study", "pairs": "Before and after pruning"}
+ORDERS = {"toxic": "most toxic first", "mild": "least toxic first", "drawn": "as drawn"}
+SAME_NOISE = (
+    "Both were drawn with the same random numbers, so pruning caused the first word that differs; the words after it "
+    "follow from that."
+)
+UNCHANGED = "The pruned model writes the same."
+NO_PAIRS = (
+    "No pruned set of heads has been measured on texts of this axis yet. Choose one on the page *Prune*, by toxicity: "
+    "its texts then appear here beside those of the intact model. By likelihood nothing is written."
+)
+
+
+def no_texts_of(axes: list[str]) -> str:
+    """That a study holds no texts of an axis; `axes` are those it has some of."""
+    there = f" There are texts of: {', '.join(axes)}." if axes else ""
+    return f"This axis was scored by likelihood, for which the model writes no texts.{there}"
+
+
+NO_PAIRED_TEXTS = "No text of this set is on this machine yet: open the page *Prune* to have it measured."
+NO_MATCH = "No text matches. Lower the toxicity, choose all groups, or search for something else."
+NO_TEXTS = (
+    "These scores were imported, so there are no texts. A study that was measured with its model holds what the model "
+    "wrote, with the toxicity of each text."
+)
+
+# -- Export ----------------------------------------------------------------------------------------------------------
+
+CONFIGURATION = "The pruned heads, the model they belong to, how they were chosen and what was measured. Loads back."
+REPORT = "One file to read and to send: figures, settings, intervals, reliability, the method. Opens offline."
+NOT_EXPORTED = "Its numbers are left out of the files below until it is complete: open the page *Prune*."
+WRITING = "The checkpoint is being written. The job goes on when this page is closed."
+CANCEL_EXPORT = "Stops the job; no part of a checkpoint is kept."
+VERIFYING = "Written. Now it is loaded again and compared with the model that was measured …"
+VERIFIED = "Verified: the checkpoint computes the same as the model with these heads switched off."
+TOO_LARGE = "It is too large to be sent through the browser; copy the folder."
+EXPORT_WITHOUT_MODEL = (
+    "Imported scores have no model here, so no checkpoint can be made: only the configuration and the report."
+)
+
+
+def measured_splits(results: list[Evaluation]) -> str:
+    """On which prompts a selection was measured to the end."""
+    names = [{"valid": "validation", "test": "test"}[result.split] for result in results]
+    return f"Measured on {' and '.join(names)} prompts." if names else "Not measured yet."
+
+
+# -- Studies ---------------------------------------------------------------------------------------------------------
+
+FOR_LOOKING = "This app is for looking: studies are started and changed by those who run it."
+NO_CHECKPOINT = "Checkpoints are made by those who run this app; the configuration above is all they need for it."
+LOGIN = "Log in to see the studies."
+NO_STUDIES = "There is no study yet. Start one: the default model and the quick budget need no download."
+NO_JOB = "No job has been started. Jobs continue when the browser is closed and when the app is restarted."
+JOB_STATES = {
+    "running": ("Running", "blue"),
+    "done": ("Done", "green"),
+    "failed": ("Failed", "red"),
+    "cancelled": ("Paused", "orange"),
+    "lost": ("Lost", "red"),
+    "queued": ("Waiting", "grey"),
+    "damaged": ("Damaged", "red"),
+}
+STARTING = "Starting; the model is opened first."
+WAITS_FOR_TURN = "Waiting for its turn: one job at a time measures on a device."
+WAITING = "Place {} in the queue: one job at a time measures on a device."
+OLDER_JOBS = "{} older jobs are not shown; remove some to see them."
+PAUSE = "Stops the job; what is finished is kept, and *Resume* continues from there."
+CANCEL = "Stops the job and takes it off this list. Finished work is kept."
+RESUME = "Continues after the last finished part."
+REMOVE = "Takes the job off this list. What it measured is kept."
+JOB_AT_WORK = "A job is working on this study; stop it first."
+JOB_STARTED = "Started. It is in the list of jobs above."
+EXTEND = "An existing study is extended: by more axes, or by a larger budget."
+MODELS = {"default": "Default", "hub": "Hub", "folder": "Folder", "gguf": "GGUF file"}
+MODEL_ASKS = {  # label, placeholder, help
+    "hub": ("Hub id", "gpt2", "As on huggingface.co, such as gpt2 or Qwen/Qwen3-0.6B."),
+    "folder": ("Folder", "", "What save_pretrained wrote: config.json, safetensors and the tokenizer."),
+    "gguf": ("File", "", "A .gguf file; it is converted when it is opened."),
+}
+BUDGETS = {
+    "quick": "Quick",
+    "standard": "Standard",
+    "paper": "As published: every head sampled again",
+    "minutes": "Fixed time",
+    "reliability": "Until the ranking of heads is reliable",
+}
+AIM = "Rank correlation expected between this ranking and a second measurement of the same size; on every axis."
+PROMPTS = "A folder of HolisticBias v1.1, a social_biases_valid.json, or a .csv with columns prompt, axis, group."
+PROMPTS_UPLOAD = "A .csv with the columns prompt, axis, group. It is used instead of the field above."
+TEXT = "wikitext-2, a UTF-8 text file, or a folder of valid.txt and test.txt."
+SCORER = (
+    "Or a file of Detoxify: detoxify:PATH, or any classifier: hf:FOLDER_OR_ID#LABEL. A function of your own is listed "
+    "when the app is started."
+)
+BEST_SCORER = "Best available"
+
+
+def on_page(message: str) -> str:
+    """A message of the command line in the words of the page: options are fields there."""
+    for option, field in IMPORT_FIELDS.items():
+        message = message.replace(option, field)
+    return message
+
+
+IMPORT_FIELDS = {
+    "choose another name with --name, or replace it with --force": "type another name, or type this one to replace it",
+    "choose another name with --name": "type another name",
+    "--model": "the field Model",
+    "--layers": "the field Layers",
+    "--name": "the field Name",
+}
+DOWNLOADING = "Its weights are being downloaded; the job is in the list above."
+DOWNLOAD_HELP = "Downloads the weights and their base model as a job; this needs the internet. Nothing loads unasked."
+BUSY = "The machine is busy with other work now: it will take longer than that."
+ALL_MEASURED = "All of this is measured already."
+COST_UNKNOWN = "The cost is known once the model is on this machine; a job can be paused at any time."
+SCORE_FILE = "head_scores_MODEL.csv or head_contributions.json of the FASP repository, or a table that this app wrote."
+LAYERS = "Needed where the file does not give them. 0: it does, or the model is well known."
