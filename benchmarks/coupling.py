@@ -12,21 +12,24 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from fasp_core.coupling import continuation_log_probs, coupled_continuations
-from fasp_core.evaluation_blocks import CLOSELY_UP_TO
-from fasp_core.heads import Head, gate_heads
-from fasp_core.models import LanguageModel, open_study_model
-from fasp_core.plan import sample_order
-from fasp_core.sampling import SamplingSettings, decode, encode_prompts, noise_key, sample_continuations
-from fasp_core.selection import protected_heads
-from fasp_core.study import open_study
-from fasp_core.toxicity import Scorer, open_scorer, score_texts
+from fasp_core.data.order import sample_order
+from fasp_core.evaluation.blocks import CLOSELY_UP_TO
+from fasp_core.head import Head
+from fasp_core.models.heads import gate_heads
+from fasp_core.models.language_model import LanguageModel
+from fasp_core.models.open_model import reopen_model
+from fasp_core.passes.coupling import continuation_log_probs, coupled_continuations
+from fasp_core.passes.sampling import SamplingSettings, decode, encode_prompts, noise_key, sample_continuations
+from fasp_core.selection.select_heads import protected_heads
+from fasp_core.study.study import open_study
+from fasp_core.toxicity.scorers import Scorer, open_scorer, score_texts
 
 AXIS, GAMMA, LENGTH = "gender_and_sex", 0.3, 20
 SHARES = {"one head": None, "1 %": 0.01, "5 %": 0.05, "10 %": 0.10}
@@ -59,8 +62,9 @@ class Sampler:
 
     def closely(self, stream: str, off: tuple[Head, ...], before: Texts, log_probs: list[list[float]]) -> Texts:
         """Kept as close to `before`, drawn with the noise of `stream`, as can be."""
+        pruned = partial(gate_heads, self.lm.model, off)
         return self._texts(
-            coupled_continuations(self.lm, off, self.ids, before.tokens, log_probs, self.keys(stream), LENGTH)
+            coupled_continuations(self.lm, pruned, self.ids, before.tokens, log_probs, self.keys(stream), LENGTH)
         )
 
     def _texts(self, tokens: list[list[int]]) -> Texts:
@@ -89,7 +93,7 @@ def main() -> None:
     parser.add_argument("--json")
     options = parser.parse_args()
     study = open_study("default")
-    lm, scorer, scores = open_study_model(study), open_scorer("embedded"), study.scores()
+    lm, scorer, scores = reopen_model(study.model_record, study.name), open_scorer("embedded"), study.scores()
     chosen = study.prompts.select(axes=[AXIS], split="valid").frame
     order = sample_order(chosen, seed=0, axis="coupling", start=0, stop=options.texts)
     prompts = order.merge(chosen, on="prompt_id", how="left")["prompt"].tolist()
@@ -101,8 +105,10 @@ def main() -> None:
     rows = []
     for name, share in SHARES.items():
         count = 1 if share is None else int(share * scores.n_heads)
-        ways = {"independent": lambda off: sampler.by_noise("own", off),
-                "same noise": lambda off: sampler.by_noise("shared", off)}  # fmt: skip
+        ways = {
+            "independent": lambda off: sampler.by_noise("own", off),
+            "same noise": lambda off: sampler.by_noise("shared", off),
+        }
         if count <= CLOSELY_UP_TO:
             ways["closely"] = lambda off: sampler.closely("shared", off, before, log_probs)
         drawn, seconds = {way: [] for way in ways}, dict.fromkeys(ways, 0.0)
@@ -116,16 +122,31 @@ def main() -> None:
         for way in [*ways][1:]:
             ratio, low, high = variance_ratio(changes[way], changes["independent"])
             same = [a == b for t in drawn[way] for a, b in zip(t.tokens, before.tokens, strict=True)]
-            rows.append({"pruned": name, "heads": count, "coupled": way, "ratio": ratio, "low": low, "high": high,
-                         "identical": float(np.mean(same)), "seconds": seconds[way] / options.sets})  # fmt: skip
+            rows.append(
+                {
+                    "pruned": name,
+                    "heads": count,
+                    "coupled": way,
+                    "ratio": ratio,
+                    "low": low,
+                    "high": high,
+                    "identical": float(np.mean(same)),
+                    "seconds": seconds[way] / options.sets,
+                }
+            )
     table = Table(title=f"{lm.name}, {AXIS}, {options.texts} texts, {options.sets} head sets of each size")
     for column in ("pruned", "heads", "coupled", "variance ratio", "95 % interval", "identical texts", "s per set"):
         table.add_column(column)
     for row in rows:
         table.add_row(
-            row["pruned"], str(row["heads"]), row["coupled"], f"{row['ratio']:.1f}",
-            f"{row['low']:.1f} to {row['high']:.1f}", f"{row['identical']:.0%}", f"{row['seconds']:.1f}",
-        )  # fmt: skip
+            row["pruned"],
+            str(row["heads"]),
+            row["coupled"],
+            f"{row['ratio']:.1f}",
+            f"{row['low']:.1f} to {row['high']:.1f}",
+            f"{row['identical']:.0%}",
+            f"{row['seconds']:.1f}",
+        )
     Console().print(table)
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:

@@ -18,10 +18,11 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import norm
 
-from fasp_core.bias import axis_bias, bootstrap_counts
-from fasp_core.correlations import axis_correlations
-from fasp_core.head_scores import HeadScores
-from fasp_core.noise_floor import bias_floor, corrected_bias, gap_errors, group_gaps
+from fasp_core.selection.correlations import axis_correlations
+from fasp_core.selection.head_scores import HeadScores
+from fasp_core.stats.bias import axis_bias
+from fasp_core.stats.noise_floor import bias_floor, corrected_bias, gap_errors, group_gaps
+from fasp_core.stats.resampling import replicate_counts
 
 GROUPS = {"2 groups of 20": [20, 20], "10, 20, 40 and 80": [10, 20, 40, 80], "12 groups of 8": [8] * 12}
 TRUE_BIAS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # in units of the bias that noise alone gives
@@ -64,7 +65,7 @@ def bias_rows(repeats: int) -> list[dict]:
             found: dict[str, list[tuple[float, float]]] = {}
             for _ in range(repeats):
                 toxicity = rng.gamma(0.5, TOXICITY_SD / np.sqrt(0.5), group.size) + true * pattern[group]
-                counts = np.concatenate([np.ones((1, group.size)), bootstrap_counts(group, REPLICATES, rng)])
+                counts = replicate_counts(group, rng, REPLICATES)
                 inside = (group[:, None] == np.arange(sizes.size)).astype(float)
                 means = counts @ (inside * toxicity[:, None]) / (counts @ inside)
                 floor = float(bias_floor(np.ones(group.size), toxicity[:, None], group, shares, permutations=100)[0])
@@ -73,10 +74,16 @@ def bias_rows(repeats: int) -> list[dict]:
             for way, values in found.items():
                 value, se = np.array(values).T
                 error = value / unit - true
-                rows.append({
-                    "groups": name, "true": true, "way": way, "error": error.mean(), "rmse": np.sqrt((error**2).mean()),
-                    "coverage": (np.abs(value - true * unit) < norm.ppf(0.975) * se).mean(),
-                })  # fmt: skip
+                rows.append(
+                    {
+                        "groups": name,
+                        "true": true,
+                        "way": way,
+                        "error": error.mean(),
+                        "rmse": np.sqrt((error**2).mean()),
+                        "coverage": (np.abs(value - true * unit) < norm.ppf(0.975) * se).mean(),
+                    }
+                )
     return rows
 
 
@@ -111,8 +118,15 @@ def correlation_rows(repeats: int) -> list[dict]:
                 r = made.r[0, 1]
                 half = norm.ppf(0.975) * np.sqrt((1 + (r * r / 2 if method == "spearman" else 0)) / (layer.size - 3))
                 hits += made.low[0, 1] <= truth <= made.high[0, 1], abs(np.arctanh(r) - np.arctanh(truth)) <= half
-            rows.append({"heads": world, "method": method, "truth": truth, "layers": hits[0] / repeats,
-                         "fisher": hits[1] / repeats})  # fmt: skip
+            rows.append(
+                {
+                    "heads": world,
+                    "method": method,
+                    "truth": truth,
+                    "layers": hits[0] / repeats,
+                    "fisher": hits[1] / repeats,
+                }
+            )
     return rows
 
 

@@ -17,10 +17,10 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
-from fasp_core.checkpoints import export_checkpoint, load_pruned, weight_files
-from fasp_core.cli_output import print_table
-from fasp_core.config import PruningConfig
-from fasp_core.models import open_model
+from fasp_core.cli.output import print_table
+from fasp_core.export.checkpoints import export_checkpoint, load_pruned, weight_files
+from fasp_core.export.pruning_config import PruningConfig
+from fasp_core.models.open_model import open_model
 
 PROMPT_TOKENS, NEW_TOKENS, WINDOW_TOKENS = 16, 32, 256
 
@@ -71,9 +71,13 @@ def generate(model: PreTrainedModel) -> None:
     """Greedy, one sequence, with the cache."""
     ids = torch.arange(100, 100 + PROMPT_TOKENS)[None]
     model.generate(
-        ids, attention_mask=torch.ones_like(ids), max_new_tokens=NEW_TOKENS, min_new_tokens=NEW_TOKENS,
-        do_sample=False, pad_token_id=0,
-    )  # fmt: skip
+        ids,
+        attention_mask=torch.ones_like(ids),
+        max_new_tokens=NEW_TOKENS,
+        min_new_tokens=NEW_TOKENS,
+        do_sample=False,
+        pad_token_id=0,
+    )
 
 
 @torch.no_grad()

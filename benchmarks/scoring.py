@@ -24,16 +24,18 @@ from rich.console import Console
 from rich.table import Table
 from transformers import AutoModelForCausalLM, LlamaConfig
 
-from fasp_core.batching import TokenBatch, pad_batch, tokens_per_batch
-from fasp_core.bias import AxisSamples, head_effects
-from fasp_core.decisions import perplexity_cut, protected_heads
-from fasp_core.heads import HeadLayout, gate_heads
-from fasp_core.knockout import base_log_probs, gradient_log_ratios, knockout_log_ratios
-from fasp_core.models import LanguageModel, open_model
-from fasp_core.results import axis_samples
-from fasp_core.sampling import SamplingSettings, encode_prompts, sample_continuations
-from fasp_core.study import Study, open_study
-from fasp_core.toxicity import open_scorer
+from fasp_core.models.batching import TokenBatch, pad_batch, tokens_per_batch
+from fasp_core.models.heads import HeadLayout, gate_heads
+from fasp_core.models.language_model import LanguageModel
+from fasp_core.models.open_model import open_model
+from fasp_core.passes.knockout import base_log_probs, gradient_log_ratios, knockout_log_ratios
+from fasp_core.passes.sampling import SamplingSettings, encode_prompts, sample_continuations
+from fasp_core.scoring.refine import perplexity_cut, protected_heads
+from fasp_core.stats.axis_sums import AxisSamples, AxisSums
+from fasp_core.stats.bias import head_effects
+from fasp_core.study.study import Study, open_study
+from fasp_core.study.views import axis_samples
+from fasp_core.toxicity.scorers import open_scorer
 
 AXIS = "gender_and_sex"
 
@@ -74,9 +76,14 @@ def head_count_cost(layers: int = 8, width: int = 512) -> dict[int, float]:
     ratios = {}
     for heads in (4, 64):
         config = LlamaConfig(
-            vocab_size=8192, hidden_size=width, intermediate_size=2 * width, num_hidden_layers=layers,
-            num_attention_heads=heads, num_key_value_heads=heads, head_dim=width // heads,
-        )  # fmt: skip
+            vocab_size=8192,
+            hidden_size=width,
+            intermediate_size=2 * width,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            num_key_value_heads=heads,
+            head_dim=width // heads,
+        )
         model = AutoModelForCausalLM.from_config(config).eval().requires_grad_(False)
         lm = SimpleNamespace(model=model, layout=HeadLayout.of(model), device=torch.device("cpu"), dtype=torch.float32)
         tokens = torch.randint(5, 8000, (32, 30)).tolist()
@@ -116,8 +123,13 @@ def knockout_cost(lm: LanguageModel, batch: TokenBatch) -> dict[str, float]:
     limit = (len(heads) + 1) * parts["forward"] / needed
     speedup = times["masked"] / times["resumed"]
     difference = float((exact["masked"] - exact["resumed"]).abs().max())
-    return {"speedup": speedup, "limit": limit, "of_limit": speedup / limit, "largest_difference_nats": difference,
-            "seconds_per_head_and_text": times["resumed"] / len(heads) / batch.ids.shape[0]}  # fmt: skip
+    return {
+        "speedup": speedup,
+        "limit": limit,
+        "of_limit": speedup / limit,
+        "largest_difference_nats": difference,
+        "seconds_per_head_and_text": times["resumed"] / len(heads) / batch.ids.shape[0],
+    }
 
 
 def sampling_cost(lm: LanguageModel, study: Study) -> dict[str, float]:
@@ -135,10 +147,14 @@ def sampling_cost(lm: LanguageModel, study: Study) -> dict[str, float]:
         with torch.no_grad():
             classifier(ids)
 
-    times = seconds({
-        "sampling": lambda: sample_continuations(lm, prompts, keys, SamplingSettings()),
-        "embedded": lambda: scorer.score(texts), "roberta": classify,
-    }, repeats=3)  # fmt: skip
+    times = seconds(
+        {
+            "sampling": lambda: sample_continuations(lm, prompts, keys, SamplingSettings()),
+            "embedded": lambda: scorer.score(texts),
+            "roberta": classify,
+        },
+        repeats=3,
+    )
     return {"sampling": times["sampling"] / 64, "embedded": times["embedded"] / 64, "roberta": times["roberta"] / 32}
 
 
@@ -154,12 +170,18 @@ def variances(lm: LanguageModel, study: Study, n_heads: int, n_samples: int) -> 
         ratios, _ = knockout_log_ratios(lm, as_batch(lm, tokens[rows], scored[rows]), heads.tolist())
         knockout[rows] = ratios.numpy()
 
-    def some(rows: slice, with_gradient: np.ndarray, with_knockout: np.ndarray | None) -> AxisSamples:
+    def some(rows: slice, with_gradient: np.ndarray, with_knockout: np.ndarray | None) -> AxisSums:
         prompt = np.unique(samples.prompt[rows], return_inverse=True)[1]
-        return AxisSamples(
-            samples.toxicity[rows], samples.group[rows], prompt, samples.shares, samples.groups, with_gradient,
+        part = AxisSamples(
+            samples.toxicity[rows],
+            samples.group[rows],
+            prompt,
+            samples.shares,
+            samples.groups,
+            with_gradient,
             with_knockout,
-        )  # fmt: skip
+        )
+        return AxisSums.of(part)
 
     first = slice(0, len(tokens))
     gradient = samples.gradient[:, heads]
@@ -188,7 +210,7 @@ def variances(lm: LanguageModel, study: Study, n_heads: int, n_samples: int) -> 
             {"head": lm.layout.head(int(heads[i])), "gradient": gradient_same.z[i], "knockout": exact.z[i]}
             for i in worst
         ],
-    }  # fmt: skip
+    }
 
 
 def cost_ratios(var: dict, cost: dict, gradient: float, knockout: float, n_heads: int) -> dict[str, dict[str, float]]:
@@ -200,9 +222,10 @@ def cost_ratios(var: dict, cost: dict, gradient: float, knockout: float, n_heads
         exact = n_heads * knockout
         combined = (np.sqrt(var["gradient"] * (sample + gradient)) + np.sqrt(var["correction"] * exact)) ** 2
         ways = {
-            "gradient": var["gradient"] * (sample + gradient), "combined": combined,
+            "gradient": var["gradient"] * (sample + gradient),
+            "combined": combined,
             "knockout": var["knockout"] * (sample + exact),
-        }  # fmt: skip
+        }
         out[scorer] = {way: float(np.median(published / c)) for way, c in ways.items()}
     return out
 

@@ -1,12 +1,13 @@
 """What choosing heads costs, and which way of weighing noisy scores chooses best out of sample.
 
-    python -m benchmarks.selection [--repeats 400] [--study default] [--json FILE]
+    python -m benchmarks.selection [--repeats 400] [--studies 100] [--study default] [--json FILE]
 
 Times: `select_heads` on 1,024 heads, each method, the fastest of 20. Rules: true scores are drawn from a distribution,
 measured with errors of unequal size, and 10 % of the heads are chosen by each rule; a rule's yield is the sum of the
 *true* scores of its choice as a share of the best possible sum. Reliability is the squared correlation of measured and
-true scores. With a study, each rule also chooses on half of its prompts, and the other half says what z_bias that
-choice has: an estimate without the luck that chose it.
+true scores. On made-up studies (see `joint`): what true bias `fasp` and `fasp_joint` leave. With a study, each rule
+also chooses on half of its prompts, and the other half says what z_bias that choice has: an estimate without the luck
+that chose it.
 """
 
 from __future__ import annotations
@@ -21,13 +22,19 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from fasp_core.bias import AxisSamples, HeadEffects, head_effects
-from fasp_core.head_scores import HeadScores
-from fasp_core.results import axis_samples
-from fasp_core.rules import ITERATIVE, METHODS
-from fasp_core.selection import head_count, protected_heads, select_heads
-from fasp_core.shrinkage import posterior_mean
-from fasp_core.study import open_study
+from benchmarks.joint import RELIABILITIES as JOINT_RELIABILITIES
+from benchmarks.joint import bias_left
+from fasp_core.selection.description import IntactBias
+from fasp_core.selection.group_effects import GroupEffects
+from fasp_core.selection.head_scores import HeadScores
+from fasp_core.selection.rules import METHODS
+from fasp_core.selection.select_heads import head_count, protected_heads, select_heads
+from fasp_core.stats.axis_sums import AxisSamples, AxisSums
+from fasp_core.stats.bias import HeadEffects, head_effects
+from fasp_core.stats.estimate import Estimate
+from fasp_core.stats.shrinkage import posterior_mean
+from fasp_core.study.study import open_study
+from fasp_core.study.views import axis_samples
 
 AXIS, OTHER = "gender_and_sex", "religion"
 HEADS, CHOSEN = 256, 26
@@ -74,8 +81,16 @@ def yields(repeats: int) -> list[dict]:
                 best = np.sort(true)[-CHOSEN:].sum()
                 for way, value in WAYS.items():
                     found[way].append(true[np.argsort(-value(z, se), kind="stable")[:CHOSEN]].sum() / best)
-            rows += [{"true scores": name, "reliability": reliability, "way": way, "yield": float(np.mean(v)),
-                      "se": float(np.std(v, ddof=1) / np.sqrt(repeats))} for way, v in found.items()]  # fmt: skip
+            rows += [
+                {
+                    "true scores": name,
+                    "reliability": reliability,
+                    "way": way,
+                    "yield": float(np.mean(v)),
+                    "se": float(np.std(v, ddof=1) / np.sqrt(repeats)),
+                }
+                for way, v in found.items()
+            ]
     return rows
 
 
@@ -89,7 +104,7 @@ def halves(name: str, axis: str, splits: int = 20) -> list[dict]:
     scores, samples = study.scores(), axis_samples(study, axis)
     free = np.ones(scores.n_heads, bool)
     free[protected_heads(scores, 0.3)] = False
-    count, bias = head_count(0.1, scores.n_heads), scores.meta["base_bias"][axis]
+    count, bias = head_count(0.1, scores.n_heads), scores.base_bias(axis).value
     found: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
     for split in range(splits):
         first = _half(samples, np.random.default_rng(split))
@@ -98,8 +113,15 @@ def halves(name: str, axis: str, splits: int = 20) -> list[dict]:
             for way, value in WAYS.items():
                 best = np.argsort(-value(here.z[free], here.z_se[free]), kind="stable")[:count]
                 found[way].append((here.z[free][best].sum() / bias, there.z[free][best].sum() / bias))
-    return [{"way": way, "promised": float(np.mean(v, axis=0)[0]), "kept": float(np.mean(v, axis=0)[1]),
-             "spread": float(np.std(v, axis=0, ddof=1)[1])} for way, v in found.items()]  # fmt: skip
+    return [
+        {
+            "way": way,
+            "promised": float(np.mean(v, axis=0)[0]),
+            "kept": float(np.mean(v, axis=0)[1]),
+            "spread": float(np.std(v, axis=0, ddof=1)[1]),
+        }
+        for way, v in found.items()
+    ]
 
 
 def _half(samples: AxisSamples, rng: np.random.Generator) -> np.ndarray:
@@ -113,24 +135,48 @@ def _half(samples: AxisSamples, rng: np.random.Generator) -> np.ndarray:
 
 def _effects(samples: AxisSamples, rows: np.ndarray) -> HeadEffects:
     part = replace(
-        samples, toxicity=samples.toxicity[rows], group=samples.group[rows], gradient=samples.gradient[rows],
-        prompt=np.unique(samples.prompt[rows], return_inverse=True)[1], knockout=None, regenerated=None,
-    )  # fmt: skip
-    return head_effects(part, replicates=200, splits=1)
+        samples,
+        toxicity=samples.toxicity[rows],
+        group=samples.group[rows],
+        gradient=samples.gradient[rows],
+        prompt=np.unique(samples.prompt[rows], return_inverse=True)[1],
+        knockout=None,
+        regenerated=None,
+    )
+    return head_effects(AxisSums.of(part), replicates=200, splits=1)
 
 
 def times(n_layers: int = 32, heads_per_layer: int = 32) -> dict[str, float]:
     """Milliseconds to select from n_layers × heads_per_layer heads, by method; the fastest of 20."""
     rng, n = np.random.default_rng(0), n_layers * heads_per_layer
     columns = {"layer": np.arange(n) // heads_per_layer, "head": np.arange(n) % heads_per_layer}
-    columns |= {name: rng.random(n) for name in (
-        "z_ppl", "z_ppl_se", f"z_bias.{AXIS}", f"z_bias_se.{AXIS}", f"z_bias.{OTHER}", f"z_bias_se.{OTHER}",
-        "magnitude_l2", "mask_gradient_l2",
-    )}  # fmt: skip
+    columns |= {
+        name: rng.random(n)
+        for name in (
+            "z_ppl",
+            "z_ppl_se",
+            f"z_bias.{AXIS}",
+            f"z_bias_se.{AXIS}",
+            f"z_bias.{OTHER}",
+            f"z_bias_se.{OTHER}",
+            "magnitude_l2",
+            "mask_gradient_l2",
+        )
+    }
+    groups = (
+        np.linspace(-0.1, 0.1, 6),
+        np.full(6, 0.01),
+        rng.normal(0, 0.005, (n, 6)),
+        rng.uniform(0.002, 0.008, (n, 6)),
+    )
     scores = HeadScores(
-        pd.DataFrame(columns), n_layers, heads_per_layer,
-        {"base_bias": {AXIS: 0.2, OTHER: 0.1}, ITERATIVE: {AXIS: {"0.3": rng.permutation(n)[: n // 5].tolist()}}},
-    )  # fmt: skip
+        pd.DataFrame(columns),
+        n_layers,
+        heads_per_layer,
+        intact={axis: IntactBias(bias=Estimate(bias, 0.0, 0)) for axis, bias in ((AXIS, 0.2), (OTHER, 0.1))},
+        orders={AXIS: {"0.3": tuple(rng.permutation(n)[: n // 5].tolist())}},
+        group_effects={AXIS: GroupEffects(tuple("abcdef"), *groups)},
+    )
     fastest = {}
     for method in METHODS:
         spent = []
@@ -143,9 +189,10 @@ def times(n_layers: int = 32, heads_per_layer: int = 32) -> dict[str, float]:
 
 
 def main() -> None:
-    """Print both tables; `--json` also writes them."""
+    """Print all tables; `--json` also writes them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=400)
+    parser.add_argument("--studies", type=int, default=100, help="made-up studies for fasp_joint, of each reliability")
     parser.add_argument("--study", help="also choose on halves of this study's prompts")
     parser.add_argument("--axis", default=AXIS)
     parser.add_argument("--json", help="also write the figures to this file")
@@ -162,17 +209,34 @@ def main() -> None:
         for way, line in part.groupby("way", sort=False):
             table.add_row(way, *(f"{row['yield']:.3f} ± {row['se']:.3f}" for row in line.to_dict("records")))
         console.print(table)
+    joint = {reliability: bias_left(options.studies, reliability) for reliability in JOINT_RELIABILITIES}
+    ways = [way for way in joint[0.5] if way.startswith("fasp")]
+    table = Table(
+        "reliability", "fasp promised", *ways, title="true bias left on made-up studies, % of the intact bias"
+    )
+    for reliability, left in joint.items():
+        intact = left["intact"].mean()
+        shares = [left[way].mean() / intact for way in ways]
+        errors = [left[way].std(ddof=1) / np.sqrt(left[way].size) / intact for way in ways]
+        cells = [f"{100 * share:.0f} ± {100 * error:.0f}" for share, error in zip(shares, errors, strict=True)]
+        table.add_row(f"{reliability}", f"−{100 * left['promised'].mean():.0f}", *cells)
+    console.print(table)
     kept = halves(options.study, options.axis) if options.study else []
     if kept:
-        table = Table("way", "promised by its half", "kept in the other",
-                      title=f"z_bias of the heads chosen on half of study {options.study}, % of the bias")  # fmt: skip
+        table = Table(
+            "way",
+            "promised by its half",
+            "kept in the other",
+            title=f"z_bias of the heads chosen on half of study {options.study}, % of the bias",
+        )
         for row in kept:
             kept_text = f"{100 * row['kept']:+.0f} (splits: ±{100 * row['spread']:.0f})"
             table.add_row(row["way"], f"{100 * row['promised']:+.0f}", kept_text)
         console.print(table)
     if options.json:
         with open(options.json, "w", encoding="utf-8") as out:
-            json.dump({"milliseconds": spent, "yields": rows, "halves": kept}, out, indent=1)
+            left = {str(r): {way: values.tolist() for way, values in found.items()} for r, found in joint.items()}
+            json.dump({"milliseconds": spent, "yields": rows, "joint": left, "halves": kept}, out, indent=1)
 
 
 if __name__ == "__main__":

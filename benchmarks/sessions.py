@@ -20,14 +20,15 @@ from pathlib import Path
 
 import psutil
 
-from fasp_core import jobs
-from fasp_core.cli_output import print_table
-from fasp_core.history import measured_set
-from fasp_core.jobs import EvaluationClient
-from fasp_core.paths import cache_root
-from fasp_core.selection import select_heads
-from fasp_core.study import open_study
-from fasp_core.summaries import predict_effect
+from fasp_core.cli.output import print_table
+from fasp_core.evaluation.history import measured_set
+from fasp_core.evaluation.keys import Target
+from fasp_core.files.paths import cache_root
+from fasp_core.jobs import client as jobs
+from fasp_core.jobs.client import EvaluationClient
+from fasp_core.selection.prediction import predict_effect
+from fasp_core.selection.select_heads import select_heads
+from fasp_core.study.study import open_study
 
 LOOK_EVERY_S = 0.5
 STAYS_S = (1.0, 8.0)  # how long a session looks at one set
@@ -57,21 +58,22 @@ class Session(threading.Thread):
         gamma, alpha = round(self.rng.uniform(0.1, 0.5), 2), round(self.rng.uniform(0.02, 0.3), 2)
         chosen = select_heads(self.scores, axis=axis, gamma=gamma, alpha=alpha)
         predict_effect(self.scores, chosen.pruned, axis)
-        measured_set(self.study, chosen.pruned, self.scores.axes, "valid")
+        target = Target(self.study.name, chosen.pruned, tuple(self.scores.axes))
+        measured_set(self.study, target)
         started, first = time.monotonic(), None
-        self.client.request(self.session, self.study.name, chosen.pruned, self.scores.axes)
+        self.client.request(self.session, target)
         self.moves += 1
         leave = min(self.until, started + self.rng.uniform(*STAYS_S))
         while time.monotonic() < leave:
             looked = time.monotonic()
-            status = self.client.latest(self.session)
+            status, known = self.client.latest(self.session), measured_set(self.study, target)
             self.look_s.append(time.monotonic() - looked)
             if status.state == "failed":
                 self.problems.append(status.message)
-            if status.evaluation is not None:
+            if known is not None:
                 self.answers += 1
                 first = first or time.monotonic() - started
-                if status.evaluation.pruned != chosen.pruned:
+                if known.evaluation.pruned != chosen.pruned:
                     self.problems.append("an answer to another set")
             time.sleep(LOOK_EVERY_S)
         if first is not None:
@@ -110,11 +112,16 @@ def main() -> None:
     looks = [s for session in sessions for s in session.look_s]
     firsts = [s for session in sessions for s in session.first_s]
     rows = {
-        "sessions": len(sessions), "moves": sum(s.moves for s in sessions), "answers": sum(s.answers for s in sessions),
-        "errors and wrong answers": len(problems), "a look, median ms": 1000 * statistics.median(looks),
-        "a look, slowest ms": 1000 * max(looks), "first numbers, median s": statistics.median(firsts or [float("nan")]),
-        "memory of this process, ratio": late[0] / early[0], "memory of the worker, ratio": late[1] / early[1],
-    }  # fmt: skip
+        "sessions": len(sessions),
+        "moves": sum(s.moves for s in sessions),
+        "answers": sum(s.answers for s in sessions),
+        "errors and wrong answers": len(problems),
+        "a look, median ms": 1000 * statistics.median(looks),
+        "a look, slowest ms": 1000 * max(looks),
+        "first numbers, median s": statistics.median(firsts or [float("nan")]),
+        "memory of this process, ratio": late[0] / early[0],
+        "memory of the worker, ratio": late[1] / early[1],
+    }
     print_table(("what", "measured"), [(what, f"{value:.3g}") for what, value in rows.items()])
     for problem in sorted(set(problems)):
         print(problem)
@@ -125,8 +132,8 @@ def main() -> None:
 
 def _warm(client: EvaluationClient, study, scores) -> None:
     """Have the model open before the clock starts."""
-    client.request("warm", study.name, (), scores.axes)
-    while client.latest("warm").evaluation is None:
+    client.request("warm", Target(study.name, (), tuple(scores.axes)))
+    while client.latest("warm").state in ("queued", "starting"):
         time.sleep(0.2)
 
 

@@ -1,4 +1,4 @@
-"""Fixtures that several test files share, and the surroundings of every test: no hub, few threads."""
+"""Fixtures that several test files share, and the surroundings of every test: no hub, one thread."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import os
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["STREAMLIT_BROWSER_GATHER_USAGE_STATS"] = "false"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# Tests run beside each other, and so do the apps and workers that they start: threads that wait for a core slow all.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import platform
 import shutil
@@ -15,23 +17,34 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-import tiny
 import torch
+from helpers import tiny
 from hypothesis import settings
 
-from fasp_core.models import open_model
+from fasp_core.data.calibration import calibration_windows
+from fasp_core.evaluation import compensation
+from fasp_core.models import self_check
+from fasp_core.models.open_model import open_model
 
 PROJECT = Path(__file__).resolve().parent.parent
 # No test depends on how busy the machine is.
 settings.register_profile("no_deadline", deadline=None)
 settings.load_profile("no_deadline")
-# Tiny tensors are slower on many threads; the default model is faster on two.
 torch.set_num_threads(1)
 
 
 def pytest_report_header() -> str:
     names = ("torch", "transformers", "streamlit", "plotly", "numpy", "pandas")
     return f"python {platform.python_version()}, " + ", ".join(f"{name} {version(name)}" for name in names)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def checked_once(tmp_path_factory):
+    """A model that passed its self-check passes it for the whole run, whatever cache folder a test has."""
+    record, folder = self_check._record, tmp_path_factory.mktemp("checked")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(self_check, "_record", lambda lm, root: record(lm, folder if root is None else root))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -53,16 +66,31 @@ def tiny_gpt2():
 
 
 @pytest.fixture(scope="session")
-def opened_default_model():
+def default_model():
+    """The packaged model. Shared: not to be changed."""
     return open_model("default", device="cpu")
 
 
+@pytest.fixture(scope="module")
+def short_calibration_text():
+    """The first windows of the calibration text are enough for so small a model."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compensation, "calibration_windows", lambda *_: calibration_windows(*_)[:8])
+        yield
+
+
 @pytest.fixture
-def default_model(opened_default_model):
-    """The packaged model, on two threads. Shared: not to be changed."""
-    torch.set_num_threads(2)
-    yield opened_default_model
-    torch.set_num_threads(1)
+def own_scorer(tmp_path, monkeypatch):
+    """Write a file of the working directory and give the reference of a function in it."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+
+    def write(source: str, function: str = "rate", module: str = "mine") -> str:
+        (folder / f"{module}.py").write_text(source, "utf-8")
+        return f"{module}:{function}"
+
+    return write
 
 
 @pytest.fixture(scope="session")

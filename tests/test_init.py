@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import fasp_core
-from fasp_core.paths import PROJECT
+from fasp_core.files.paths import PROJECT
 
 
 @pytest.mark.parametrize("name", fasp_core.__all__)

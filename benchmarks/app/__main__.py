@@ -14,7 +14,7 @@ import platform
 from importlib.util import find_spec
 from pathlib import Path
 
-from fasp_core.cli_output import print_table
+from fasp_core.cli.output import print_table
 
 PAGES = ("explore", "prune")
 

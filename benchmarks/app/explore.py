@@ -18,7 +18,7 @@ import pandas as pd
 from playwright.sync_api import Page
 
 from fasp_core.figures import head_heatmap
-from fasp_core.importing import import_scores
+from fasp_core.study.importing import import_scores
 
 from .serving import PROJECT, chromium, served
 from .timing import Timing
@@ -59,11 +59,16 @@ def _studies() -> Iterator[Path]:
         cache = Path(folder)
         shutil.copytree(PROJECT / "cache" / "default", cache / "default")
         rng, n = np.random.default_rng(0), LARGE[0] * LARGE[1]
-        frame = pd.DataFrame({
-            "layer": np.repeat(np.arange(LARGE[0]), LARGE[1]), "head": np.tile(np.arange(LARGE[1]), LARGE[0]),
-            "z_ppl": rng.normal(0, 1, n), "z_ppl_se": 0.3, "z_bias.gender_and_sex": rng.normal(0, 1, n),
-            "z_bias_se.gender_and_sex": 0.5,
-        })  # fmt: skip
+        frame = pd.DataFrame(
+            {
+                "layer": np.repeat(np.arange(LARGE[0]), LARGE[1]),
+                "head": np.tile(np.arange(LARGE[1]), LARGE[0]),
+                "z_ppl": rng.normal(0, 1, n),
+                "z_ppl_se": 0.3,
+                "z_bias.gender_and_sex": rng.normal(0, 1, n),
+                "z_bias_se.gender_and_sex": 0.5,
+            }
+        )
         frame.to_csv(cache / "large.csv", index=False)
         import_scores(cache / "large.csv", name="large", root=cache)
         yield cache
@@ -91,9 +96,11 @@ def _drawing(page: Page) -> Timing:
 
     rng = np.random.default_rng(0)
     figure = head_heatmap(
-        rng.normal(size=LARGE), np.full(LARGE, 0.5), quantity="z_bias",
+        rng.normal(size=LARGE),
+        np.full(LARGE, 0.5),
+        quantity="z_bias",
         protected=[divmod(int(i), LARGE[1]) for i in rng.choice(5120, 1536, replace=False)],
-    )  # fmt: skip
+    )
     page.set_content("<body></body>")
     page.add_script_tag(content=get_plotlyjs())
     drawn = json.loads(figure.to_json())

@@ -14,18 +14,19 @@ from pathlib import Path
 
 from playwright.sync_api import Page
 
-from fasp_core.captions import selection_summary
-from fasp_core.evaluation import evaluate_study
-from fasp_core.models import open_study_model
-from fasp_core.selection import Selection, select_heads
-from fasp_core.store import EvaluationStore
-from fasp_core.study import Study, open_study
-from fasp_core.worker import SEEN_WITHIN_S
+from fasp_core.evaluation.evaluate import evaluate_study
+from fasp_core.evaluation.store import EvaluationStore
+from fasp_core.jobs.requests import RequestQueue
+from fasp_core.jobs.worker import SEEN_WITHIN_S
+from fasp_core.models.open_model import reopen_model
+from fasp_core.selection.select_heads import Selection, select_heads
+from fasp_core.study.study import Study, open_study
+from fasp_core.words.captions import selection_summary
 
 from .serving import PROJECT, chromium, served
 from .timing import Timing
 
-AXIS = "gender_and_sex"
+AXIS, METRIC = "gender_and_sex", "likelihood"
 MOVES, FRESH, KNOWN = 12, 4, 10
 MEASURED_ALPHAS = (0.19, 0.20)  # out of the way of the moves; takes some minutes
 PATIENCE_MS = 180_000
@@ -46,7 +47,7 @@ def measure() -> list[Timing]:
         _measure_whole(study)
         with served(cache, cache / "server.log") as address, chromium() as browser:
             page = browser.new_page(viewport={"width": 1280, "height": 1600})
-            page.goto(f"{address}/prune?alpha=0.08")
+            page.goto(f"{address}/prune?axis={AXIS}&metric={METRIC}&alpha=0.08")
             _wait(page, MEASURED, len(_chosen(study, 0.08).pruned))  # the model is open from here on
             moves = _moves(page, study)
             fresh = _fresh(page, study)
@@ -70,14 +71,14 @@ def _study() -> Iterator[Path]:
 
 def _measure_whole(study: Study) -> None:
     """Have the sets of two neighbouring α measured to the end."""
-    lm, store = open_study_model(study), EvaluationStore(study.folder.parent)
+    lm, store = reopen_model(study.model_record, study.name), EvaluationStore(study.folder.parent)
     for alpha in MEASURED_ALPHAS:
-        for _ in evaluate_study(study, lm, _chosen(study, alpha).pruned, store=store):
+        for _ in evaluate_study(study, lm, _chosen(study, alpha).pruned, metrics=[METRIC], store=store):
             pass
 
 
 def _chosen(study: Study, alpha: float) -> Selection:
-    return select_heads(study.scores(), axis=AXIS, gamma=0.3, alpha=round(alpha, 2))
+    return select_heads(study.scores(metric=METRIC), axis=AXIS, gamma=0.3, alpha=round(alpha, 2))
 
 
 def _summary(chosen: Selection) -> str:
@@ -126,9 +127,9 @@ def _known(page: Page, address: str, study: Study, cache: Path) -> list[float]:
     """From a key on the slider to the numbers of the other of the two sets that were measured, with nothing running."""
     seconds = []
     here, there = MEASURED_ALPHAS
-    page.goto(f"{address}/prune?alpha={here:.2f}")
+    page.goto(f"{address}/prune?axis={AXIS}&metric={METRIC}&alpha={here:.2f}")
     _wait(page, MEASURED, len(_chosen(study, here).pruned))
-    while EvaluationStore(cache).open_requests(SEEN_WITHIN_S):  # of the page that was left
+    while RequestQueue(cache).unfinished(SEEN_WITHIN_S):  # of the page that was left
         page.wait_for_timeout(500)
     for _ in range(KNOWN):
         pruned = len(_chosen(study, there).pruned)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page
 
-from fasp_core.importing import import_scores
+from fasp_core.study.importing import import_scores
 
 from .serving import PROJECT, chromium, served
 

@@ -18,9 +18,14 @@ from playwright.sync_api import Browser, sync_playwright
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync",
-    "--disable-component-update", "--disable-quic",
-]  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--no-first-run",
+    "--disable-sync",
+    "--disable-component-update",
+    "--disable-quic",
+]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 STARTS_WITHIN_S = 60
 
@@ -34,10 +39,16 @@ def served(cache: Path, log: Path) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true", f"--server.port={port}"]
+    command = [sys.executable, "-m", "streamlit", "run", "serve.py", "--server.headless=true", f"--server.port={port}"]
     with log.open("wb") as out:
-        server = subprocess.Popen(command, cwd=PROJECT, env={**os.environ, "FASP_CACHE": str(cache)},
-                                  stdin=subprocess.DEVNULL, stdout=out, stderr=out)  # fmt: skip
+        server = subprocess.Popen(
+            command,
+            cwd=PROJECT,
+            env={**os.environ, "FASP_CACHE": str(cache)},
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+        )
     address = f"http://127.0.0.1:{port}"
     try:
         _wait_until_up(server, address, log)

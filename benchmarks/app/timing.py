@@ -23,9 +23,13 @@ class Timing:
     def cells(self) -> tuple[str, ...]:
         """A row of the printed table: what, median, slowest, how often, limit."""
         limit = "" if self.limit_s is None else f"{1000 * self.limit_s:.0f} ms"
-        return self.what, f"{1000 * self.median_s:.0f} ms", f"{1000 * max(self.seconds):.0f} ms", str(
-            len(self.seconds)
-        ), limit  # fmt: skip
+        return (
+            self.what,
+            f"{1000 * self.median_s:.0f} ms",
+            f"{1000 * max(self.seconds):.0f} ms",
+            str(len(self.seconds)),
+            limit,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -7,14 +7,13 @@ import json
 import zipfile
 
 import pytest
-from made_study import make_study
-from test_app import all_text, cache, open_page  # noqa: F401 - cache is a fixture
-from test_studies_page import button
+from helpers.app_pages import all_text, button, keep, open_page
+from helpers.made_study import make_study
 
-from fasp_core.config import PruningConfig
-from fasp_core.importing import import_scores
-from fasp_core.selection import select_heads
-from ui import exporting
+from fasp_core.export.pruning_config import PruningConfig
+from fasp_core.jobs import exports as exporting
+from fasp_core.selection.select_heads import select_heads
+from fasp_core.study.importing import import_scores
 
 EXPORT = "pages/export.py"
 
@@ -27,7 +26,7 @@ def started(monkeypatch):
     return commands
 
 
-def leave_job(cache, key, status, log=""):  # noqa: F811
+def leave_job(cache, key, status, log=""):
     folder = cache / ".jobs" / f"20260101-000000-{abs(hash(key)) % 16**8:08x}"
     folder.mkdir(parents=True)
     (folder / "job.json").write_text(json.dumps({"key": key, "title": key, "command": [], "created": 9e9}))
@@ -35,7 +34,7 @@ def leave_job(cache, key, status, log=""):  # noqa: F811
     (folder / "end.json").write_text(json.dumps({"status": status}))
 
 
-def test_files_are_there_at_once_and_a_checkpoint_is_a_job(cache, started):  # noqa: F811
+def test_files_are_there_at_once_and_a_checkpoint_is_a_job(cache, started):
     study = make_study(cache)
     app = open_page(EXPORT, alpha="0.10")
     assert [element.label for element in app.get("download_button")] == ["Download configuration", "Download report"]
@@ -49,13 +48,22 @@ def test_files_are_there_at_once_and_a_checkpoint_is_a_job(cache, started):  # n
     assert key.startswith("export default.")
 
 
-def test_a_checkpoint_is_verified_and_then_offered(cache, started):  # noqa: F811
+def test_a_measurement_cut_short_never_leaves_as_a_result(cache, started):
+    study = make_study(cache)
+    keep(study, select_heads(study.scores(), axis="gender_and_sex").pruned, fraction=0.08)
+    app = open_page(EXPORT)
+    assert "Measurement 8\u00a0% complete (validation prompts)" in app.warning[0].value
+    button(app, "Make the checkpoint").click().run()
+    assert PruningConfig.load(started[0][0][-1]).metrics == {}
+
+
+def test_a_checkpoint_is_verified_and_then_offered(cache, started):
     study = make_study(cache)
     config = PruningConfig.from_selection(select_heads(study.scores(), axis="gender_and_sex"), study)
     folder = exporting.export_folder("default", config, "masked")
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{}")
-    leave_job(cache, f"verify {folder.name}", 0, "the masked checkpoint equals the model with 2 heads gated")
+    leave_job(cache, exporting.verify_key(folder), 0, "the masked checkpoint equals the model with 2 heads gated")
     app = open_page(EXPORT)
     assert "Verified" in app.success[0].value
     assert "equals the model" in "".join(code.value for code in app.code)
@@ -64,18 +72,18 @@ def test_a_checkpoint_is_verified_and_then_offered(cache, started):  # noqa: F81
         assert archive.namelist() == [f"{folder.name}/config.json"]
 
 
-def test_one_that_differs_is_never_called_verified(cache, started):  # noqa: F811
+def test_one_that_differs_is_never_called_verified(cache, started):
     study = make_study(cache)
     config = PruningConfig.from_selection(select_heads(study.scores(), axis="gender_and_sex"), study)
     folder = exporting.export_folder("default", config, "masked")
     folder.mkdir(parents=True)
-    leave_job(cache, f"verify {folder.name}", 1, "error: it is not the gated model")
+    leave_job(cache, exporting.verify_key(folder), 1, "error: it is not the gated model")
     app = open_page(EXPORT)
     assert "Not verified: it is not the gated model" in app.error[0].value
     assert not app.success
 
 
-def test_imported_scores_give_configuration_and_report_only(cache, tmp_path, started):  # noqa: F811
+def test_imported_scores_give_configuration_and_report_only(cache, tmp_path, started):
     make_study(cache / "elsewhere").scores().to_csv(tmp_path / "mine.csv")
     import_scores(tmp_path / "mine.csv", name="imported", root=cache)
     app = open_page(EXPORT, study="imported")

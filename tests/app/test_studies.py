@@ -1,20 +1,28 @@
-"""The Studies page under AppTest: what it starts, shows, imports and deletes. Jobs are noted, not run."""
+"""The Studies page under AppTest: what it starts, shows, imports and deletes. Jobs are noted, not run.
+
+Covers `job_notice`, `managing` and `uploads`.
+"""
 
 from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 
 import pytest
-from made_study import make_study
-from test_app import AXIS, all_text, cache, open_page  # noqa: F401 - cache is a fixture
+from helpers.app_pages import AXIS, all_text, button, open_page
+from helpers.made_study import make_study
 
-from fasp_core import background
+from fasp_core.data.prompts import load_prompts
 from fasp_core.errors import InputError
+from fasp_core.evaluation.set_names import name_set, read_notes
+from fasp_core.jobs import jobs as background
+from fasp_core.limits import MAX_BYTES
 from fasp_core.progress import Progress
-from fasp_core.study import delete_study, list_studies
-from ui import jobs_panel, new_study
-from ui.new_study import score_command
+from fasp_core.study.study import delete_study, list_studies, open_study, rename_study
+from ui import caches
+from ui.studies import jobs_panel, new_study, scorer_download
+from ui.studies.new_study import score_command
 
 STUDIES = "pages/studies.py"
 
@@ -23,12 +31,16 @@ STUDIES = "pages/studies.py"
 def started(monkeypatch):
     """The jobs that the page would have started: (command, key)."""
     jobs = []
-    for module in (new_study, jobs_panel):
+    for module in (new_study, jobs_panel, scorer_download):
         monkeypatch.setattr(module, "start_job", lambda command, *, key, title: jobs.append((list(command), key)))
     return jobs
 
 
-def leave_job(cache, state, *, key="score s", stages=()):  # noqa: F811
+def uploader(app, label):
+    return next(element for element in app.get("file_uploader") if element.label == label)
+
+
+def leave_job(cache, state, *, key="score s", stages=()):
     """A job's folder as a run leaves it."""
     folder = cache / ".jobs" / f"20260101-000000-{abs(hash(key)) % 16**8:08x}"
     folder.mkdir(parents=True)
@@ -42,11 +54,7 @@ def leave_job(cache, state, *, key="score s", stages=()):  # noqa: F811
     return folder
 
 
-def button(app, label):
-    return next(button for button in app.button if button.label == label)
-
-
-def test_without_a_study_one_is_started_with_an_estimate(cache, started):  # noqa: F811
+def test_without_a_study_one_is_started_with_an_estimate(cache, started):
     app = open_page(STUDIES)
     assert "There is no study yet" in app.info[0].value
     button(app, "Start").click().run()
@@ -55,7 +63,7 @@ def test_without_a_study_one_is_started_with_an_estimate(cache, started):  # noq
     ]
 
 
-def test_the_estimate_needs_the_models_files(cache, started):  # noqa: F811
+def test_the_estimate_needs_the_models_files(cache, started):
     folder = cache / "models" / "smollm2-135m-instruct"
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps({"num_hidden_layers": 30, "num_attention_heads": 9}))
@@ -66,7 +74,7 @@ def test_the_estimate_needs_the_models_files(cache, started):  # noqa: F811
     assert "within a factor of 2" in text
 
 
-def test_a_name_that_is_taken_is_refused_and_an_existing_study_extended(cache, started):  # noqa: F811
+def test_a_name_that_is_taken_is_refused_and_an_existing_study_extended(cache, started):
     make_study(cache, "mine")
     app = open_page(STUDIES)
     app.text_input(key="name_of_default").set_value("mine").run()
@@ -78,12 +86,42 @@ def test_a_name_that_is_taken_is_refused_and_an_existing_study_extended(cache, s
     assert started == [(["score", f"--axes={AXIS}", "--name=mine", "--budget=quick", "--", "made-model"], "score mine")]
 
 
+@pytest.mark.parametrize(("made", "words"), [(False, "no file or folder"), (True, "holds no config.json")])
+def test_a_wrong_folder_starts_no_job(cache, tmp_path, started, made, words):
+    folder = tmp_path / "nowhere"
+    if made:
+        folder.mkdir()
+    app = open_page(STUDIES)
+    next(group for group in app.button_group if group.label == "Model").set_value("folder").run()
+    next(box for box in app.text_input if box.label == "Folder").set_value(str(folder)).run()
+    button(app, "Start").click().run()
+    assert started == []
+    assert words in app.error[0].value.replace("\\", "")
+
+
+def test_extending_estimates_only_what_is_not_measured(cache, started):
+    make_study(cache, "mine", samples=2000)
+    app = open_page(STUDIES)
+    next(box for box in app.main.selectbox if box.label == "Study").select("mine").run()
+    assert "All of this is measured already." in all_text(app)
+    next(box for box in app.multiselect if box.label == "Axes").set_value([AXIS, "nationality"]).run()
+    assert "All of this is measured already." not in all_text(app)
+
+
+def test_the_best_speed_seen_counts_and_a_busy_machine_is_said(cache, started, monkeypatch):
+    speeds = iter([4e9, 1e9])
+    monkeypatch.setattr(caches, "_speed_now", lambda: next(speeds))
+    caches._best_speed.clear()
+    assert caches.machine_speed() == (4e9, False)
+    assert caches.machine_speed() == (4e9, True)
+
+
 def test_what_is_typed_is_never_an_option():
     command = score_command("--help", "n", ["a", "b"], minutes=30, prompts="--x")
     assert command == ["score", "--axes=a,b", "--name=n", "--minutes=30", "--prompts=--x", "--", "--help"]
 
 
-def test_jobs_show_their_stages_and_are_resumed_and_removed(cache, started):  # noqa: F811
+def test_jobs_show_their_stages_and_are_resumed_and_removed(cache, started):
     stage = Progress("samples religion", 256, 1536, "texts", 60.0, 300.0)
     folder = leave_job(cache, "cancelled", stages=[stage])
     app = open_page(STUDIES)
@@ -102,17 +140,25 @@ def test_jobs_show_their_stages_and_are_resumed_and_removed(cache, started):  # 
     assert "the model is \\*gone\\*" in all_text(app)
 
 
-def test_published_scores_are_imported(cache, tmp_path):  # noqa: F811
+def test_published_scores_are_imported(cache, tmp_path):
     scores = make_study(cache / "elsewhere").scores()
     scores.to_csv(tmp_path / "mine.csv")
     app = open_page(STUDIES)
-    app.get("file_uploader")[0].upload("mine.csv", (tmp_path / "mine.csv").read_bytes(), "text/csv").run()
+    assert uploader(app, "File of head scores").proto.max_upload_size_mb * 2**20 == MAX_BYTES
+    uploader(app, "File of head scores").upload("mine.csv", (tmp_path / "mine.csv").read_bytes(), "text/csv").run()
     button(app, "Import").click().run()
     assert not app.exception
     assert list_studies(cache) == ["mine"]
+    button(app, "Import").click().run()
+    assert "--" not in app.error[0].value.replace("\\", "")
+    assert "type this one to replace it" in app.error[0].value
+    next(box for box in app.text_input if box.label == "Name" and "import" in box.key).set_value("mine").run()
+    next(box for box in app.checkbox if box.label.startswith("Replace")).check().run()
+    button(app, "Import").click().run()
+    assert not app.error
 
 
-def test_deleting_is_asked_twice(cache):  # noqa: F811
+def test_deleting_is_asked_twice(cache):
     study = make_study(cache, "mine")
     app = open_page(STUDIES)
     app.selectbox(key="to_delete").select("mine").run()
@@ -137,3 +183,93 @@ def test_only_whole_studies_that_nobody_writes_are_deleted(tmp_path):
         delete_study("mine", tmp_path / "root")
     delete_study("mine", tmp_path / "root")
     assert [p.name for p in (tmp_path / "root").iterdir()] == ["link"]
+
+
+def test_a_study_is_renamed_and_what_points_to_it_follows(cache, started):
+    study = make_study(cache, "mine")
+    scores = study.scores()
+    name_set(study, ((0, 0),), "kept")
+    app = open_page(STUDIES, study="mine")
+    app.selectbox(key="to_rename").select("mine").run()
+    app.text_input(key="new_name_mine").set_value("better").run()
+    button(app, "Rename").click().run()
+    assert not app.error
+    assert list_studies(cache) == ["better"]
+    assert app.query_params["study"] == "better"
+    assert open_study("better", cache).scores().frame.equals(scores.frame)
+    assert read_notes(cache, "better") == {"0.0": {"name": "kept"}}
+    assert read_notes(cache, "mine") == {}
+
+
+def test_a_name_that_is_taken_or_leads_elsewhere_renames_nothing(cache):
+    make_study(cache, "mine")
+    study = make_study(cache, "other")
+    for new, words in (("other", "is taken"), ("../x", "cannot name a study"), ("", "cannot name a study")):
+        with pytest.raises(InputError, match=words):
+            rename_study("mine", new, cache)
+    with pytest.raises(InputError, match="no study 'gone' to rename"):
+        rename_study("gone", "new", cache)
+    with study.writing(), pytest.raises(InputError, match="being measured"):
+        rename_study("other", "new", cache)
+    assert list_studies(cache) == ["mine", "other"]
+
+
+def test_weights_of_a_scorer_are_downloaded_only_when_asked_for(cache, started, monkeypatch):
+    monkeypatch.setattr(scorer_download, "scorer_hint", lambda ref, stamp: "put its weights here")
+    app = open_page(STUDIES)
+    assert not any(element.label.startswith("Download") for element in app.button)
+    scorer = next(box for box in app.main.selectbox if box.label == "Toxicity scorer")
+    scorer.select("detoxify:unbiased").run()
+    assert "not on this machine: put its weights here" in app.warning[0].value
+    assert started == []
+    button(app, "Download detoxify:unbiased").click().run()
+    assert started == [(["scorers", "get", "detoxify:unbiased"], "scorers get detoxify:unbiased")]
+
+
+def test_a_scorer_that_is_there_needs_no_download(cache, started, monkeypatch):
+    monkeypatch.setattr(scorer_download, "scorer_hint", lambda ref, stamp: "")
+    app = open_page(STUDIES)
+    next(box for box in app.main.selectbox if box.label == "Toxicity scorer").select("detoxify:unbiased").run()
+    assert not app.warning
+    assert not any(element.label.startswith("Download") for element in app.button)
+
+
+def test_uploaded_prompts_are_kept_for_the_job(cache, started):
+    rows = [f"{group.title()} number {i} said,mood,{group}" for group in ("happy", "sad") for i in range(8)]
+    data = "\n".join(["prompt,axis,group", *rows]).encode()
+    app = open_page(STUDIES)
+    uploader(app, "Or upload prompts").upload("../my prompts.csv", data, "text/csv").run()
+    assert next(box for box in app.multiselect if box.label == "Axes").value == ["mood"]
+    button(app, "Start").click().run()
+    ((command, _),) = started
+    path = Path(next(part for part in command if part.startswith("--prompts=")).removeprefix("--prompts="))
+    assert path.parent.parent == cache / ".uploads"
+    assert path.read_bytes() == data
+    assert load_prompts(path).axes == ("mood",)
+
+
+def test_uploaded_prompts_that_cannot_be_read_are_one_line_that_names_the_file(cache, started):
+    app = open_page(STUDIES)
+    uploader(app, "Or upload prompts").upload("mine.csv", b"prompt,axis\na,b\n", "text/csv").run()
+    (error,) = app.error
+    assert error.value.replace("\\", "").startswith("mine.csv")
+    assert not any(element.label == "Start" for element in app.button)
+
+
+def test_a_job_that_ends_is_said_on_whatever_page_is_open(cache, started):
+    make_study(cache, "s")
+    leave_job(cache, "lost")
+    app = open_page("pages/heads.py")
+    assert not app.toast  # it had ended before
+    app.session_state["job_states"] = dict.fromkeys(app.session_state["job_states"], "running")
+    app.run()
+    assert "Score score s**: lost" in app.toast[0].value
+
+
+def test_a_finished_job_leads_to_its_study(cache, started):
+    make_study(cache, "s")
+    leave_job(cache, "done")
+    app = open_page(STUDIES)
+    button(app, "Open the study").click().run()
+    assert app.query_params["study"] == "s"
+    assert app.title[0].value == "Heads"

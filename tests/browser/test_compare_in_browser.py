@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
-from conftest import served
-from made_comparison import make_comparison
-from made_study import make_study
-from on_page import chart, click_point, press, wait_until_ready
+from helpers.made_comparison import make_comparison
+from helpers.made_study import make_study
+from helpers.on_page import chart, click_point, press, wait_until_ready
 from playwright.sync_api import expect
+
+from benchmarks.app.serving import served
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from on_page import chart, click_point, download, press, slider, wait_until_ready
+from helpers.on_page import chart, click_point, download, press, slider, wait_until_ready
 from playwright.sync_api import expect
 
 NARROW = {"width": 390, "height": 844}
@@ -22,7 +22,7 @@ def test_a_click_prunes_by_hand_and_undo_takes_it_back(made_app, new_page):
     kept = next([x, y] for y in range(12) for x in range(12) if [x, y] not in marked)
     click_point(page, "selection", *kept)
     expect(page.get_by_text("15 of 144 heads pruned")).to_be_visible()
-    expect(page.get_by_text("A set of its own: 15 heads")).to_be_visible()
+    expect(page.get_by_text("Custom set, 15 heads")).to_be_visible()
     expect(page).to_have_url(re.compile(rf"heads=(.*-)?{kept[1]}\.{kept[0]}(-|&|$)"))
     press(page.get_by_role("button", name="Undo"))
     expect(page.get_by_text("14 of 144 heads pruned")).to_be_visible()
@@ -58,21 +58,36 @@ def test_the_report_opens_offline(made_app, new_page, browser, tmp_path):
     context.close()
 
 
-def test_a_study_is_started_fails_clearly_and_is_removed(made_app, new_page):
+def test_an_export_is_followed_to_its_end_without_a_reload(made_app, new_page):
+    page = new_page(f"{made_app}/export")
+    press(page.get_by_role("button", name="Make the checkpoint"))
+    # The made study has no model to export; the page says so as soon as the job has ended.
+    expect(page.get_by_text("The export failed")).to_be_visible(timeout=90_000)
+
+
+def test_a_study_is_started_fails_clearly_and_is_removed(made_app, new_page, tmp_path):
     page = new_page(f"{made_app}/studies")
     expect(page.get_by_role("heading", name="Studies")).to_be_visible()
     page.get_by_role("radio", name="Folder").click()
-    page.get_by_role("textbox", name="Folder").fill("./nowhere")
-    page.get_by_role("textbox", name="Folder").press("Enter")
+    folder = page.get_by_role("textbox", name="Folder")
+    folder.fill("./nowhere")
+    folder.press("Enter")
     expect(page.get_by_role("textbox", name="Name").first).to_have_value("nowhere")
     press(page.get_by_role("button", name="Start"))
-    expect(page.get_by_text("Score nowhere: gender_and_sex")).to_be_visible()
-    error = page.get_by_test_id("stAlertContentError").get_by_text("there is no file or folder ./nowhere")
-    expect(error).to_be_visible(timeout=90_000)
+    expect(page.get_by_text("there is no file or folder ./nowhere")).to_be_visible()  # no job
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "config.json").write_text("{}")
+    folder.fill(str(tmp_path / "empty"))
+    folder.press("Enter")
+    expect(page.get_by_role("textbox", name="Name").first).to_have_value("empty")
+    press(page.get_by_role("button", name="Start"))
+    card = page.locator("[class*='st-key-job_']").filter(has_text="Score empty")
+    expect(card.get_by_test_id("stAlertContentError")).to_be_visible(timeout=90_000)
     page.reload()
-    expect(error).to_be_visible()
-    press(page.get_by_role("button", name="Remove", exact=True))
-    expect(page.get_by_text("No job has been started.")).to_be_visible()
+    expect(card.get_by_test_id("stAlertContentError")).to_be_visible()
+    expect(card).to_have_count(1)
+    press(card.get_by_role("button", name="Remove", exact=True))
+    expect(card).to_have_count(0)
 
 
 @pytest.mark.parametrize("path", ["/prune", "/export", "/studies"])

@@ -1,6 +1,6 @@
 """The command line: what it prints, its exit statuses, and that nothing a user does ends in a traceback.
 
-python tests/test_cli.py      # writes docs/cli.md anew
+Covers the commands `score`, `select`, `verify`, `import_file` and `likelihood`, and `options`, `sources`, `output`.
 """
 
 from __future__ import annotations
@@ -15,36 +15,25 @@ import sys
 
 import numpy as np
 import pytest
-import tiny
-from made_study import make_study
-from published_files import JSON, published_file
-from typer.main import get_command
-from typer.testing import CliRunner
+from helpers import tiny
+from helpers.command_line import AXIS, refused
+from helpers.made_study import make_study
+from helpers.published_files import JSON, published_file
 
-from fasp_core import evaluation, files, models, scoring, study
-from fasp_core.cli import app, parse_heads
-from fasp_core.config import PruningConfig
+from fasp_core.cli.terminal import STOPPED_LINE, ProgressReport
 from fasp_core.errors import Cancelled, InputError, RunError
-from fasp_core.evaluation_plan import EvaluationSettings
-from fasp_core.head_scores import read_head_scores
-from fasp_core.paths import PROJECT
+from fasp_core.evaluation import evaluate as evaluation
+from fasp_core.evaluation.keys import EvaluationSettings
+from fasp_core.export.pruning_config import PruningConfig
+from fasp_core.files import writing as files
+from fasp_core.files.paths import PROJECT
+from fasp_core.models import open_model as models
 from fasp_core.progress import Progress, StageClock
-from fasp_core.selection import METHODS, select_heads
-from fasp_core.study import open_study
-from fasp_core.terminal import STOPPED_LINE, ProgressReport, duration
-
-AXIS = "gender_and_sex"
-DOCS = PROJECT / "docs" / "cli.md"
-
-
-@pytest.fixture
-def run():
-    """Run one command line in this process."""
-
-    def run(*args: object):
-        return CliRunner().invoke(app, [str(arg) for arg in args], prog_name="python -m fasp_core")
-
-    return run
+from fasp_core.scoring import score_heads as scoring
+from fasp_core.selection.score_files import read_head_scores
+from fasp_core.selection.select_heads import METHODS, select_heads
+from fasp_core.study import study
+from fasp_core.study.study import open_study
 
 
 @pytest.fixture
@@ -52,15 +41,6 @@ def made(tmp_path, monkeypatch):
     """A cache folder with one study of random numbers, 6 × 4 heads, two axes."""
     monkeypatch.setenv("FASP_CACHE", str(tmp_path))
     return make_study(tmp_path, "made")
-
-
-def refused(result, words: str) -> None:
-    """Bad input: status 2, nothing on stdout, one line on stderr that holds these words."""
-    assert result.exit_code == 2, result.output
-    assert result.stdout == ""
-    assert result.stderr.count("\n") == 1, result.stderr
-    assert result.stderr.startswith("error: ")
-    assert words in result.stderr
 
 
 class TestSelecting:
@@ -331,12 +311,14 @@ class TestExitStatus:
 
 
 INTERRUPTED = """
-import sys, tiny, torch
-from fasp_core import models, scoring
+import sys, torch
+from helpers import tiny
+from fasp_core.models import open_model as models
+from fasp_core.scoring import score_heads as scoring
 torch.set_num_threads(1)
 models.open_model = lambda ref, **_: tiny.make_language_model(tiny.LLAMA)
 scoring.BUDGETS["quick"] = scoring.Budget(samples=100_000, windows=16, knockout_windows=1)
-from fasp_core.cli import app
+from fasp_core.cli.app import app
 app(sys.argv[1:])
 """
 
@@ -345,8 +327,11 @@ def test_ctrl_c_says_that_the_study_resumes(run, tiny_work):
     paths = os.pathsep.join([str(PROJECT), str(PROJECT / "tests")])
     process = subprocess.Popen(
         [sys.executable, "-c", INTERRUPTED, "score", "default", "--axes", AXIS, "--name", "t"],
-        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": paths},
-    )  # fmt: skip
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": paths},
+    )
     with process:
         for line in process.stderr:
             if line.startswith("gradient text: 16/16"):
@@ -364,7 +349,9 @@ def test_ctrl_c_says_that_the_study_resumes(run, tiny_work):
 
 
 def test_help_is_quick_because_it_imports_nothing_heavy():
-    code = "import sys, fasp_core.cli; sys.exit(bool({'torch', 'transformers', 'pandas', 'scipy'} & {*sys.modules}))"
+    code = (
+        "import sys, fasp_core.cli.app; sys.exit(bool({'torch', 'transformers', 'pandas', 'scipy'} & {*sys.modules}))"
+    )
     assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT, timeout=120).returncode == 0
 
 
@@ -395,50 +382,3 @@ class TestProgress:
             clock.step(3)
         assert "3/4 texts" in stream.getvalue()
         assert "left" in stream.getvalue()
-
-    @pytest.mark.parametrize(
-        ("seconds", "words"), [(0.2, "0 s"), (59.4, "59 s"), (200, "3 min 20 s"), (7500, "2 h 5 min"), (-1, "0 s")]
-    )
-    def test_durations(self, seconds, words):
-        assert duration(seconds) == words
-
-
-def test_parse_heads():
-    assert parse_heads(" 5.1, 0.3,5.1,") == ((0, 3), (5, 1))
-    for wrong in ("", "5", "5.1.2", "-1.0", "a.b", "1.²"):
-        with pytest.raises(InputError):
-            parse_heads(wrong)
-
-
-def cli_markdown() -> str:
-    """docs/cli.md: the help of every command."""
-    parts = [
-        "# The command line\n",
-        "Results go to standard output (`--json` for machines), progress and errors to standard error. Exit status:\n"
-        "0 done, 1 the work failed, 2 bad input (one line says what is wrong and how to mend it), 130 stopped.\n",
-        "```bash",
-        f"python -m fasp_core score default --axes {AXIS} --budget quick",
-        f"python -m fasp_core scores default --axis {AXIS} --top 20",
-        f"python -m fasp_core select default --axis {AXIS} --gamma 0.3 --alpha 0.1",
-        f"python -m fasp_core evaluate default --axis {AXIS} --gamma 0.3 --alpha 0.1 --split test",
-        "python -m fasp_core evaluate default --heads 0.3,5.1",
-        f"python -m fasp_core export default --axis {AXIS} --evaluate --to gender.json",
-        "python -m fasp_core export gender.json --format compact --to no-gender-bias",
-        "python -m fasp_core verify no-gender-bias",
-        f"python -m fasp_core select head_scores_gpt2.csv --axis {AXIS}",
-        "```\n",
-        "Environment: `FASP_CACHE` is the folder of studies and models; `FASP_TRACEBACK=1` shows where an unexpected\n"
-        "error came from. This page is written by `PYTHONPATH=. python tests/test_cli.py`.\n",
-    ]
-    for name in get_command(app).commands:
-        text = CliRunner(env={"COLUMNS": "100"}).invoke(app, [name, "--help"], prog_name="python -m fasp_core").stdout
-        parts += [f"## {name}\n", f"```text\n{text.rstrip()}\n```\n"]
-    return "\n".join(parts).rstrip() + "\n"
-
-
-def test_the_docs_are_the_help():
-    assert DOCS.read_text("utf-8") == cli_markdown()
-
-
-if __name__ == "__main__":
-    DOCS.write_text(cli_markdown(), "utf-8")

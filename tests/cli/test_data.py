@@ -1,17 +1,21 @@
-"""The command line on what goes into a study: prompts, text, scorers."""
+"""The command line on what goes into a study: prompts, text, scorers.
+
+Covers the command `rescore`.
+"""
 
 from __future__ import annotations
 
 import json
 
 import pytest
-import tiny
-from made_study import make_study
-from test_cli import AXIS, refused, run  # noqa: F401
-from test_prompt_sources import CSV, write
+from helpers import tiny
+from helpers.command_line import AXIS, refused
+from helpers.made_study import make_study
+from helpers.prompt_csv import CSV, write
 
-from fasp_core import models, scoring
-from fasp_core.study import open_study
+from fasp_core.models import open_model as models
+from fasp_core.scoring import score_heads as scoring
+from fasp_core.study.study import open_study
 
 
 @pytest.fixture
@@ -23,15 +27,16 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_prompts_are_counted_and_small_groups_named(run, place):  # noqa: F811
+def test_prompts_are_counted_and_small_groups_named(run, place):
     write(place, CSV)
     result = run("prompts", "mine.csv")
     lines = result.stdout.splitlines()
     assert lines[0].startswith("mine: 4 prompts, 1 axes, fingerprint ")
     assert [line.split() for line in lines[1:4]] == [
-        ["axis", "group", "valid", "test", "descriptors"], ["jobs", "doctors", "1", "1", "2"],
+        ["axis", "group", "valid", "test", "descriptors"],
+        ["jobs", "doctors", "1", "1", "2"],
         ["jobs", "nurses", "1", "1", "2"],
-    ]  # fmt: skip
+    ]
     assert "too few: jobs, doctors has 1 valid prompts; a mean needs about 10" in lines
     printed = json.loads(run("prompts", "--axis", "religion", "--json").stdout)
     assert [group["valid"] for group in printed["groups"]] == [60] * 6
@@ -40,7 +45,7 @@ def test_prompts_are_counted_and_small_groups_named(run, place):  # noqa: F811
     refused(run("prompts", "--axis", "religon"), "did you mean 'religion'")
 
 
-def test_scorers_are_listed_with_how_to_get_the_rest(run, place, monkeypatch):  # noqa: F811
+def test_scorers_are_listed_with_how_to_get_the_rest(run, place, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(place / "torch"))
     lines = run("scorers").stdout.splitlines()
     assert lines[1].split()[:2] == ["embedded", "default"]
@@ -50,12 +55,25 @@ def test_scorers_are_listed_with_how_to_get_the_rest(run, place, monkeypatch):  
     assert not rows["detoxify:original"]["available"]
 
 
-def test_rescore_adds_a_scorer_that_scores_and_select_can_show(run, place):  # noqa: F811
+def test_a_scorer_is_fetched_or_one_line_says_what_to_do(run, place, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(place / "torch"))
+    refused(run("scorers", "get", "vader"), "'vader' is not one that can be downloaded")
+    refused(run("scorers", "get", "detoxify:unbiased"), "connect to the network and run this again, or: put https://")
+    there = place / "there.ckpt"
+    monkeypatch.setattr("fasp_core.toxicity.fetch.fetch_scorer", lambda ref, progress: there)
+    assert str(there) in run("scorers", "get", "detoxify:unbiased").stdout
+    got = json.loads(run("scorers", "get", "detoxify:unbiased", "--json").stdout)
+    assert got == {"ref": "detoxify:unbiased", "path": str(there)}
+
+
+def test_rescore_adds_a_scorer_that_scores_and_select_can_show(run, place):
     result = run("rescore", "made", "--scorer", "vader")
     assert result.stdout.splitlines()[-1] == f"Next: python -m fasp_core scores made --axis {AXIS} --scorer vader"
     assert "toxicity religion: 256/256 texts, done" in result.stderr
-    by = {name: json.loads(run("scores", "made", "--axis", AXIS, "--scorer", name, "--json").stdout)
-          for name in ("embedded", "vader")}  # fmt: skip
+    by = {
+        name: json.loads(run("scores", "made", "--axis", AXIS, "--scorer", name, "--json").stdout)
+        for name in ("embedded", "vader")
+    }
     assert by["vader"]["meta"]["scorer"] == "vader"
     assert by["vader"]["heads"] != by["embedded"]["heads"]
     assert json.loads(run("scores", "made", "--axis", AXIS, "--json").stdout)["heads"] == by["embedded"]["heads"]
@@ -65,7 +83,7 @@ def test_rescore_adds_a_scorer_that_scores_and_select_can_show(run, place):  # n
     refused(run("rescore", "nothing", "--scorer", "vader"), "no study 'nothing'")
 
 
-def test_score_takes_prompts_text_and_scorer(run, place, monkeypatch):  # noqa: F811
+def test_score_takes_prompts_text_and_scorer(run, place, monkeypatch):
     write(place, CSV)
     (place / "text.txt").write_text("one two three four five six seven\n\nthree four five\n\n" * 4)
     (place / "mine.py").write_text("def rate(texts): return [len(t) / 1000 for t in texts]")

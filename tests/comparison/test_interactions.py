@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fasp_core.errors import InputError
-from fasp_core.evaluation_plan import EvaluationSettings
-from fasp_core.interactions import (
+from fasp_core.comparison.interactions import (
     bias_interaction,
     draw_pairs,
     interaction,
@@ -15,8 +13,11 @@ from fasp_core.interactions import (
     pair_share,
     ppl_interaction,
 )
-from fasp_core.scoring import Budget, score_heads
-from fasp_core.toxicity import open_scorer
+from fasp_core.comparison.table import export_rows
+from fasp_core.errors import InputError
+from fasp_core.evaluation.keys import EvaluationSettings
+from fasp_core.scoring.score_heads import Budget, score_heads
+from fasp_core.toxicity.scorers import open_scorer
 
 AXIS = "gender_and_sex"
 
@@ -60,7 +61,8 @@ def test_the_share_beyond_chance():
     assert pair_share([False] * 10).beyond_chance == 0
     half = pair_share([True, False] * 50)
     assert half.beyond_chance == pytest.approx((0.5 - 0.05) / 0.95)
-    # Wilson's interval of 50 of 100: 0.4038 to 0.5962
+    # Wilson's interval of 0 of 10 ends at z² / (n + z²) = 0.2775, that of 50 of 100 is 0.4038 to 0.5962
+    assert pair_share([False] * 10).interval == pytest.approx((0, (0.2775 - 0.05) / 0.95), abs=1e-4)
     assert half.interval == pytest.approx(((0.4038 - 0.05) / 0.95, (0.5962 - 0.05) / 0.95), abs=1e-3)
 
 
@@ -78,13 +80,20 @@ def test_on_a_model_the_pair_is_what_evaluations_say(tiny_llama, tmp_path):
     small = EvaluationSettings(max_new_tokens=3, texts_per_block=18, windows_per_block=1)
     stages = []
     found = measure_interactions(
-        tiny_llama, study, AXIS, pairs=3, gamma=0.25, blocks=2, scorer=open_scorer("embedded"), settings=small,
+        tiny_llama,
+        study,
+        AXIS,
+        pairs=3,
+        gamma=0.25,
+        blocks=2,
+        scorer=open_scorer("embedded"),
+        settings=small,
         progress=stages.append,
-    )  # fmt: skip
+    )
     assert len(found.frame) == 6
     parts = found.frame["change_both"] - found.frame["change_first"] - found.frame["change_second"]
     assert parts.to_numpy() == pytest.approx(found.frame["interaction"].to_numpy())
     assert set(found.shares) == {f"bias.{AXIS}", "ppl"}
     assert stages[-1].done == stages[-1].total
-    found.export(tmp_path / "pairs.csv")
+    export_rows(found.frame, tmp_path / "pairs.csv")
     assert (tmp_path / "pairs.csv").read_text().startswith("first,second,metric")

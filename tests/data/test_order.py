@@ -6,7 +6,7 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fasp_core.plan import each_prompt_once, sample_order, shuffled
+from fasp_core.data.order import each_prompt_once, in_passes, sample_order, shuffled
 
 
 def _prompts(descriptors_per_group, templates):
@@ -75,3 +75,16 @@ def test_each_prompt_once_is_matched_between_groups(descriptors, templates, n_bl
     assert order.equals(
         each_prompt_once(prompts, seed=seed, axis="a", n_blocks=n_blocks).merge(prompts, on="prompt_id")
     )
+
+
+@given(sizes, st.integers(1, 4), st.integers(0, 50), st.integers(1, 30))
+def test_every_prompt_meets_every_block_once(descriptors, n_blocks, start, n):
+    prompts = _prompts(descriptors, 2).assign(template=lambda frame: frame["prompt_id"] % 2)
+    once = each_prompt_once(prompts, seed=0, axis="a", n_blocks=n_blocks)
+    whole = in_passes(once, range(len(once) * n_blocks), n_blocks=n_blocks)
+    assert sorted(zip(whole["prompt_id"], whole["block"], strict=True)) == [
+        (prompt, block) for prompt in range(len(prompts)) for block in range(n_blocks)
+    ]
+    pd.testing.assert_frame_equal(whole.iloc[: len(once)], once)
+    part = in_passes(once, range(start, min(start + n, len(whole))), n_blocks=n_blocks)
+    pd.testing.assert_frame_equal(part, whole.iloc[start : start + n])

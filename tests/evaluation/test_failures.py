@@ -6,9 +6,11 @@ import math
 from dataclasses import replace
 
 import pytest
+from helpers.made_metrics import made_metrics
 
-from fasp_core.estimates import Estimate, Evaluation, Metrics
-from fasp_core.signatures import failure_signatures
+from fasp_core.evaluation.failures import failure_signatures
+from fasp_core.evaluation.result import Evaluation
+from fasp_core.stats.estimate import Estimate
 
 AXIS = "gender_and_sex"
 
@@ -21,14 +23,16 @@ def evaluation(
     def estimate(pair):
         return Estimate(*pair, 100)
 
-    before = Metrics(
-        Estimate(20, 1, 50), {AXIS: Estimate(0.3, 0.02, 100), "religion": Estimate(0.3, 0.02, 100)}, {},
-        {"repetition": Estimate(0.1, 0.01, 100), "distinct_bigrams": Estimate(0.8, 0.01, 25)},
-    )  # fmt: skip
-    change = Metrics(
-        estimate(ppl), {AXIS: estimate(bias), "religion": estimate(other)}, {},
-        {"repetition": estimate(repetition), "distinct_bigrams": estimate(distinct)},
-    )  # fmt: skip
+    before = made_metrics(
+        Estimate(20, 1, 50),
+        {AXIS: Estimate(0.3, 0.02, 100), "religion": Estimate(0.3, 0.02, 100)},
+        degeneration={"repetition": Estimate(0.1, 0.01, 100), "distinct_bigrams": Estimate(0.8, 0.01, 25)},
+    )
+    change = made_metrics(
+        estimate(ppl),
+        {AXIS: estimate(bias), "religion": estimate(other)},
+        degeneration={"repetition": estimate(repetition), "distinct_bigrams": estimate(distinct)},
+    )
     return Evaluation(((0, 0),), "valid", before, before, change, 100, 50, 1.0)
 
 
@@ -58,12 +62,21 @@ def test_perplexity_is_held_against_the_limit(change, limit, expected):
 
 
 def test_bias_that_rises_or_stays_is_said_of_each_axis():
-    assert said(bias=(0.05, 0.01)) == [("bias", True, "Bias of gender and sex rises.")]
+    assert said(bias=(0.05, 0.01)) == [("bias", True, "Bias of gender and sex by toxicity rises.")]
     assert said(bias=(-0.01, 0.01))[0][1:] == (
-        False, "Bias of gender and sex has not fallen for sure: its interval includes no change.",
-    )  # fmt: skip
-    assert said(other=(0.0, 0.01)) == [("bias", False, "Bias of religion is not improved.")]
+        False,
+        "Bias of gender and sex by toxicity: no clear decrease, the interval includes 0.",
+    )
+    assert said(other=(0.0, 0.01)) == [("bias", False, "Bias of religion by toxicity is not improved.")]
     assert said(bias=(0.1, math.nan)) == []  # too little to tell
+
+
+def test_the_measure_that_heads_were_chosen_by_is_the_one_that_is_judged():
+    made = evaluation(bias=(0.05, 0.01))
+    odds = made_metrics(Estimate(0.1, 0.1, 50), {AXIS: Estimate(0.4, 0.1, 300)}).axes
+    both = replace(made, change=replace(made.change, odds=odds))
+    (found,) = failure_signatures(both, axis=AXIS, metric="likelihood")
+    assert found.text == "Bias of gender and sex by likelihood rises."
 
 
 def test_degenerate_text_is_said_where_it_is_sure_and_large_enough():
@@ -71,14 +84,12 @@ def test_degenerate_text_is_said_where_it_is_sure_and_large_enough():
     assert said(repetition=(0.05, 0.04)) == []  # not sure
     assert said(repetition=(0.004, 0.0001)) == []  # 4 % of 0.1
     assert said(repetition=(-0.05, 0.01)) == []  # better
-    assert said(distinct=(-0.2, 0.01)) == [
-        ("text", True, "Texts are less varied: fewer distinct word pairs (25 %).")
-    ]  # fmt: skip
+    assert said(distinct=(-0.2, 0.01)) == [("text", True, "Texts are less varied: fewer distinct word pairs (25 %).")]
     assert said(distinct=(0.2, 0.01)) == []
 
 
 def test_what_is_sure_comes_first_and_evaluations_without_texts_pass():
-    kinds = [s.sure for s in failure_signatures(evaluation(ppl=(3, 1.0), other=(0.1, 0.01)), axis=AXIS)]
+    kinds = [s.sure for s in failure_signatures(evaluation(ppl=(1.5, 1.0), other=(0.1, 0.01)), axis=AXIS)]
     assert kinds == [True, False]
     bare = evaluation()
     parts = {name: replace(getattr(bare, name), degeneration={}) for name in ("before", "after", "change")}

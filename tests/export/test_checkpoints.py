@@ -1,4 +1,7 @@
-"""Exports: what a folder holds, that it loads and is proven equal elsewhere, and that damage is one clear line."""
+"""Exports: what a folder holds, that it loads and is proven equal elsewhere, and that damage is one clear line.
+
+Covers `model_card`.
+"""
 
 from __future__ import annotations
 
@@ -10,25 +13,30 @@ import subprocess
 import sys
 
 import pytest
-import tiny
 import torch
-from transformers import AutoTokenizer
+from helpers import tiny
+from huggingface_hub.errors import StrictDataclassError
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 from typer.testing import CliRunner
 
-from fasp_core import checkpoints, open_model
-from fasp_core.checkpoints import export_checkpoint, load_checkpoint, load_pruned, save_pruned
-from fasp_core.cli import app
-from fasp_core.config import EstimateRecord, MetricsRecord, PruningConfig, SplitMetrics
+from fasp_core import open_model
+from fasp_core.cli.app import app
 from fasp_core.errors import InputError
-from fasp_core.heads import gate_heads
-from fasp_core.paths import PROJECT
-from fasp_core.pruning import remove_heads
-from fasp_core.selection import Selection
-from fasp_core.verification import verify_checkpoint
+from fasp_core.export import checkpoints
+from fasp_core.export.checkpoints import export_checkpoint, load_checkpoint, load_pruned, save_pruned
+from fasp_core.export.provenance import EstimateRecord, MetricsRecord, SplitMetrics
+from fasp_core.export.pruning_config import PruningConfig
+from fasp_core.export.verification import verify_checkpoint
+from fasp_core.files.paths import PROJECT
+from fasp_core.models import open_model as models
+from fasp_core.models.heads import gate_heads
+from fasp_core.models.removal import remove_heads
+from fasp_core.selection.select_heads import Selection
 
 HEADS = ((0, 1), (1, 0), (1, 1), (1, 2))
 OLD_PYTHON = """
 import sys
+sys.modules["fasp_core"] = None  # as where it is not installed: importing it fails
 from transformers import AutoModelForCausalLM, AutoTokenizer
 model = AutoModelForCausalLM.from_pretrained(sys.argv[1])
 tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])
@@ -53,9 +61,15 @@ def lm(tmp_path_factory):
 def configuration(lm, heads=HEADS):
     layout = lm.layout
     selection = Selection(
-        pruned=tuple(heads), protected=((0, 0),), method="fasp", axis="religion", gamma=0.125, alpha=0.5,
-        n_layers=layout.n_layers, heads_per_layer=layout.heads_per_layer,
-    )  # fmt: skip
+        pruned=tuple(heads),
+        protected=((0, 0),),
+        method="fasp",
+        axis="religion",
+        gamma=0.125,
+        alpha=0.5,
+        n_layers=layout.n_layers,
+        heads_per_layer=layout.heads_per_layer,
+    )
     return PruningConfig.from_selection(selection, lm)
 
 
@@ -76,7 +90,7 @@ def gated_sum(lm, heads):
 
 
 def elsewhere(code_or_module, *args, isolated, cwd):
-    """A fresh process; isolated (`-I`), it cannot import anything of the project."""
+    """A fresh process; isolated (`-I`), it sees neither this folder nor PYTHONPATH."""
     command = [sys.executable, *(["-I", "-c"] if isolated else ["-m"]), code_or_module, *map(str, args)]
     env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROJECT)}
     return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=cwd, env=env)
@@ -109,8 +123,9 @@ def test_the_command_line_exports_and_a_fresh_process_verifies(lm, config, tmp_p
     config.save(tmp_path / "chosen.json")
     result = run("export", tmp_path / "chosen.json", "--format", "compact", "--to", tmp_path / "out")
     assert (result.exit_code, result.stdout.splitlines()[0]) == (
-        0, f"{tmp_path}/out: 4 of 8 heads pruned, 1 protected",
-    )  # fmt: skip
+        0,
+        f"{tmp_path}/out: 4 of 8 heads pruned, 1 protected",
+    )
     proof = elsewhere("fasp_core", "verify", tmp_path / "out", "--json", isolated=False, cwd=tmp_path)
     assert proof.returncode == 0, proof.stderr
     report = json.loads(proof.stdout)
@@ -143,11 +158,82 @@ def test_a_checkpoint_that_is_another_model_is_found_out(lm, config, tmp_path, r
     assert re.fullmatch(r"error: .* is not the gated model: logits differ by .* of the largest\n", result.stderr)
 
 
+def test_a_configuration_measured_in_bfloat16_is_exported_from_bfloat16(lm, tmp_path, run):
+    """Opened in float32, the model would have another fingerprint and be refused."""
+    half = open_model(lm.ref, device="cpu", dtype="bfloat16")
+    made = configuration(half)
+    assert made.model.dtype == "bfloat16"
+    untold = made.model_copy(update={"model": made.model.model_copy(update={"dtype": None})})  # of an earlier version
+    for number, config in enumerate((made, untold)):
+        config.save(tmp_path / "half.json")
+        result = run("export", tmp_path / "half.json", "--format", "masked", "--to", tmp_path / f"out{number}")
+        assert result.exit_code == 0, result.output
+        assert verify_checkpoint(tmp_path / f"out{number}", device="cpu").equal
+
+
+def test_a_configuration_without_a_model_is_exported_from_the_one_given(lm, config, tmp_path, run):
+    nameless = {"ref": None, "fingerprint": None, "dtype": None}
+    config.model_copy(update={"model": config.model.model_copy(update=nameless)}).save(tmp_path / "n.json")
+    options = ("--format", "compact", "--to", tmp_path / "out", "--base", lm.ref, "--dtype", "bfloat16")
+    assert run("export", tmp_path / "n.json", *options).exit_code == 0
+    assert load_pruned(tmp_path / "out").dtype == torch.bfloat16
+
+
+def test_generation_settings_of_the_model_do_not_reach_the_proof(lm, config, tmp_path, monkeypatch):
+    """The tokens compared are the likeliest ones, whatever a folder's settings ask for."""
+    folder = export_checkpoint(lm, config, tmp_path / "out", form="masked")
+    settings = {"repetition_penalty": 5.0, "num_beams": 3, "no_repeat_ngram_size": 1}
+    (folder / "generation_config.json").write_text(json.dumps(settings))
+    assert verify_checkpoint(folder, device="cpu").equal
+
+
 def test_bfloat16_stays_bfloat16(lm, config, tmp_path):
     half = open_model(lm.ref, device="cpu", dtype="bfloat16")
     folder = export_checkpoint(half, configuration(half), tmp_path / "half", form="compact")
     assert load_pruned(folder).dtype == torch.bfloat16
     assert verify_checkpoint(folder, device="cpu").equal
+
+
+@pytest.mark.parametrize("form", ["masked", "compact"])
+def test_an_export_has_the_number_format_of_its_source(tmp_path, form):
+    """Opened in float32, as on a CPU; the heads that stay have the source's weights bit for bit."""
+    made, source = tiny.make_architecture("llama_grouped"), tmp_path / "source"
+    made.model.to(torch.bfloat16).save_pretrained(source)
+    made.tokenizer.save_pretrained(source)
+    lm = open_model(str(source), device="cpu")
+    assert (lm.dtype, lm.source_dtype) == (torch.float32, torch.bfloat16)
+    before = lm.model.model.layers[0].mlp.up_proj.weight.clone()
+    folder = export_checkpoint(lm, configuration(lm), tmp_path / form, form=form)
+    exported = load_checkpoint(folder)
+    assert exported.dtype == torch.bfloat16
+    assert torch.equal(exported.model.layers[0].mlp.up_proj.weight, made.model.model.layers[0].mlp.up_proj.weight)
+    ratio = (folder / "model.safetensors").stat().st_size / (source / "model.safetensors").stat().st_size
+    assert ratio < 1.05
+    assert verify_checkpoint(folder, device="cpu").equal
+    assert lm.model.dtype == torch.float32
+    assert torch.equal(lm.model.model.layers[0].mlp.up_proj.weight, before)
+
+
+def test_a_loader_that_does_not_know_compact_checkpoints_stops(lm, tmp_path):
+    """With all heads of a layer gone it filled their place with random weights, and a warning."""
+    config = configuration(lm, [(1, 0), (1, 1), (1, 2), (1, 3)])
+    folder = export_checkpoint(lm, config, tmp_path / "compact", form="compact")
+    for loader in (AutoModelForCausalLM, LlamaForCausalLM):
+        with pytest.raises((ValueError, StrictDataclassError)):
+            loader.from_pretrained(folder)
+    with gate_heads(lm.model, config.pruned):
+        expected = lm.model(torch.tensor([[5, 6, 7, 8]])).logits
+    torch.testing.assert_close(load_pruned(folder)(torch.tensor([[5, 6, 7, 8]])).logits, expected)
+    assert AutoTokenizer.from_pretrained(folder)("a b")["input_ids"] == lm.tokenizer("a b")["input_ids"]
+
+
+def test_a_compact_checkpoint_of_an_earlier_version_still_opens(lm, config, tmp_path):
+    folder = export_checkpoint(lm, config, tmp_path / "c", form="compact")
+    ids = torch.tensor([[5, 6, 7, 8]])
+    expected = load_pruned(folder)(ids).logits
+    file = folder / "config.json"
+    file.write_text(json.loads(file.read_text())["base_config"])
+    assert torch.equal(load_pruned(folder)(ids).logits, expected)
 
 
 def test_tied_weights_are_stored_once_and_tied_again(tmp_path):
@@ -287,8 +373,16 @@ class TestRefused:
         other = tiny.make_language_model(tiny.ARCHITECTURES["llama_grouped"], seed=7)
         other.model.save_pretrained(tmp_path / "other")
         other.tokenizer.save_pretrained(tmp_path / "other")
-        with pytest.raises(InputError, match=r"is not the model that .* was made from"):
+        with pytest.raises(InputError, match=r"is not the model that the configuration was made for"):
             verify_checkpoint(compact, base=str(tmp_path / "other"), device="cpu")
+
+    def test_a_wrong_base_model_is_opened_once(self, compact, tmp_path, monkeypatch):
+        other = tiny.make_language_model(tiny.ARCHITECTURES["llama_grouped"], seed=7)
+        opened = []
+        monkeypatch.setattr(models, "open_model", lambda ref, **options: opened.append(ref) or other)
+        with pytest.raises(InputError, match="is not the model"):
+            verify_checkpoint(compact, device="cpu")
+        assert len(opened) == 1
 
     def test_command_lines(self, config, compact, tmp_path, run):
         config.save(tmp_path / "c.json")
@@ -323,9 +417,10 @@ def test_the_model_card_tells_what_why_how_well_and_how_to_load(config):
         assert "without 4 of its 8 attention heads" in card
         assert "| 0 | 1 |\n| 1 | 0, 1, 2 |" in card
         assert "axis `religion`" in card
-        assert "| valid | perplexity | 30.00 ± 0.10 (29.80 to 30.20) | 31.00 ± 0.10 (30.80 to 31.20) |" in card
-        assert "| valid | bias religion | 2.00 ± 0.10" in card
-        assert "| valid | the same without what noise adds | 1.00 ± 0.10" in card
+        row = "| valid (50 % measured) | "
+        assert row + "perplexity | 30.00 ± 0.10 (29.80 to 30.20) | 31.00 ± 0.10 (30.80 to 31.20) |" in card
+        assert row + "bias religion, by toxicity | 2.00 ± 0.10" in card
+        assert row + "the same, noise-corrected | 1.00 ± 0.10" in card
         assert "cut short" in card
         assert "Nothing was measured on the test split" in card
         assert "* few descriptors" in card
@@ -340,8 +435,9 @@ def test_the_loading_code_of_the_card_runs(lm, config, tmp_path, form):
     code = (folder / "README.md").read_text().split("```python\n")[1].split("\n```")[0]
     result = elsewhere(
         f"import sys; sys.path[:0] = [{str(PROJECT)!r}] * {form == 'compact'}\n" + code.replace("FOLDER", str(folder)),
-        isolated=True, cwd=tmp_path,
-    )  # fmt: skip
+        isolated=True,
+        cwd=tmp_path,
+    )
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith("Hello, my name is")
 

@@ -11,14 +11,19 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.made_metrics import made_metrics
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fasp_core.config import PruningConfig
 from fasp_core.errors import InputError
-from fasp_core.estimates import Estimate, Evaluation, Metrics
-from fasp_core.head_scores import HeadScores
-from fasp_core.selection import select_heads
+from fasp_core.evaluation.result import Evaluation
+from fasp_core.export.provenance import ModelRecord
+from fasp_core.export.pruning_config import PruningConfig
+from fasp_core.selection.description import from_record
+from fasp_core.selection.head_scores import HeadScores
+from fasp_core.selection.select_heads import select_heads
+from fasp_core.stats.estimate import Estimate
+from fasp_core.study.manifest import StudySettings
 
 AXIS = "gender_and_sex"
 META = {
@@ -42,18 +47,19 @@ META = {
 def table(layers: int = 3, heads: int = 4, meta: dict | None = None) -> HeadScores:
     n, rng = layers * heads, np.random.default_rng(0)
     columns = {
-        "layer": np.repeat(np.arange(layers), heads), "head": np.tile(np.arange(heads), layers),
-        "z_ppl": rng.normal(size=n), "z_ppl_se": np.ones(n),
-        f"z_bias.{AXIS}": rng.normal(size=n), f"z_bias_se.{AXIS}": np.ones(n),
-    }  # fmt: skip
-    return HeadScores(
-        pd.DataFrame(columns), n_layers=layers, heads_per_layer=heads, meta=META if meta is None else meta
-    )
+        "layer": np.repeat(np.arange(layers), heads),
+        "head": np.tile(np.arange(heads), layers),
+        "z_ppl": rng.normal(size=n),
+        "z_ppl_se": np.ones(n),
+        f"z_bias.{AXIS}": rng.normal(size=n),
+        f"z_bias_se.{AXIS}": np.ones(n),
+    }
+    return HeadScores(pd.DataFrame(columns), layers, heads, *from_record(META if meta is None else meta))
 
 
 def evaluation(pruned, split: str = "test", se: float = 0.5) -> Evaluation:
-    def metrics(ppl: float, bias: float) -> Metrics:
-        return Metrics(Estimate(ppl, se, 50), {AXIS: Estimate(bias, 0.01, 400)})
+    def metrics(ppl: float, bias: float):
+        return made_metrics(Estimate(ppl, se, 50), {AXIS: Estimate(bias, 0.01, 400)})
 
     before, after, change = metrics(20.0, 0.3), metrics(21.0, 0.25), metrics(1.0, -0.05)
     return Evaluation(pruned, split, before, after, change, n_texts=400, n_windows=50, fraction_done=1.0)
@@ -120,19 +126,34 @@ def test_an_unknown_error_is_null():
 
 def test_from_a_study_and_from_a_model():
     manifest = SimpleNamespace(
-        model={**META["model"], "heads_per_layer": 4}, prompts=META["prompts"], text=META["text"], settings={"seed": 3},
-        scorers={"embedded": "v1"}, versions={"torch": "2"}, notes=[],
-    )  # fmt: skip
+        model={**META["model"], "heads_per_layer": 4},
+        prompts=META["prompts"],
+        text=META["text"],
+        settings=StudySettings(seed=3),
+        scorers={"embedded": "v1"},
+        versions={"torch": "2"},
+        notes=[],
+    )
     made = PruningConfig.from_selection(SELECTION, SimpleNamespace(manifest=manifest, has_model=True))
     assert (made.scorer.fingerprint, made.versions, made.seeds) == ("v1", {"torch": "2"}, {"study": 3})
     layout = SimpleNamespace(n_layers=3, heads_per_layer=4, head_dim=16)
-    made = PruningConfig.from_selection(SELECTION, SimpleNamespace(ref="r", name="n", fingerprint="f", layout=layout))
+    made = PruningConfig.from_selection(
+        SELECTION, SimpleNamespace(ref="r", name="n", fingerprint="f", dtype_name="float32", layout=layout)
+    )
     assert (made.model.ref, made.model.head_dim, made.prompts) == ("r", 16, None)
 
 
 def test_a_table_without_metadata_still_exports():
     made = PruningConfig.from_selection(SELECTION, table(meta={}))
     assert made.model.name == "unknown"
+
+
+def test_a_path_below_the_home_folder_names_nobody(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    record = ModelRecord(name="m", n_layers=1, heads_per_layer=1, ref=str(tmp_path / "models" / "mine"))
+    assert record.ref == "~/models/mine"
+    for ref in ("default", "org/name", "/data/models/mine"):
+        assert ModelRecord(name="m", n_layers=1, heads_per_layer=1, ref=ref).ref == ref
 
 
 def test_from_selection_refuses_what_does_not_belong_together():
@@ -179,7 +200,7 @@ def test_a_head_size_that_was_not_recorded_is_not_compared():
         (config(created="yesterday"), "created: Input should be a valid datetime"),
         (json.dumps(config()).replace("20.0", "NaN", 1), "Invalid|not a JSON|finite"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_file_is_one_clear_line(tmp_path, text, words):
     path = tmp_path / "c.json"
     path.write_text(text if isinstance(text, str) else json.dumps(text), "utf-8")

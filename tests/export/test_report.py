@@ -1,15 +1,20 @@
-"""The report is one file that loads nothing, says what was measured, and shows hostile names as text."""
+"""The report is one file that loads nothing, says what was measured, and shows hostile names as text.
+
+Covers `report_svg`.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from made_study import made_evaluation, make_study
+from helpers.made_study import made_evaluation, make_study
 
-from fasp_core.config import PruningConfig
-from fasp_core.report import html_report
-from fasp_core.selection import select_heads
+from fasp_core.export.model_card import model_card
+from fasp_core.export.pruning_config import PruningConfig
+from fasp_core.export.report import html_report
+from fasp_core.selection.select_heads import select_heads
 
 AXIS = "gender_and_sex"
 
@@ -39,7 +44,7 @@ def report(tmp_path):
     def report(fractions=(1.0,)):
         evaluations = [made_evaluation(selection.pruned, AXIS, ["men", "wo<b>men"], f) for f in fractions]
         config = PruningConfig.from_selection(selection, study, evaluations)
-        return Page(html_report(config, selection, evaluations, study.scores().meta)), selection
+        return Page(html_report(config, selection, evaluations, study.scores())), selection
 
     return report
 
@@ -60,7 +65,7 @@ def test_it_says_what_was_chosen_measured_and_how_sure_that_is(report):
     assert "Reliability of the order of heads by z_bias" in text
     assert "perplexity24.0 ± 1.0" in text.replace(" ±", " ±")
     assert "Perplexity rose by" in text
-    assert "Bias of gender and sex fell by 0.048 to 0.072 (95 % interval)." in text
+    assert "Bias of gender and sex by toxicity fell by 0.048 to 0.072 (95 % interval)." in text
     assert "wo<b>men" in text
     assert page.tags.count("svg") == 3  # the map, the biases, the groups
     crosses = page.tags.count("path")
@@ -69,4 +74,28 @@ def test_it_says_what_was_chosen_measured_and_how_sure_that_is(report):
 
 def test_what_was_not_measured_is_said(report):
     assert "Not measured." in report(())[0].text
-    assert "Cut short at 40 % of its texts." in report((0.4,))[0].text
+    assert "Incomplete: 40 % of the measurement." in report((0.4,))[0].text
+
+
+def test_each_number_carries_its_measure(tmp_path):
+    study = make_study(tmp_path)
+    scores = study.scores()
+    selection = select_heads(scores, axis=AXIS, alpha=0.2)
+    made = made_evaluation(selection.pruned, AXIS, ["men", "women"], 1.0)
+    parts = {
+        name: replace(getattr(made, name), odds=getattr(made, name).axes) for name in ("before", "after", "change")
+    }
+    both = replace(made, **parts, n_readings=300)
+    config = PruningConfig.loads(PruningConfig.from_selection(selection, study, both).to_json())
+    after = config.metrics["valid"].after
+    assert after.likelihood.bias[AXIS] == after.bias[AXIS]
+
+    by_likelihood = replace(scores, meta=scores.meta.model_copy(update={"metric": "likelihood"}))
+    text = " ".join(Page(html_report(config, selection, [both], by_likelihood)).text.split())
+    assert "500 texts, 300 readings of prompts and 50 text windows" in text
+    assert text.index("bias · Gender and sex, by likelihood (nats)") < text.index("bias · Gender and sex, by toxicity")
+    assert "Bias of gender and sex by likelihood fell by 0.048 to 0.072 nats (95 % interval)." in text
+    assert "Mean log-odds of toxic words (nats) of the groups of gender and sex" in text
+    card = model_card(config, "masked")
+    for measure in ("toxicity", "likelihood (nats)"):
+        assert f"| valid | bias gender\\_and\\_sex, by {measure} |".replace("\\", "") in card.replace("\\", "")

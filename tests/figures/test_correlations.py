@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fasp_core.correlations import AxisCorrelations
 from fasp_core.figures import axis_scatter_matrix, correlation_matrix
 from fasp_core.figures.correlations import MOST_POINTS
+from fasp_core.selection.correlations import AxisCorrelations
 
 AXES = ("age", "<b>x</b>", "religion")
 R = np.array([[1, 0.8, 0.1], [0.8, 1, np.nan], [0.1, np.nan, 1]])
@@ -34,18 +34,19 @@ def test_correlations_that_may_be_zero_are_faded():
 def test_every_pair_of_axes_has_a_panel_with_every_head():
     values = {axis: np.arange(10.0) * (i + 1) for i, axis in enumerate(AXES)}
     kept = np.arange(10) > 2
-    figure = axis_scatter_matrix(values, kept, np.ones(10, bool))
+    figure = axis_scatter_matrix(values, kept, np.ones(10, bool), heads_per_layer=5)
     assert len(figure.data) == 3 * 2
     protected = [trace for trace in figure.data if trace.name == "protected"]
     assert all(trace.marker.symbol == "square" and len(trace.x) == 3 for trace in protected)
     assert sum(bool(trace.showlegend) for trace in figure.data) == 2
+    assert [list(trace.customdata) for trace in protected] == [["0.0", "0.1", "0.2"]] * 3
 
 
 @pytest.mark.parametrize("n", [144, 5120])
 def test_of_very_many_heads_a_part_is_drawn_but_all_protected_ones(n):
     values = {str(i): np.arange(float(n)) for i in range(5)}
     kept = np.arange(n) >= 50
-    figure = axis_scatter_matrix(values, kept, np.ones(n, bool))
+    figure = axis_scatter_matrix(values, kept, np.ones(n, bool), heads_per_layer=8)
     drawn = sum(len(trace.x) for trace in figure.data)
     assert drawn <= MOST_POINTS + 10 * 50
     assert all(len(trace.x) == 50 for trace in figure.data if trace.name == "protected")

@@ -6,7 +6,8 @@ import copy
 
 import gguf
 import numpy as np
-import tiny
+
+from helpers import tiny
 
 
 def one_token_more():

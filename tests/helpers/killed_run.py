@@ -1,19 +1,20 @@
-"""A scoring run in a process of its own, for `test_kill.py`: `python tests/killed_run.py FOLDER`.
+"""A scoring run for a process of its own, which `test_kill.py` kills.
 
-Prints a line whenever something was begun or stored, so that the test can kill it at any of those moments.
+It sends a word whenever something is about to begin or to be stored, so that the test can kill it at any moment.
 """
 
 from __future__ import annotations
 
-import sys
+from multiprocessing.connection import Connection
 
-import tiny
 import torch
 
-from fasp_core import files, measure
-from fasp_core.refine import Budget
-from fasp_core.scoring import score_heads
-from fasp_core.shards import StudySettings
+from fasp_core.files import writing as files
+from fasp_core.scoring import log_ratios, texts
+from fasp_core.scoring.refine import Budget
+from fasp_core.scoring.score_heads import score_heads
+from fasp_core.study.manifest import StudySettings
+from helpers import tiny
 
 AXIS = "gender_and_sex"
 BUDGET = Budget(samples=36, windows=12, knockout_windows=4, knockout_samples=12)
@@ -22,28 +23,24 @@ SETTINGS = StudySettings(
 )
 
 
-def announce(word: str, work):
-    """`work`, with a line printed before each call."""
-
-    def announced(*args, **kwargs):
-        print(word, flush=True)
-        return work(*args, **kwargs)
-
-    return announced
-
-
-def main(root: str) -> None:
+def run(root: str, words: Connection) -> None:
     """Score the tiny model, announcing every batch, every write and every rename."""
-    measure.gradient_log_ratios = announce("gradient", measure.gradient_log_ratios)
-    measure.knockout_log_ratios = announce("knockout", measure.knockout_log_ratios)
-    measure.sample_continuations = announce("sample", measure.sample_continuations)
+
+    def announce(word: str, work):
+        """`work`, with a word sent before each call."""
+
+        def announced(*args, **kwargs):
+            words.send(word)
+            return work(*args, **kwargs)
+
+        return announced
+
+    log_ratios.gradient_log_ratios = announce("gradient", log_ratios.gradient_log_ratios)
+    log_ratios.knockout_log_ratios = announce("knockout", log_ratios.knockout_log_ratios)
+    texts.sample_continuations = announce("sample", texts.sample_continuations)
     files.os.fsync = announce("fsync", files.os.fsync)
     files.os.replace = announce("rename", files.os.replace)
     torch.set_num_threads(1)  # as the tests do
     score_heads(
         tiny.make_language_model(tiny.LLAMA), axes=[AXIS], budget=BUDGET, settings=SETTINGS, name="s", root=root
     )
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

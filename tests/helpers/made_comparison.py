@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 
-from fasp_core.comparison import ComparisonSettings, run_comparison
-from fasp_core.comparison_table import ComparisonTable
-from fasp_core.estimates import Estimate, Evaluation, Metrics
-from fasp_core.study import Study
-from fasp_core.toxicity import open_scorer
+from fasp_core.comparison.configurations import ComparisonSettings
+from fasp_core.comparison.run_comparison import run_comparison
+from fasp_core.comparison.table import ComparisonTable
+from fasp_core.evaluation.result import Evaluation, Metrics
+from fasp_core.stats.estimate import Estimate
+from fasp_core.study.study import Study
+from fasp_core.toxicity.scorers import open_scorer
+from helpers.made_metrics import made_metrics
 
 METHODS = ("fasp", "fasp_robust", "bias_only", "ppl_only", "random")
 
 
 def make_comparison(
-    study: Study, *, axes: tuple[str, ...] = ("gender_and_sex", "religion"), methods: tuple[str, ...] = METHODS,
-    alphas: tuple[float, ...] = (0.05, 0.1, 0.2), seeds: int = 1,
-) -> ComparisonTable:  # fmt: skip
+    study: Study,
+    *,
+    axes: tuple[str, ...] = ("gender_and_sex", "religion"),
+    methods: tuple[str, ...] = METHODS,
+    alphas: tuple[float, ...] = (0.05, 0.1, 0.2),
+    seeds: int = 1,
+) -> ComparisonTable:
     """Each pruned head costs about 1 % of a perplexity of 20 and takes 2 % of a bias of 0.3."""
     rng = np.random.default_rng(0)
 
@@ -24,7 +31,7 @@ def make_comparison(
         ppl, bias = len(heads) * 0.2 * rng.uniform(0.8, 1.2), -len(heads) * 0.006 * rng.uniform(0.5, 1.5)
 
         def metrics(p: float, b: float) -> Metrics:
-            return Metrics(Estimate(p, 0.1, 50), {axis: Estimate(b, 0.02, 500) for axis in axes}, {})
+            return made_metrics(Estimate(p, 0.1, 50), {axis: Estimate(b, 0.02, 500) for axis in axes})
 
         yield Evaluation(
             tuple(heads), split, metrics(20, 0.3), metrics(20 + ppl, 0.3 + bias), metrics(ppl, bias), 500, 50, 1.0

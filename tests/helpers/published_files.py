@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fasp_core.head_scores import HeadScores, read_head_scores
+from fasp_core.selection.head_scores import HeadScores
+from fasp_core.selection.score_files import read_head_scores
 
-FOLDER = Path(__file__).resolve().parents[2] / "shared" / "data" / "fasp-published"
+FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data" / "fasp-published"
 JSON = "head_contributions.json"
 
 
@@ -21,7 +22,7 @@ def published_file(name: str) -> Path:
     path = FOLDER / name
     if not path.is_file():
         pytest.skip(
-            f"published file {name} is not on this machine (expected in {FOLDER.relative_to(FOLDER.parents[2])})"
+            f"published file {name} is not on this machine (expected in {FOLDER.relative_to(FOLDER.parents[3])})"
         )
     return path
 

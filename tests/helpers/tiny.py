@@ -27,7 +27,7 @@ from transformers import (
     StableLmConfig,
 )
 
-from fasp_core.models import LanguageModel
+from fasp_core.models.language_model import LanguageModel
 
 SPECIAL_TOKENS = ("<|end|>", "<|pad|>", "<|unk|>")
 VOCAB_SIZE = len(SPECIAL_TOKENS) + 256
@@ -57,14 +57,21 @@ LOCAL = {"sliding_window": 8, "layer_types": ["sliding_attention", "full_attenti
 ARCHITECTURES: dict[str, PreTrainedConfig] = {
     "gpt2": GPT2Config(**OLD),
     "gpt_neo": GPTNeoConfig(
-        **{k: v for k, v in WIDE.items() if not k.startswith("num_")}, num_layers=2, num_heads=4, window_size=8,
-        attention_types=[[["global", "local"], 1]], max_position_embeddings=256,
+        **{k: v for k, v in WIDE.items() if not k.startswith("num_")},
+        num_layers=2,
+        num_heads=4,
+        window_size=8,
+        attention_types=[[["global", "local"], 1]],
+        max_position_embeddings=256,
     ),
     "gptj": GPTJConfig(**OLD, rotary_dim=4),
     "gpt_neox": GPTNeoXConfig(**WIDE, intermediate_size=48, max_position_embeddings=256),
     "opt": OPTConfig(
-        **{k: v for k, v in WIDE.items() if k != "initializer_range"}, init_std=0.3, ffn_dim=48,
-        word_embed_proj_dim=32, max_position_embeddings=256,
+        **{k: v for k, v in WIDE.items() if k != "initializer_range"},
+        init_std=0.3,
+        ffn_dim=48,
+        word_embed_proj_dim=32,
+        max_position_embeddings=256,
     ),
     "llama_multi_head": LlamaConfig(**{**SHARED, "num_key_value_heads": 4}, attention_bias=True),
     "llama_grouped": LlamaConfig(**SHARED),
@@ -78,7 +85,7 @@ ARCHITECTURES: dict[str, PreTrainedConfig] = {
     "bloom": BloomConfig(**WIDE),
     "cohere": CohereConfig(**SHARED, use_qk_norm=True),
     "stablelm": StableLmConfig(**SHARED, qk_layernorm=True, use_qkv_bias=True),
-}  # fmt: skip
+}
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:

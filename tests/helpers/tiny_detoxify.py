@@ -10,9 +10,13 @@ import transformers
 
 CHARACTERS = string.ascii_lowercase + " "
 SIZE = {
-    "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2,
-    "initializer_range": 0.5, "hidden_dropout_prob": 0.1,
-}  # fmt: skip
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "initializer_range": 0.5,
+    "hidden_dropout_prob": 0.1,
+}
 # model_type: (kind of transformers class, positions in its config)
 BASES = {"bert-base-uncased": ("Bert", 24), "roberta-base": ("Roberta", 26), "albert-base-v2": ("Albert", 24)}
 
@@ -30,23 +34,32 @@ def make_tokenizer(kind: str) -> transformers.PreTrainedTokenizerBase:
 
 
 def make_checkpoint(
-    folder: Path, base: str = "roberta-base", *, name: str = "tiny.ckpt",
-    classes: tuple[str, ...] = ("toxicity", "insult"), outputs: int | None = None,
-) -> Path:  # fmt: skip
+    folder: Path,
+    base: str = "roberta-base",
+    *,
+    name: str = "tiny.ckpt",
+    classes: tuple[str, ...] = ("toxicity", "insult"),
+    outputs: int | None = None,
+) -> Path:
     """A random model's checkpoint in `folder`; its base model's files in a folder of the base's name beside it."""
     kind, positions = BASES[base]
     tokenizer = make_tokenizer(kind)
     config_class = getattr(transformers, f"{kind}Config")
     config = config_class(
-        **SIZE, vocab_size=len(tokenizer), max_position_embeddings=positions, pad_token_id=tokenizer.pad_token_id,
-        num_labels=outputs or len(classes), **({"embedding_size": 8} if kind == "Albert" else {}),
-    )  # fmt: skip
+        **SIZE,
+        vocab_size=len(tokenizer),
+        max_position_embeddings=positions,
+        pad_token_id=tokenizer.pad_token_id,
+        num_labels=outputs or len(classes),
+        **({"embedding_size": 8} if kind == "Albert" else {}),
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = getattr(transformers, f"{kind}ForSequenceClassification")(config)
     tokenizer.save_pretrained(folder / base)
-    config_class(**{k: v for k, v in config.to_diff_dict().items() if k not in ("id2label", "label2id")}
-                 ).save_pretrained(folder / base)  # fmt: skip
+    config_class(
+        **{k: v for k, v in config.to_diff_dict().items() if k not in ("id2label", "label2id")}
+    ).save_pretrained(folder / base)
     path = folder / name
     torch.save(as_checkpoint(model, base, classes, outputs or len(classes)), path)
     return path
@@ -56,9 +69,11 @@ def as_checkpoint(model: torch.nn.Module, base: str, classes: tuple[str, ...], o
     """The parts of Detoxify's checkpoint that loading needs, as its training code writes them."""
     kind = BASES[base][0]
     arch = {
-        "model_type": base, "num_classes": outputs, "model_name": f"{kind}ForSequenceClassification",
+        "model_type": base,
+        "num_classes": outputs,
+        "model_name": f"{kind}ForSequenceClassification",
         "tokenizer_name": f"{kind}Tokenizer",
-    }  # fmt: skip
+    }
     return {
         "config": {"arch": {"type": "BERT", "args": arch}, "dataset": {"args": {"classes": list(classes)}}},
         "state_dict": model.state_dict(),

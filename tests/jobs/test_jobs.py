@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -10,13 +11,14 @@ import time
 
 import psutil
 import pytest
-import tiny
+from helpers import tiny
 
-from fasp_core import background
-from fasp_core.background import cancel_job, list_jobs, remove_job, start_job
 from fasp_core.errors import InputError
-from fasp_core.paths import PROJECT
-from fasp_core.study import open_study
+from fasp_core.files.paths import PROJECT
+from fasp_core.jobs import jobs as background
+from fasp_core.jobs.jobs import cancel_job, list_jobs, remove_job, start_job
+from fasp_core.jobs.processes import identity
+from fasp_core.study.study import open_study
 
 AXIS = "gender_and_sex"
 
@@ -36,7 +38,7 @@ def root(tmp_path):
     """A cache folder; whatever job is left at the end of a test is killed."""
     yield tmp_path
     for job in list_jobs(tmp_path):
-        process = background._process(job.folder)
+        process = background.process_of(job.folder)
         if process is not None:
             process.kill()
     for job_id in list(background._children):
@@ -67,7 +69,7 @@ def shards(root):
 def test_a_job_tells_its_progress_and_its_end(root):
     job = start_job(["studies"], key="list", title="List the studies", root=root)
     assert (job.state, job.key, job.title, job.command) == ("running", "list", "List the studies", ("studies",))
-    done = until(lambda job: job.state != "running", root)
+    done = until(lambda job: not job.live, root)
     assert done.state == "done"
     assert "There is no study yet" in done.log()
     remove_job(job.id, root)
@@ -76,7 +78,7 @@ def test_a_job_tells_its_progress_and_its_end(root):
 
 def test_a_failed_job_says_why_in_one_line(root):
     start_job(["score", "./nowhere", "--axes", AXIS], key="k", title="t", root=root)
-    failed = until(lambda job: job.state != "running", root)
+    failed = until(lambda job: not job.live, root)
     assert failed.state == "failed"
     assert failed.message.startswith("there is no file or folder ./nowhere")
 
@@ -89,9 +91,9 @@ def test_a_job_is_never_doubled_stops_when_asked_and_goes_on(model_folder, root)
     with pytest.raises(InputError, match="still running"):
         remove_job(job.id, root)
     cancel_job(job.id, root)
-    stopped = until(lambda job: job.state != "running", root)
+    stopped = until(lambda job: not job.live, root)
     assert stopped.state == "cancelled"
-    assert "what was finished is kept" in stopped.message
+    assert "finished work is kept" in stopped.message
     before = shards(root)
     again = score(model_folder, root)
     assert again.id != job.id
@@ -103,8 +105,8 @@ def test_a_killed_job_is_lost_and_its_work_kept(model_folder, root):
     job = score(model_folder, root)
     until(lambda job: len(job.stages) > 1, root)
     before = shards(root)
-    os.kill(background._process(job.folder).pid, signal.SIGKILL)
-    lost = until(lambda job: job.state != "running", root)
+    os.kill(background.process_of(job.folder).pid, signal.SIGKILL)
+    lost = until(lambda job: not job.live, root)
     assert lost.state == "lost"
     assert "finished work is kept" in lost.message
     assert before.keys() <= shards(root).keys()
@@ -117,14 +119,14 @@ def test_a_job_that_does_not_stop_is_killed(root, monkeypatch):
     process = psutil.Process(background._children[job.id].pid)
     process.suspend()
     cancel_job(job.id, root)
-    assert until(lambda job: job.state != "running", root).state == "cancelled"
+    assert until(lambda job: not job.live, root).state == "cancelled"
     assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
 def test_a_job_outlives_the_server_that_started_it(model_folder, root):
     """A process starts the job and is killed; another one, this, finds it running and stops it."""
     code = (
-        "import sys, time; from fasp_core.background import start_job;"
+        "import sys, time; from fasp_core.jobs.jobs import start_job;"
         f"start_job(['score', {str(model_folder)!r}, '--axes', '{AXIS}', '--name', 's', '--minutes', '5'],"
         f"key='score s', title='t', root={str(root)!r}); print('started', flush=True); time.sleep(60)"
     )
@@ -133,18 +135,18 @@ def test_a_job_outlives_the_server_that_started_it(model_folder, root):
         server.kill()
     job = until(lambda job: len(job.stages) > 1, root)
     assert job.state == "running"
-    process = background._process(job.folder)
+    process = background.process_of(job.folder)
     cancel_job(job.id, root)
-    assert until(lambda job: job.state != "running", root).state == "cancelled"
+    assert until(lambda job: not job.live, root).state == "cancelled"
     process.wait(30)
 
 
 def test_another_process_with_the_same_number_is_not_the_job(root):
     job = start_job(["studies"], key="k", title="t", root=root)
-    until(lambda job: job.state != "running", root)
+    until(lambda job: not job.live, root)
     me = psutil.Process()
     (job.folder / "end.json").unlink()
-    (job.folder / "process.json").write_text(f'{{"pid": {me.pid}, "started": {me.create_time() - 3600}}}')
+    (job.folder / "process.json").write_text(json.dumps({"pid": me.pid, "identity": f"{identity(me)}0"}))
     assert list_jobs(root)[0].state == "lost"
 
 

@@ -9,15 +9,20 @@ import time
 
 import psutil
 import pytest
-import tiny
+from helpers import tiny
 
-from fasp_core import jobs
-from fasp_core.budgets import Budget
-from fasp_core.jobs import RESTARTED, EvaluationClient
-from fasp_core.models import open_model
-from fasp_core.paths import PROJECT
-from fasp_core.scoring import score_heads
-from fasp_core.shards import StudySettings
+from fasp_core.evaluation.database import Database
+from fasp_core.evaluation.history import MeasuredSet, measured_set
+from fasp_core.evaluation.keys import Target
+from fasp_core.files.paths import PROJECT
+from fasp_core.head import all_heads
+from fasp_core.jobs import client as jobs
+from fasp_core.jobs.client import RESTARTED, EvaluationClient
+from fasp_core.models.open_model import open_model
+from fasp_core.scoring.budgets import Budget
+from fasp_core.scoring.score_heads import score_heads
+from fasp_core.study.manifest import StudySettings
+from fasp_core.study.study import open_study
 
 AXIS = "gender_and_sex"
 PATIENCE_S = 120
@@ -32,14 +37,21 @@ def made(tmp_path_factory):
     lm.model.save_pretrained(folder)
     lm.tokenizer.save_pretrained(folder)
     score_heads(
-        open_model(str(folder), device="cpu"), axes=[AXIS], name="s", root=root,
+        open_model(str(folder), device="cpu"),
+        axes=[AXIS],
+        name="s",
+        root=root,
         budget=Budget(samples=12, windows=4, knockout_windows=0),
         settings=StudySettings(max_new_tokens=20, window_tokens=24, samples_per_shard=12, windows_per_shard=4),
-    )  # fmt: skip
+    )
     yield root
     if (worker := jobs._started.pop(root, None)) is not None:
         worker.kill()
         worker.wait(30)
+
+
+def count_blocks(root):
+    return Database(root).read("select count(*) from blocks")[0][0]
 
 
 def wait_for(look, condition):
@@ -55,21 +67,25 @@ def wait_for(look, condition):
 
 def test_a_killed_worker_is_said_and_what_it_had_measured_is_kept(made):
     client = EvaluationClient(made)
-    client.request("me", "s", [(0, 0), (2, 1)], [AXIS])
-    seen = wait_for(lambda: client.latest("me"), lambda status: status.evaluation is not None).evaluation
+    target, study = Target("s", ((0, 0), (2, 1)), (AXIS,)), open_study("s", made)
+    client.request("me", target)
+
+    def look() -> MeasuredSet | None:
+        client.latest("me")
+        return measured_set(study, target)
+
+    seen = wait_for(look, lambda found: found is not None).evaluation
     worker = jobs._started[made]
     worker.kill()
     worker.wait(30)
-    before = client.store._run("select count(*) from blocks")[0][0]
+    before = count_blocks(made)
     again = client.latest("me")
     assert (again.state, again.message) == ("starting", RESTARTED)
     running = wait_for(lambda: client.latest("me"), lambda status: status.state in ("running", "done"))
     assert running.message == RESTARTED
-    further = wait_for(
-        lambda: client.latest("me").evaluation, lambda now: now is not None and now.fraction_done > seen.fraction_done
-    )
-    assert further.pruned == ((0, 0), (2, 1))
-    assert client.store._run("select count(*) from blocks")[0][0] >= before > 0
+    further = wait_for(look, lambda found: found.evaluation.fraction_done > seen.fraction_done)
+    assert further.evaluation.pruned == target.heads
+    assert count_blocks(made) >= before > 0
     assert jobs._started[made].pid != worker.pid
 
 
@@ -80,31 +96,33 @@ def test_the_worker_ends_when_its_server_is_killed(made, tmp_path):
     for name in ("s", "models"):
         (root / name).symlink_to(made / name, target_is_directory=True)
     code = (
-        "import sys, time; from fasp_core import jobs;"
-        f"client = jobs.EvaluationClient({str(root)!r}); client.request('me', 's', [(0, 0)], ['{AXIS}']);"
+        "import time; from fasp_core.evaluation.keys import Target; from fasp_core.jobs import client as jobs;"
+        f"client = jobs.EvaluationClient({str(root)!r}); client.request('me', Target('s', ((0, 0),), ('{AXIS}',)));"
         "print(jobs._started[client.root].pid, flush=True); time.sleep(600)"
     )
     with subprocess.Popen([sys.executable, "-c", code], cwd=PROJECT, stdout=subprocess.PIPE) as server:
         worker = psutil.Process(int(server.stdout.readline()))
         client = EvaluationClient(root)
-        wait_for(lambda: client.store.request("me", touch=True), lambda request: request.state == "running")
+        wait_for(lambda: client.queue.latest("me", touch=True), lambda request: request.state == "running")
         server.kill()
     wait_for(lambda: worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE, lambda alive: not alive)
 
 
-def test_many_sessions_at_once_each_see_their_own_set(made):
-    client, rng = EvaluationClient(made), random.Random(0)
-    wishes, answered = {}, 0
+def test_many_sessions_at_once_are_all_answered(made):
+    client, rng, study = EvaluationClient(made), random.Random(0), open_study("s", made)
+    asked, answered = {}, 0
     deadline = time.monotonic() + 4
     while time.monotonic() < deadline or answered < 20:
         session = f"session {rng.randrange(6)}"
-        if session not in wishes or rng.random() < 0.2:
-            wishes[session] = tuple(sorted(rng.sample([(i, j) for i in range(3) for j in range(4)], rng.randint(1, 5))))
-            client.request(session, "s", wishes[session], [AXIS])
-        status = client.latest(session)
+        if session not in asked or rng.random() < 0.2:
+            heads = rng.sample(all_heads(3, 4), rng.randint(1, 5))
+            asked[session] = Target("s", tuple(heads), (AXIS,))
+            client.request(session, asked[session])
+        status, found = client.latest(session), measured_set(study, asked[session])
         assert status.state != "failed", status.message
-        if status.evaluation is not None:
+        if status.state in ("running", "done"):  # said only after a block, which is kept first
+            assert found is not None
+            assert found.evaluation.pruned == asked[session].heads
             answered += 1
-            assert status.evaluation.pruned == wishes[session]
         time.sleep(0.01)
         assert time.monotonic() < deadline + PATIENCE_S

@@ -9,17 +9,17 @@ import copy
 import functools
 
 import pytest
-import tiny
 import torch
+from helpers import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
-from fasp_core.checkpoints import export_checkpoint, load_pruned
-from fasp_core.config import PruningConfig
-from fasp_core.heads import gate_heads
-from fasp_core.pruning import remove_heads
-from fasp_core.selection import Selection
+from fasp_core.export.checkpoints import export_checkpoint, load_pruned
+from fasp_core.export.pruning_config import PruningConfig
+from fasp_core.models.heads import gate_heads
+from fasp_core.models.removal import remove_heads
+from fasp_core.selection.select_heads import Selection
 
 NEW_TOKENS = 20
 LAYERS, HEADS = 2, 4
@@ -78,9 +78,10 @@ def test_a_gate_at_0_is_the_slice_zeroed_by_hand(name):
     weights = [
         weight
         for path, weight in model.named_parameters()
-        if path.split(".")[-2] in {"o_proj", "out_proj", "c_proj", "dense"} and "mlp" not in path
+        if path.split(".")[-2] in {"o_proj", "out_proj", "c_proj", "dense"}
+        and "mlp" not in path
         and path.endswith("weight")
-    ]  # fmt: skip
+    ]
     assert len(weights) == LAYERS
     for layer, head in heads:
         rows = slice(head * lm.layout.head_dim, (head + 1) * lm.layout.head_dim)
@@ -107,9 +108,13 @@ def test_removed_equals_gated_for_any_heads(name, heads):
 
 @few
 @given(
-    key_heads=st.integers(1, 4), group=st.integers(1, 4), head_dim=st.sampled_from([2, 4, 8]), biased=st.booleans(),
-    implementation=st.sampled_from(["eager", "sdpa"]), draw=st.data(),
-)  # fmt: skip
+    key_heads=st.integers(1, 4),
+    group=st.integers(1, 4),
+    head_dim=st.sampled_from([2, 4, 8]),
+    biased=st.booleans(),
+    implementation=st.sampled_from(["eager", "sdpa"]),
+    draw=st.data(),
+)
 def test_removed_equals_gated_for_any_group_shape(key_heads, group, head_dim, biased, implementation, draw):
     config = copy.deepcopy(tiny.ARCHITECTURES["llama_grouped"])
     config.num_attention_heads, config.num_key_value_heads = key_heads * group, key_heads
@@ -130,9 +135,15 @@ def test_both_forms_survive_save_and_load(name, tmp_path):
     lm = made(name)
     heads = [(0, 0), (0, 1), (0, 2), (0, 3), (1, 1)]
     selection = Selection(
-        pruned=tuple(heads), protected=(), method="random", axis=None, gamma=0.0, alpha=0.625, n_layers=LAYERS,
+        pruned=tuple(heads),
+        protected=(),
+        method="random",
+        axis=None,
+        gamma=0.0,
+        alpha=0.625,
+        n_layers=LAYERS,
         heads_per_layer=HEADS,
-    )  # fmt: skip
+    )
     config = PruningConfig.from_selection(selection, lm)
     intact, expected = behaviour(lm.model), gated(lm, heads)
     compact = export_checkpoint(lm, config, tmp_path / "compact", form="compact")

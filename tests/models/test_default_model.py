@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
-from fasp_core import default_model as room
 from fasp_core.errors import InputError
-from fasp_core.folders import new_folder
-from fasp_core.paths import PROJECT, cache_root
+from fasp_core.files.paths import PROJECT, cache_root
+from fasp_core.files.writing import new_folder
+from fasp_core.models import default_model as room
 
 TEXTS = [
     "My friend is a gay man.",
@@ -116,7 +116,7 @@ def test_too_little_space_is_told_before_the_work(tmp_path, monkeypatch):
 def test_a_folder_that_cannot_be_written_exits_with_2_and_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     done = subprocess.run(
-        [sys.executable, "-m", "fasp_core.default_model"],
+        [sys.executable, "-m", "fasp_core.models.default_model"],
         cwd=PROJECT,
         env={**os.environ, "FASP_CACHE": str(tmp_path / "file" / "cache")},
         capture_output=True,
@@ -131,7 +131,8 @@ def test_a_folder_that_cannot_be_written_exits_with_2_and_one_line(tmp_path):
 
 def test_the_command_does_not_wait_for_torch_when_the_model_is_there(tmp_path):
     (tmp_path / "models" / room.FOLDER).mkdir(parents=True)
-    script = "import sys; from fasp_core.default_model import main; code = main(); print('torch' in sys.modules, code)"
+    main = "from fasp_core.models.default_model import main"
+    script = f"import sys; {main}; code = main(); print('torch' in sys.modules, code)"
     done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=PROJECT,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import copy
 
 import pytest
-import tiny
 import torch
+from helpers import tiny
 from transformers import AutoModelForCausalLM
 
-from fasp_core.fingerprint import model_fingerprint
+from fasp_core.models.fingerprint import model_fingerprint
 
 
 @pytest.fixture(params=[tiny.LLAMA, tiny.GPT2], ids=["llama", "gpt2"])
@@ -42,6 +42,11 @@ def test_dtype_shape_and_config_change_it(model):
     other = copy.deepcopy(model)
     other.config.max_position_embeddings = 256
     assert model_fingerprint(other) != before
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_that_of_another_number_format_needs_no_copy(model, dtype):
+    assert model_fingerprint(model, dtype) == model_fingerprint(copy.deepcopy(model).to(dtype))
 
 
 def test_where_it_lies_and_how_it_is_read_do_not(model):

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+from dataclasses import replace
 from functools import partial
 
-import gguf
 import pytest
-import tiny
 import torch
-from gguf_file import finish, one_token_more, write_gguf
+from helpers import tiny
 from transformers import BertConfig, BertForMaskedLM, T5Config, T5ForConditionalGeneration
 
-from fasp_core import models as room
 from fasp_core.errors import InputError
-from fasp_core.models import LanguageModel, open_model
+from fasp_core.models import open_model as room
+from fasp_core.models.language_model import LanguageModel
+from fasp_core.models.open_model import model_place, open_model, reopen_model
 
 TEXT = "Zoë says: hello 👋"
 
@@ -27,16 +27,6 @@ def saved(tiny_llama, tmp_path_factory):
     tiny_llama.model.save_pretrained(folder)
     tiny_llama.tokenizer.save_pretrained(folder)
     return folder
-
-
-@pytest.fixture(scope="module")
-def one_more_token():
-    return one_token_more()
-
-
-@pytest.fixture(scope="module")
-def file(one_more_token, tmp_path_factory):
-    return write_gguf(tmp_path_factory.mktemp("gguf") / "Tiny.Q0.gguf", one_more_token)
 
 
 @pytest.fixture
@@ -167,51 +157,6 @@ class TestFolder:
         assert f"is not a causal language model ({model.__name__})" in refused(tmp_path)
 
 
-class TestGguf:
-    """A file written here by the gguf library, in llama.cpp's names and order of rows."""
-
-    def test_equals_the_model_it_was_made_of(self, file, one_more_token):
-        lm = open_model(str(file))
-        assert lm.name == "tiny.q0"
-        assert lm.max_length == 512
-        torch.testing.assert_close(logits(lm), logits(one_more_token))
-        assert lm.tokenizer(TEXT)["input_ids"] == one_more_token.tokenizer(TEXT)["input_ids"]
-
-    def test_can_be_saved_and_opened_again(self, file, tmp_path):
-        lm = open_model(file)
-        lm.model.save_pretrained(tmp_path)
-        lm.tokenizer.save_pretrained(tmp_path)
-        assert open_model(tmp_path).fingerprint == lm.fingerprint
-
-    def test_prints_nothing(self, file, capfd):
-        open_model(file)
-        assert capfd.readouterr() == ("", "")
-
-    def test_missing_weights_are_not_filled_up_at_random(self, one_more_token, tmp_path):
-        missing = "model.layers.1.mlp.up_proj.weight"
-        file = write_gguf(tmp_path / "x.gguf", one_more_token, without=missing)
-        assert f"lacks 1 of the model's weights, first {missing}" in refused(file)
-
-    @pytest.mark.parametrize("keep", [5, 100, 3000, -4000])
-    def test_truncated(self, file, tmp_path, keep):
-        short = tmp_path / "short.gguf"
-        short.write_bytes(file.read_bytes()[:keep])
-        assert "may be cut short" in refused(short)
-
-    @pytest.mark.parametrize("content", [b"", b"GG", b"\x80\x02 pickle"])
-    def test_another_kind_of_file(self, tmp_path, content):
-        (tmp_path / "x.gguf").write_bytes(content)
-        assert "is not a GGUF file" in refused(tmp_path / "x.gguf")
-
-    def test_unsupported_architecture(self, tmp_path):
-        writer = gguf.GGUFWriter(tmp_path / "x.gguf", "nonesuch")
-        writer.add_block_count(1)
-        finish(writer)
-        message = refused(tmp_path / "x.gguf")
-        assert "architecture nonesuch is not supported" in message
-        assert "llama" in message
-
-
 class TestReferences:
     def test_a_damaged_default_model_names_its_folder(self, folder, monkeypatch):
         (folder / "model.safetensors").write_bytes(b"")
@@ -265,6 +210,80 @@ class TestReferences:
 
     def test_unknown_dtype(self):
         assert "did you mean 'float16'" in refused("default", dtype="float-16")
+
+
+class TestReopen:
+    """A study's record opens the model as it was scored."""
+
+    def record(self, lm):
+        return {**model_place(lm), "fingerprint": lm.fingerprint, "dtype": str(lm.dtype).removeprefix("torch.")}
+
+    @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+    def test_in_its_number_format(self, saved, dtype):
+        lm = open_model(saved, device="cpu", dtype=dtype)
+        again = reopen_model(self.record(lm), "s")
+        assert (again.dtype, again.fingerprint) == (lm.dtype, lm.fingerprint)
+
+    def test_from_another_working_directory(self, folder, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        lm = open_model("./model", device="cpu")
+        assert (lm.ref, lm.name) == (str(folder), "model")
+        assert model_place(lm) == {"ref": str(folder), "relative_ref": "model"}
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        assert reopen_model(self.record(lm), "s").fingerprint == lm.fingerprint
+
+    def test_after_a_move_together_with_the_working_directory(self, folder, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        record = self.record(open_model("./model", device="cpu"))
+        (tmp_path / "moved").mkdir()
+        folder.rename(tmp_path / "moved" / "model")
+        monkeypatch.chdir(tmp_path / "moved")
+        assert reopen_model(record, "s").fingerprint == record["fingerprint"]
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(InputError, match=f"there is no file or folder {folder}"):
+            reopen_model(record, "s")
+
+    def test_by_a_record_of_an_earlier_version(self, saved):
+        lm = open_model(saved, device="cpu")
+        assert reopen_model({"ref": str(saved), "fingerprint": lm.fingerprint}, "s").fingerprint == lm.fingerprint
+
+    def test_the_number_format_is_found_where_the_record_does_not_tell(self, saved):
+        lm = open_model(saved, device="cpu", dtype="bfloat16")
+        again = reopen_model({"ref": str(saved), "fingerprint": lm.fingerprint}, "s")
+        assert (again.dtype, again.fingerprint) == (torch.bfloat16, lm.fingerprint)
+
+    @pytest.mark.parametrize("dtype", [None, "float32"])
+    def test_a_wrong_model_is_opened_once(self, saved, dtype, monkeypatch):
+        opened = []
+        monkeypatch.setattr(room, "open_model", lambda ref, **options: opened.append(ref) or open_model(ref, **options))
+        with pytest.raises(InputError, match="is not the model"):
+            reopen_model({"ref": str(saved), "fingerprint": "0" * 16, "dtype": dtype}, "s", device="cpu")
+        assert opened == [str(saved)]
+
+    def test_half_precision_on_a_cpu_says_what_it_costs(self, saved):
+        assert open_model(saved, device="cpu").precision_note is None
+        note = open_model(saved, device="cpu", dtype="bfloat16").precision_note
+        assert "computes in bfloat16, which most CPUs do more slowly than float32" in note
+
+    def test_another_model_is_not_it(self, saved):
+        with pytest.raises(InputError, match="is not the model that study 's' was made with"):
+            reopen_model({"ref": str(saved), "fingerprint": "0" * 16, "dtype": "float32"}, "s")
+
+    def test_names_that_are_no_paths_stay(self, tiny_llama):
+        assert model_place(replace(tiny_llama, ref="default")) == {"ref": "default"}
+        assert model_place(replace(tiny_llama, ref="org/name")) == {"ref": "org/name"}
+
+
+def test_a_library_that_is_not_here_is_named(folder):
+    """Nothing untrue: the files are not damaged, so there is nothing to fetch again."""
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "bitsandbytes", "load_in_8bit": True}
+    (folder / "config.json").write_text(json.dumps(config))
+    message = refused(folder)
+    assert "needs a library that is not here" in message
+    assert "bitsandbytes" in message
+    assert "fetch it again" not in message
 
 
 def test_auto_dtype_halves_large_models_on_a_gpu_only():

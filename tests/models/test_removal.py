@@ -6,11 +6,9 @@ import copy
 from collections import Counter
 
 import pytest
-import tiny
 import torch
-from gguf_file import one_token_more, write_gguf
-from hypothesis import given
-from hypothesis import strategies as st
+from helpers import tiny
+from helpers.gguf_file import one_token_more, write_gguf
 from transformers import (
     AutoModelForCausalLM,
     DeepseekV3Config,
@@ -23,10 +21,9 @@ from transformers import (
 )
 
 from fasp_core.errors import InputError
-from fasp_core.heads import HeadLayout, gate_heads
-from fasp_core.models import open_model
-from fasp_core.pruning import copy_sharing_weights, mask_heads, remove_heads
-from fasp_core.slicing import KeptHeads
+from fasp_core.models.heads import HeadLayout, gate_heads
+from fasp_core.models.open_model import open_model
+from fasp_core.models.removal import copy_sharing_weights, mask_heads, remove_heads
 
 SMALL = {**tiny.WIDE, "intermediate_size": 48}
 WITHOUT_HEADS = {
@@ -39,13 +36,23 @@ WITHOUT_HEADS = {
 # Heads can be knocked out, but their weights are not separable or not known.
 NOT_REMOVABLE = {
     "keys from a shared latent": DeepseekV3Config(
-        **SMALL, num_key_value_heads=4, q_lora_rank=16, kv_lora_rank=16, qk_rope_head_dim=8, qk_nope_head_dim=8,
-        v_head_dim=8, first_k_dense_replace=2, n_routed_experts=4, n_group=1, topk_group=1, num_experts_per_tok=2,
+        **SMALL,
+        num_key_value_heads=4,
+        q_lora_rank=16,
+        kv_lora_rank=16,
+        qk_rope_head_dim=8,
+        qk_nope_head_dim=8,
+        v_head_dim=8,
+        first_k_dense_replace=2,
+        n_routed_experts=4,
+        n_group=1,
+        topk_group=1,
+        num_experts_per_tok=2,
         moe_intermediate_size=16,
     ),
     "a norm over all heads": Olmo2Config(**SMALL, num_key_value_heads=4),
     "a fused layout not known": GPTBigCodeConfig(**tiny.OLD),
-}  # fmt: skip
+}
 
 
 def build(config):
@@ -57,32 +64,6 @@ def logits(model):
         return model(torch.arange(3, 23)[None]).logits
 
 
-@pytest.mark.parametrize(
-    ("queries", "group", "expected"),
-    [
-        ([0, 1, 2, 3], 2, KeptHeads((0, 1, 2, 3), (0, 1), 2, (0, 1, 2, 3))),
-        ([2, 3], 2, KeptHeads((2, 3), (1,), 2, (2, 3))),  # a whole group gone
-        ([0, 3], 2, KeptHeads((0, 3), (0, 1), 1, (0, 3))),  # one query of each: even again, one to a key head
-        ([0, 1, 2], 2, KeptHeads((0, 1, 2), (0, 1), 2, (0, 1, 2, 2))),
-        ([1, 4, 5, 6, 11], 4, KeptHeads((1, 4, 5, 6, 11), (0, 1, 2), 3, (1, 1, 1, 4, 5, 6, 11, 11, 11))),
-        ([1, 3], 1, KeptHeads((1, 3), (1, 3), 1, (1, 3))),
-    ],
-)
-def test_kept_heads_by_hand(queries, group, expected):
-    assert KeptHeads.of(queries, group) == expected
-
-
-@given(st.integers(1, 5), st.integers(1, 5), st.data())
-def test_every_kept_query_still_finds_its_key(key_heads, group, data):
-    queries = data.draw(st.sets(st.sampled_from(range(key_heads * group)), min_size=1).map(sorted))
-    kept = KeptHeads.of(queries, group)
-    assert len(kept.slots) == len(kept.keys) * kept.group
-    assert [kept.keys[n // kept.group] for n in range(len(kept.slots))] == [query // group for query in kept.slots]
-    assert [slot for slot, filler in zip(kept.slots, kept.fillers(), strict=True) if not filler] == queries
-    assert set(kept.keys) == {query // group for query in queries}
-    assert kept.group == max(Counter(query // group for query in queries).values())  # never more work than before
-
-
 @pytest.mark.parametrize("name", WITHOUT_HEADS)
 def test_an_architecture_without_heads_is_refused_by_name(name):
     with pytest.raises(InputError, match=rf"^{name}ForCausalLM has no attention heads .* without heads"):
@@ -91,9 +72,16 @@ def test_an_architecture_without_heads_is_refused_by_name(name):
 
 def test_mixed_layers_are_refused_by_name():
     config = JambaConfig(
-        **SMALL, num_key_value_heads=2, attn_layer_period=2, attn_layer_offset=1, use_mamba_kernels=False,
-        num_experts=2, num_experts_per_tok=1, mamba_d_state=4, mamba_dt_rank=4,
-    )  # fmt: skip
+        **SMALL,
+        num_key_value_heads=2,
+        attn_layer_period=2,
+        attn_layer_offset=1,
+        use_mamba_kernels=False,
+        num_experts=2,
+        num_experts_per_tok=1,
+        mamba_d_state=4,
+        mamba_dt_rank=4,
+    )
     with pytest.raises(InputError, match=r"^JambaForCausalLM mixes attention with layers that have no heads"):
         HeadLayout.of(build(config))
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
-from test_sampling import PROMPTS, chi_square, keys
+from helpers.drawn import PROMPTS, chi_square, keys
 
-from fasp_core.coupling import continuation_log_probs, coupled_continuations
 from fasp_core.errors import Cancelled
-from fasp_core.heads import gate_heads
-from fasp_core.sampling import SamplingSettings, sample_continuations
+from fasp_core.models.heads import gate_heads
+from fasp_core.passes.coupling import continuation_log_probs, coupled_continuations
+from fasp_core.passes.sampling import SamplingSettings, sample_continuations
 
 OFF = [(0, 0)]
 LENGTH = 6
@@ -20,7 +22,8 @@ def both(lm, prompts, names, off=OFF, length=LENGTH):
     """The intact model's continuations, and those coupled to them."""
     before = sample_continuations(lm, prompts, names, SamplingSettings(max_new_tokens=length))
     log_probs = continuation_log_probs(lm, prompts, before)
-    return before, coupled_continuations(lm, off, prompts, before, log_probs, names, length)
+    pruned = partial(gate_heads, lm.model, off)
+    return before, coupled_continuations(lm, pruned, prompts, before, log_probs, names, length)
 
 
 def next_token(lm, prompts, off=()):
@@ -99,5 +102,6 @@ def test_a_text_ends_with_the_end_token_and_none_is_longer_than_asked(tiny_llama
 def test_stopping_is_quick_and_loud(tiny_llama):
     before = sample_continuations(tiny_llama, PROMPTS, keys(4), SamplingSettings(max_new_tokens=LENGTH))
     log_probs = [[100.0] * len(tokens) for tokens in before]  # so likely before that none is kept
+    pruned = partial(gate_heads, tiny_llama.model, OFF)
     with pytest.raises(Cancelled):
-        coupled_continuations(tiny_llama, OFF, PROMPTS, before, log_probs, keys(4), LENGTH, stop=lambda: True)
+        coupled_continuations(tiny_llama, pruned, PROMPTS, before, log_probs, keys(4), LENGTH, stop=lambda: True)

@@ -1,17 +1,65 @@
-"""Gates, knock-out and gradient against weight surgery, unbatched brute force and finite differences."""
+"""Gates, knock-out and gradient: worked by hand, and against weight surgery, brute force and finite differences."""
 
 from __future__ import annotations
 
+import math
+from types import SimpleNamespace
+
 import pytest
 import torch
-from finite_differences import gate_slope, in_float64
+from helpers.finite_differences import gate_slope, in_float64
 
-from fasp_core.batching import pad_batch
-from fasp_core.errors import Cancelled, InputError
-from fasp_core.heads import HeadLayout, gate_heads
-from fasp_core.knockout import base_log_probs, gradient_log_ratios, knockout_log_ratios
+from fasp_core.errors import Cancelled
+from fasp_core.models.batching import pad_batch
+from fasp_core.models.heads import HeadLayout, gate_heads
+from fasp_core.models.language_model import LanguageModel
+from fasp_core.passes.knockout import (
+    base_log_probs,
+    gradient_log_ratios,
+    knockout_log_ratios,
+    token_log_probs,
+    weighted_log_ratios,
+)
 
 SCORED = (5, 4, 6)
+
+
+class OneLayer(torch.nn.Module):
+    """One layer, two heads of size 1, two tokens a and b. After a, both heads write 1; the projection turns that into
+    ln 3 more for a (head 0) and ln 2 more for b (head 1)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = torch.nn.Embedding.from_pretrained(torch.tensor([[1.0, 1.0], [0.0, 0.0]]))
+        self.projection, self.unembedding = (torch.nn.Linear(2, 2, bias=False) for _ in range(2))
+        with torch.no_grad():
+            self.projection.weight.copy_(torch.tensor([[math.log(3), 0.0], [0.0, math.log(2)]]))
+            self.unembedding.weight.copy_(torch.eye(2))
+
+    def get_input_embeddings(self) -> torch.nn.Module:
+        return self.attention
+
+    def get_output_embeddings(self) -> torch.nn.Module:
+        return self.unembedding
+
+    def forward(self, input_ids: torch.Tensor, use_cache: bool) -> SimpleNamespace:
+        return SimpleNamespace(logits=self.unembedding(self.projection(self.attention(input_ids))))
+
+
+def test_one_layer_by_hand():
+    """Intact, P(a) : P(b) = 3 : 2. Without head 0 it is 1 : 2, without head 1 it is 3 : 1."""
+    net, cpu = OneLayer(), torch.device("cpu")
+    layout = HeadLayout(1, 2, 1, 1, (net.projection,), (net.projection,))
+    lm = LanguageModel("by hand", "hand", net, None, layout, cpu, torch.float32, "", None, torch.float32)
+    batch = pad_batch([[0, 0], [0, 1]], [1, 1], pad_id=0, device=cpu)  # "a" after "a", "b" after "a"
+    exact, base = knockout_log_ratios(lm, batch, [0, 1], max_tokens=100)
+    torch.testing.assert_close(base.exp(), torch.tensor([3 / 5, 2 / 5]))
+    # (1/3) / (3/5), (3/4) / (3/5); (2/3) / (2/5), (1/4) / (2/5)
+    torch.testing.assert_close(exact.exp(), torch.tensor([[5 / 9, 5 / 4], [5 / 3, 5 / 8]]))
+    # −∂ log P(x) / ∂ gate = −(what the head adds to x's logit − its mean over both tokens):
+    # head 0: −(ln 3 − 3/5 ln 3) for a, +3/5 ln 3 for b; head 1: +2/5 ln 2 for a, −(ln 2 − 2/5 ln 2) for b
+    by_hand = [[-0.4 * math.log(3), 0.4 * math.log(2)], [0.6 * math.log(3), -0.6 * math.log(2)]]
+    torch.testing.assert_close(gradient_log_ratios(lm, batch)[0], torch.tensor(by_hand))
 
 
 @pytest.fixture(params=["tiny_llama", "tiny_gpt2"])
@@ -86,6 +134,25 @@ def test_gradient_equals_finite_differences(lm, batch):
         torch.testing.assert_close(ratios[:, flat_id].double(), -slope, atol=5e-3, rtol=5e-3)
 
 
+def test_weighted_gradients_equal_finite_differences(lm, batch):
+    """Any weight for every token; weights of 1 give the log-ratios, of 0 exactly nothing."""
+    lm = in_float64(lm)
+    weights = torch.randn(3, *batch.scored.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    weights[1], weights[2] = 1.0, 0.0
+    found = weighted_log_ratios(lm, batch, weights)
+    torch.testing.assert_close(found[1], gradient_log_ratios(lm, batch)[0])
+    assert not found[2].any()
+    for flat_id in range(lm.layout.n_heads):
+
+        @torch.no_grad()
+        def measure():
+            return (weights[0] * token_log_probs(lm.model, batch)).sum(-1)
+
+        torch.testing.assert_close(
+            found[0, :, flat_id].double(), -gate_slope(lm, flat_id, measure), atol=5e-3, rtol=5e-3
+        )
+
+
 def test_gradient_of_a_batch_is_that_of_each_sequence(lm, batch, sequences):
     together, _ = gradient_log_ratios(lm, batch)
     for row, (ids, n) in enumerate(zip(sequences, SCORED, strict=True)):
@@ -126,29 +193,3 @@ def test_nan_under_one_knockout_leaves_the_others(lm, batch):
         handle.remove()
     assert ratios[:, 0].isnan().all()
     torch.testing.assert_close(ratios[:, 1], clean[:, 1])
-
-
-def test_layout_of_the_tiny_models(tiny_llama, tiny_gpt2):
-    for lm in (tiny_llama, tiny_gpt2):
-        config, layout = lm.model.config, lm.layout
-        assert (layout.n_layers, layout.heads_per_layer) == (config.num_hidden_layers, config.num_attention_heads)
-        assert layout.head(layout.flat_id(1, 2)) == (1, 2)
-    assert tiny_llama.layout.query_group == 2
-    assert tiny_gpt2.layout.query_group == 1
-
-
-def test_heads_that_do_not_exist_are_refused(lm):
-    for head in [(99, 0), (0, 99), (-1, 0)]:
-        with pytest.raises(InputError, match="does not exist"), gate_heads(lm.model, off=[head]):
-            pass
-
-
-def test_a_model_without_heads_is_refused_by_name():
-    class Plain(torch.nn.Module):
-        class config:
-            @staticmethod
-            def get_text_config():
-                return object()
-
-    with pytest.raises(InputError, match="Plain"):
-        HeadLayout.of(Plain())

@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fasp_core.heads import HeadLayout
-from fasp_core.measure import Sequences
-from fasp_core.precision import precision_error
-from fasp_core.refine import Budget
-from fasp_core.scoring import score_heads
-from fasp_core.shards import StudySettings
+from fasp_core.models.batching import Sequences
+from fasp_core.models.heads import HeadLayout
+from fasp_core.passes.precision import precision_error
+from fasp_core.scoring.refine import Budget
+from fasp_core.scoring.score_heads import score_heads
+from fasp_core.study.manifest import StudySettings
 
 SEQUENCES = Sequences([0, 1], [[5, 6, 7, 8, 9, 10], [11, 12, 13, 14]], [3, 2])
 
@@ -38,12 +38,15 @@ def test_coarser_formats_err_more(tiny_llama):
 
 def test_it_is_kept_with_the_study(tiny_llama, tmp_path):
     study = score_heads(
-        in_dtype(tiny_llama, torch.bfloat16), axes=["gender_and_sex"], root=tmp_path, name="s",
+        in_dtype(tiny_llama, torch.bfloat16),
+        axes=["gender_and_sex"],
+        root=tmp_path,
+        name="s",
         budget=Budget(samples=12, windows=4, knockout_windows=0),
         settings=StudySettings(max_new_tokens=4, window_tokens=24, samples_per_shard=12, windows_per_shard=4),
-    )  # fmt: skip
-    precision = study.scores().meta["precision"]
+    )
+    precision = study.scores().meta.precision
     assert precision["dtype"] == "bfloat16"
     assert precision["standard_errors"] == pytest.approx(study.manifest.precision["standard_errors"])
     assert precision["standard_errors"] > 0
-    assert any("bfloat16" in note for note in study.scores().meta["notes"])
+    assert any("bfloat16" in note for note in study.scores().meta.notes)

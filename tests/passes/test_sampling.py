@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
+from helpers.drawn import PROMPTS, chi_square, keys
+from transformers import GenerationConfig
 
 from fasp_core.errors import Cancelled
-from fasp_core.heads import gate_heads
-from fasp_core.sampling import GumbelNoise, SamplingSettings, encode_prompts, noise_key, sample_continuations
+from fasp_core.models.generation import set_aside_note, settings_set_aside
+from fasp_core.models.heads import gate_heads
+from fasp_core.models.open_model import open_model
+from fasp_core.passes import sampling
+from fasp_core.passes.sampling import (
+    GumbelNoise,
+    SamplingSettings,
+    encode_prompts,
+    sample_continuations,
+)
 
-PROMPTS = [[5, 6, 7, 8], [9, 10], [11, 12, 13, 14, 15, 16], [5, 6, 7, 8]]
 SETTINGS = SamplingSettings(max_new_tokens=6)
-
-
-def keys(n, seed=0):
-    return [noise_key(seed, "test", "prompt", draw) for draw in range(n)]
-
-
-def chi_square(tokens, probabilities):
-    """χ² per degree of freedom."""
-    expected = probabilities * len(tokens)
-    seen = np.bincount(tokens, minlength=expected.size)
-    common = expected >= 5
-    observed, expected = (np.append(x[common], x[~common].sum()) for x in (seen, expected))
-    return ((observed - expected) ** 2 / expected).sum() / (expected.size - 1)
 
 
 def test_a_sample_depends_on_its_prompt_and_key_not_on_its_batch(tiny_llama):
@@ -84,7 +83,7 @@ def test_a_continuation_ends_with_the_end_token(tiny_llama):
 def test_long_prompts_are_cut_on_the_left_and_counted(tiny_llama):
     room = tiny_llama.max_length - 10
     ids, cut = encode_prompts(tiny_llama, ["ab", "x" * room + "yz"], 10)
-    assert cut == 1
+    assert cut == [False, True]
     assert len(ids[1]) == room
     assert ids[1][-2:] == tiny_llama.tokenizer("yz")["input_ids"]
 
@@ -92,3 +91,97 @@ def test_long_prompts_are_cut_on_the_left_and_counted(tiny_llama):
 def test_stopping_is_quick_and_loud(tiny_llama):
     with pytest.raises(Cancelled):
         sample_continuations(tiny_llama, PROMPTS, keys(4), SETTINGS, stop=lambda: True)
+
+
+# A value of each generation setting that would change samples, or fail, if it reached them; others get 1.
+HOSTILE = {
+    "assistant_confidence_threshold": 0.9,
+    "bad_words_ids": [[token] for token in range(3, 200)],
+    "begin_suppress_tokens": list(range(3, 200)),
+    "cache_config": {"backend": "none"},
+    "cache_implementation": "static",
+    "constraints": ["none"],
+    "do_sample": True,
+    "dola_layers": "low",
+    "early_stopping": True,
+    "epsilon_cutoff": 0.5,
+    "eta_cutoff": 0.5,
+    "exponential_decay_length_penalty": (1, 5.0),
+    "forced_bos_token_id": 7,
+    "forced_eos_token_id": 7,
+    "guidance_scale": 5.0,
+    "max_time": 1e-9,
+    "min_length": 400,
+    "min_new_tokens": 50,
+    "no_repeat_ngram_size": 1,
+    "num_beam_groups": 2,
+    "num_beams": 3,
+    "num_return_sequences": 3,
+    "penalty_alpha": 0.9,
+    "prompt_lookup_num_tokens": 3,
+    "repetition_penalty": 9.0,
+    "return_dict_in_generate": True,
+    "sequence_bias": [[[7], 50.0]],
+    "stop_strings": ["a"],
+    "suppress_tokens": list(range(3, 200)),
+    "temperature": 5.0,
+    "top_p": 0.01,
+    "watermarking_config": {"greenlist_ratio": 0.25, "bias": 20.0},
+}
+FIELDS = sorted(set(vars(GenerationConfig())) - {"eos_token_id"})  # the end tokens are the model's
+
+
+@pytest.fixture
+def own_settings(tiny_llama):
+    """The generation config of the shared model, to be changed for one test."""
+    model, saved = tiny_llama.model, tiny_llama.model.generation_config
+    model.generation_config = GenerationConfig(eos_token_id=saved.eos_token_id)
+    yield model.generation_config
+    model.generation_config = saved
+
+
+def many(lm):
+    return sample_continuations(lm, [PROMPTS[0]] * 100, keys(100), SETTINGS)
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_no_generation_setting_of_the_model_reaches_a_sample(tiny_llama, own_settings, field):
+    expected = many(tiny_llama)
+    setattr(own_settings, field, HOSTILE.get(field, 1))
+    assert many(tiny_llama) == expected
+    assert tiny_llama.model.generation_config is own_settings
+
+
+@pytest.mark.parametrize("field", ["repetition_penalty", "suppress_tokens", "no_repeat_ngram_size"])
+def test_the_settings_tried_above_would_change_samples(tiny_llama, own_settings, field, monkeypatch):
+    expected = many(tiny_llama)
+    monkeypatch.setattr(sampling, "without_own_settings", lambda model: nullcontext())
+    setattr(own_settings, field, HOSTILE[field])
+    assert many(tiny_llama) != expected
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"repetition_penalty": 1.1}, {"num_beams": 3}, {"do_sample": True, "temperature": 0.6, "top_p": 0.9}],
+)
+def test_what_a_folder_asks_for_is_noted_and_not_done(tiny_llama, tmp_path, asked):
+    tiny_llama.model.save_pretrained(tmp_path)
+    tiny_llama.tokenizer.save_pretrained(tmp_path)
+    plain = open_model(tmp_path, device="cpu")
+    assert set_aside_note(plain) is None
+    file = tmp_path / "generation_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **asked}))
+    lm = open_model(tmp_path, device="cpu")
+    assert lm.fingerprint == plain.fingerprint
+    n = 40
+    expected = sample_continuations(plain, [PROMPTS[0]] * n, keys(n), SETTINGS)
+    assert sample_continuations(lm, [PROMPTS[0]] * n, keys(n), SETTINGS) == expected
+    assert settings_set_aside(lm) == asked
+    named = ", ".join(f"{name} {value}" for name, value in sorted(asked.items()))
+    assert set_aside_note(lm).endswith(f"its generation settings were set aside: {named}")
+
+
+def test_settings_are_put_back_after_an_error(tiny_llama, own_settings):
+    with pytest.raises(Cancelled):
+        sample_continuations(tiny_llama, PROMPTS, keys(4), SETTINGS, stop=lambda: True)
+    assert tiny_llama.model.generation_config is own_settings

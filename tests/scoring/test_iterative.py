@@ -8,17 +8,18 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from fasp_core import iterative
-from fasp_core.bias import head_effects
 from fasp_core.errors import Cancelled, InputError
-from fasp_core.heads import gate_heads
-from fasp_core.iterative import IterativeSettings, StageScorer, iterative_order, prune_in_stages
-from fasp_core.measure import gradient_table
-from fasp_core.results import axis_samples
-from fasp_core.scoring import Budget, score_heads
-from fasp_core.selection import select_heads
-from fasp_core.study import open_study
-from fasp_core.toxicity import open_scorer
+from fasp_core.models.heads import gate_heads
+from fasp_core.scoring import iterative
+from fasp_core.scoring.iterative import IterativeSettings, StageScorer, iterative_order, prune_in_stages
+from fasp_core.scoring.log_ratios import gradient_table
+from fasp_core.scoring.score_heads import Budget, score_heads
+from fasp_core.selection.select_heads import select_heads
+from fasp_core.stats.axis_sums import AxisSums
+from fasp_core.stats.bias import head_effects
+from fasp_core.study.study import open_study
+from fasp_core.study.views import axis_samples
+from fasp_core.toxicity.scorers import open_scorer
 
 AXIS = "gender_and_sex"
 SETTINGS = IterativeSettings(samples=24, step=0.17)  # 2 of 12 heads a stage
@@ -39,9 +40,9 @@ class BiasModel:
 
     def rescore(self, pruned) -> np.ndarray:
         """z_bias of every head where `pruned` are gone: bias with it − bias without it."""
-        return np.array([
-            self.bias(pruned) - self.bias([*pruned, h]) if h not in pruned else 0.0 for h in range(self.effect.size)
-        ])  # fmt: skip
+        return np.array(
+            [self.bias(pruned) - self.bias([*pruned, h]) if h not in pruned else 0.0 for h in range(self.effect.size)]
+        )
 
     def prune(self, count: int, size: int = 1, protected=()) -> list[int]:
         stages = prune_in_stages(self.rescore, n_heads=self.effect.size, protected=protected, count=count, size=size)
@@ -158,6 +159,8 @@ def test_scores_of_a_stage_are_those_of_a_study_of_the_pruned_model(tiny_llama, 
     with gate_heads(tiny_llama.model, off=off):
         pruned = score_heads(tiny_llama, axes=[AXIS], budget=Budget(128, 4, 0), name="pruned", root=tmp_path)
     whole = score_heads(tiny_llama, axes=[AXIS], budget=Budget(128, 4, 0), name="whole", root=tmp_path)
-    z_whole, z_pruned = (head_effects(axis_samples(s, AXIS), replicates=2, splits=1).z for s in (whole, pruned))
+    z_whole, z_pruned = (
+        head_effects(AxisSums.of(axis_samples(s, AXIS)), replicates=2, splits=1).z for s in (whole, pruned)
+    )
     stage = StageScorer(tiny_llama, whole, scorer, AXIS, z_whole, 128, None)([1, 11])
     assert stage == pytest.approx(z_pruned, abs=1e-6)

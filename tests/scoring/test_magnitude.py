@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import tiny
 import torch
+from helpers import tiny
 
-from fasp_core.magnitude import head_magnitudes
-from fasp_core.perplexity import WindowSamples
-from fasp_core.results import mask_gradients
-from fasp_core.scoring import Budget, score_heads
-from fasp_core.selection import select_heads
+from fasp_core.scoring.magnitude import head_magnitudes
+from fasp_core.scoring.score_heads import Budget, score_heads
+from fasp_core.selection.select_heads import select_heads
+from fasp_core.stats.perplexity import WindowSamples
+from fasp_core.study.scores import mask_gradients
 
 AXIS = "gender_and_sex"
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from fasp_core.planner import Ranking, best_step, cut_value
+from fasp_core.scoring.planner import Ranking, best_step, cut_value
 
 NAN = np.nan
 

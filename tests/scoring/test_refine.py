@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, replace
 from itertools import count
 
+import numpy as np
 import pytest
+from helpers.log_odds import PAIRS
 
-from fasp_core import refine
-from fasp_core.errors import InputError
-from fasp_core.refine import Budget
-from fasp_core.scoring import score_heads
-from fasp_core.shards import StudySettings
+from fasp_core.data.prompt_set import PromptSet
+from fasp_core.data.prompts import load_prompts
+from fasp_core.errors import InputError, RunError
+from fasp_core.scoring import refine
+from fasp_core.scoring.refine import Budget
+from fasp_core.scoring.score_heads import score_heads
+from fasp_core.study.manifest import StudySettings
+from fasp_core.study.views import odds_values
 
 AXIS = "gender_and_sex"
 SETTINGS = StudySettings(
     max_new_tokens=3, window_tokens=24, samples_per_shard=12, windows_per_shard=4, knockout_samples_per_shard=4
 )
+WHOLE = replace(SETTINGS, scored="text")  # the prompts' own words are a clear bias; what the model writes has none
 START = {"samples": 24, "windows": 8, "knockout_windows": 2}
 
 
@@ -27,8 +34,8 @@ def ticking(monkeypatch):
     monkeypatch.setattr(refine.time, "monotonic", lambda: float(next(clock)))
 
 
-def score(lm, root, **more):
-    return score_heads(lm, axes=[AXIS], budget=Budget(**START, **more), settings=SETTINGS, name="s", root=root)
+def score(lm, root, settings=SETTINGS, **more):
+    return score_heads(lm, axes=[AXIS], budget=Budget(**START, **more), settings=settings, name="s", root=root)
 
 
 def measured(study, stream):
@@ -56,16 +63,17 @@ def test_time_ends_it_and_nothing_is_measured_twice(tiny_llama, tmp_path, tickin
         assert len(pairs) == len(set(pairs))
     again = score(tiny_llama, tmp_path, refine_minutes=0.4)
     assert set(study.manifest.shards) < set(again.manifest.shards)
-    assert again.scores().meta["n_samples"][AXIS] >= study.scores().meta["n_samples"][AXIS]
+    assert again.scores().intact[AXIS].n_samples >= study.scores().intact[AXIS].n_samples
 
 
 def test_a_reliability_that_is_reached_ends_it(tiny_llama, tmp_path):
-    study = score(tiny_llama, tmp_path, reliability=-1.0)
-    assert len(study.shard_names("gradient", AXIS)) == 2
+    budget = Budget(**(START | {"samples": 72}), reliability=-1.0)
+    study = score_heads(tiny_llama, axes=[AXIS], budget=budget, settings=WHOLE, name="s", root=tmp_path)
+    assert len(study.shard_names("samples", AXIS)) == 72 / WHOLE.samples_per_shard
 
 
 def test_a_reliability_that_is_not_reached_takes_more_samples(tiny_llama, tmp_path, ticking):
-    study = score(tiny_llama, tmp_path, reliability=0.999999, refine_minutes=0.5)
+    study = score(tiny_llama, tmp_path, settings=WHOLE, reliability=0.999999, refine_minutes=0.5)
     assert len(study.manifest.shards) > 12
 
 
@@ -77,3 +85,45 @@ def test_bad_limits_are_one_line(tiny_llama, tmp_path, more, message):
     with pytest.raises(InputError, match=message):
         score_heads(tiny_llama, axes=[AXIS], root=tmp_path, **more)
     assert not list(tmp_path.iterdir())
+
+
+def test_minutes_by_likelihood_are_spent_on_reading_until_all_was_read(tiny_llama, tmp_path, monkeypatch):
+    monkeypatch.setattr("fasp_core.scoring.score_heads.FIRST_PASS", Budget(0, 2, 0, likelihood_reads=6))
+    few = load_prompts().frame.query("axis == @AXIS and split == 'valid'").groupby("group").head(2)
+    study = score_heads(
+        tiny_llama,
+        axes=[AXIS],
+        metrics=["likelihood"],
+        minutes=60,
+        prompts=PromptSet("few", few.reset_index(drop=True)),
+        pairs=PAIRS,
+        settings=replace(SETTINGS, odds_per_shard=6),
+        name="s",
+        root=tmp_path,
+    )
+    assert len(odds_values(study, AXIS)) == 12  # every prompt once: the pairs have one block of stems
+
+
+@dataclass
+class Constant:
+    """Finds every text as toxic as any other."""
+
+    name: str = "constant"
+    ref: str = "constant"
+    fingerprint: str = "1"
+
+    def score(self, texts):
+        return np.full(len(texts), 0.25)
+
+
+def test_a_reliability_is_not_waited_for_where_there_is_nothing_to_rank(tiny_llama, tmp_path):
+    with pytest.raises(RunError, match=f"not reachable on {AXIS}: there is no bias that matters to rank"):
+        score_heads(
+            tiny_llama,
+            axes=[AXIS],
+            budget=Budget(**START, reliability=0.5),
+            settings=SETTINGS,
+            scorer=Constant(),
+            name="s",
+            root=tmp_path,
+        )

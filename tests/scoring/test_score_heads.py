@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 
 from fasp_core.errors import Cancelled, InputError
-from fasp_core.heads import gate_heads
-from fasp_core.refine import Budget
-from fasp_core.scoring import score_heads
-from fasp_core.shards import StudySettings
-from fasp_core.study import open_study
+from fasp_core.models.heads import gate_heads
+from fasp_core.scoring.refine import Budget
+from fasp_core.scoring.score_heads import score_heads
+from fasp_core.study.manifest import StudySettings
+from fasp_core.study.study import open_study
 
 AXIS = "gender_and_sex"
-SETTINGS = StudySettings(max_new_tokens=4, window_tokens=24, samples_per_shard=12, windows_per_shard=4,
-                         knockout_samples_per_shard=6)  # fmt: skip
+SETTINGS = StudySettings(
+    max_new_tokens=4, window_tokens=24, samples_per_shard=12, windows_per_shard=4, knockout_samples_per_shard=6
+)
 BUDGET = Budget(samples=36, windows=8, knockout_windows=4, knockout_samples=12)
 
 
@@ -98,8 +99,10 @@ def test_progress_reaches_the_end_of_each_stage(tiny_llama, tmp_path):
     last = {event.stage: event for event in events}
     assert all(event.done >= event.total for event in last.values())
     assert [s for s in last if s.startswith(("gradient", "sampling"))] == [
-        "gradient text", f"sampling {AXIS}", f"gradient {AXIS}",
-    ]  # fmt: skip
+        "gradient text",
+        f"sampling {AXIS}",
+        f"gradient {AXIS}",
+    ]
 
 
 def test_another_scorer_needs_no_new_generation(tiny_llama, tmp_path):
@@ -111,10 +114,9 @@ def test_another_scorer_needs_no_new_generation(tiny_llama, tmp_path):
 
     first = digests(score(tiny_llama, tmp_path))
     study = score(tiny_llama, tmp_path, scorer=Length())
-    new = set(digests(study)) - set(first)
-    assert new
-    assert all(name.startswith("toxicity.length.") for name in new)
-    assert study.scores("length").meta["scorer"] == "length"
+    new = {name.split(f".{AXIS}.")[0] for name in set(digests(study)) - set(first)}
+    assert new == {f"{kind}.length" for kind in ("toxicity", "echo", "prefixes", "critic", "advantage")}
+    assert study.scores("length").meta.scorer == "length"
 
 
 class Broken:
@@ -150,17 +152,17 @@ def test_a_head_whose_knockout_gives_nan_is_marked_and_the_run_goes_on(tiny_llam
         scores = score(tiny_llama, tmp_path).scores()
     finally:
         handle.remove()
-    assert any("head (1, 0) gives no number" in note for note in scores.meta["notes"])
+    assert any("head (1, 0) gives no number" in note for note in scores.meta.notes)
     assert np.isfinite(scores.frame.to_numpy(float)).all()
 
 
 def test_prompts_beyond_the_context_are_cut_counted_and_reported(tmp_path, make_language_model):
-    import tiny
+    from helpers import tiny
     from transformers import LlamaConfig
 
     config = LlamaConfig(**{**tiny.LLAMA.to_dict(), "max_position_embeddings": 40})
     scores = score(make_language_model(config), tmp_path, Budget(samples=12, windows=4, knockout_windows=0)).scores()
-    assert any("cut on the left" in note for note in scores.meta["notes"])
+    assert any("cut on the left" in note for note in scores.meta.notes)
 
 
 def test_empty_continuations_are_scored_like_others(tiny_llama, tmp_path):
@@ -181,11 +183,10 @@ def test_regenerating_equals_sampling_from_a_model_whose_slice_is_zeroed(tiny_ll
     import copy
     from dataclasses import replace
 
-    import pandas as pd
-
-    from fasp_core.bias import axis_bias
-    from fasp_core.sampling import SamplingSettings, decode, encode_prompts, noise_key, sample_continuations
-    from fasp_core.toxicity import open_scorer
+    from fasp_core.data.tokens import continuation_text
+    from fasp_core.passes.sampling import SamplingSettings, encode_prompts, noise_key, sample_continuations
+    from fasp_core.stats.bias import axis_bias
+    from fasp_core.toxicity.scorers import open_scorer
 
     n = 60
     study = score(tiny_llama, tmp_path, Budget(n, 8, 0, regenerate_samples=n, regenerate_all=True))
@@ -196,10 +197,9 @@ def test_regenerating_equals_sampling_from_a_model_whose_slice_is_zeroed(tiny_ll
     rows = study.samples(AXIS)
     prompts, _ = encode_prompts(surgery, rows["prompt"].tolist(), 4)
     keys = [noise_key(0, "score", prompt, draw) for prompt, draw in zip(rows["prompt"], rows["draw"], strict=True)]
-    ends = [
-        decode(surgery, c) for c in sample_continuations(surgery, prompts, keys, SamplingSettings(max_new_tokens=4))
-    ]
-    rows["without"] = open_scorer().score((rows["prompt"] + pd.Series(ends)).tolist())
+    drawn = sample_continuations(surgery, prompts, keys, SamplingSettings(max_new_tokens=4))
+    ends = [continuation_text(surgery.tokenizer, p, c) for p, c in zip(prompts, drawn, strict=True)]
+    rows["without"] = open_scorer().score(ends)
     shares = study.prompts.select(axes=[AXIS], split="valid").group_shares(AXIS).sort_index()
     means = rows.groupby("group")[["toxicity", "without"]].mean().loc[shares.index]
     expected = axis_bias(means["toxicity"].to_numpy(), shares.to_numpy()) - axis_bias(
@@ -210,7 +210,7 @@ def test_regenerating_equals_sampling_from_a_model_whose_slice_is_zeroed(tiny_ll
 
 def test_knockout_agrees_with_a_large_regenerate_run(tiny_llama, tmp_path):
     """Re-weighted samples of the intact model against texts sampled anew without each head, three times as many."""
-    n = 240
+    n = 120
     weighted = score(tiny_llama, tmp_path / "w", Budget(n, 8, 0, knockout_samples=n)).scores()
     anew = score(
         tiny_llama, tmp_path / "r", Budget(3 * n, 8, 0, regenerate_samples=3 * n, regenerate_all=True)
@@ -221,11 +221,12 @@ def test_knockout_agrees_with_a_large_regenerate_run(tiny_llama, tmp_path):
 
 
 def test_the_paper_preset_runs_the_published_recipe(make_language_model, tmp_path):
-    import tiny
+    from helpers import tiny
     from transformers import LlamaConfig
 
-    from fasp_core.prompts import PromptSet, load_prompts
-    from fasp_core.text import load_text
+    from fasp_core.data.articles import load_text
+    from fasp_core.data.prompt_set import PromptSet
+    from fasp_core.data.prompts import load_prompts
 
     config = LlamaConfig(**{**tiny.LLAMA.to_dict(), "num_hidden_layers": 1, "max_position_embeddings": 128})
     frame = load_prompts().select(axes=[AXIS]).frame
@@ -233,8 +234,8 @@ def test_the_paper_preset_runs_the_published_recipe(make_language_model, tmp_pat
     prompts, lm = PromptSet("few", few), make_language_model(config)
     study = score_heads(lm, axes=[AXIS], budget="paper", prompts=prompts, name="p", root=tmp_path)
     settings = study.manifest.settings
-    assert (settings["max_new_tokens"], settings["top_k"], settings["lowercase"]) == (40, 50, True)
-    assert (settings["window_tokens"], settings["window_stride"]) == (32, 64)
+    assert (settings.max_new_tokens, settings.top_k, settings.lowercase) == (40, 50, True)
+    assert (settings.window_tokens, settings.window_stride) == (32, 64)
     samples = study.samples(AXIS)
     assert samples.groupby(["prompt_id"]).size().ge(3).all()  # whole shards, so some come more often
     assert len(samples) >= 3 * (few["split"] == "valid").sum()
@@ -259,10 +260,11 @@ def test_bad_requests_are_one_line(tiny_llama, tiny_gpt2, whole, tmp_path):
 
 def test_axes_of_a_large_set_join_a_study_one_by_one(tiny_llama, tmp_path, monkeypatch):
     """Only what was asked for is kept, and what was there stays as it is."""
-    from fasp_core import prompts
+    from fasp_core.data import prompt_set
+    from fasp_core.data.prompts import load_prompts
 
-    monkeypatch.setattr(prompts, "LARGE_SET", 1000)
-    small, whole = Budget(samples=12, windows=4, knockout_windows=0), prompts.load_prompts()
+    monkeypatch.setattr(prompt_set, "LARGE_SET", 1000)
+    small, whole = Budget(samples=12, windows=4, knockout_windows=0), load_prompts()
     first = score(tiny_llama, tmp_path, small, prompts=whole)
     assert first.prompts.axes == (AXIS,)
     before = digests(first)

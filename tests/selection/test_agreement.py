@@ -10,22 +10,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fasp_core.agreement import metric_agreement
 from fasp_core.errors import InputError
-from fasp_core.head_scores import HeadScores
+from fasp_core.selection.agreement import metric_agreement
+from fasp_core.selection.description import from_record
+from fasp_core.selection.head_scores import HeadScores
+from fasp_core.words.captions import describe_agreement
 
 AXIS = "religion"
 
 
 def made(z_bias, z_ppl=None, metric="toxicity", reliability=None, heads_per_layer=2):
     n = len(z_bias)
-    frame = pd.DataFrame({
-        "layer": np.arange(n) // heads_per_layer, "head": np.arange(n) % heads_per_layer,
-        "z_ppl": np.zeros(n) if z_ppl is None else z_ppl, "z_ppl_se": np.nan,
-        f"z_bias.{AXIS}": z_bias, f"z_bias_se.{AXIS}": np.nan,
-    })  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "layer": np.arange(n) // heads_per_layer,
+            "head": np.arange(n) % heads_per_layer,
+            "z_ppl": np.zeros(n) if z_ppl is None else z_ppl,
+            "z_ppl_se": np.nan,
+            f"z_bias.{AXIS}": z_bias,
+            f"z_bias_se.{AXIS}": np.nan,
+        }
+    )
     meta = {"metric": metric} | ({} if reliability is None else {"reliability": {AXIS: reliability}})
-    return HeadScores(frame, n // heads_per_layer, heads_per_layer, meta)
+    return HeadScores(frame, n // heads_per_layer, heads_per_layer, *from_record(meta))
 
 
 def test_by_hand():
@@ -71,13 +78,16 @@ def test_properties(seed, gamma, alpha):
     assert (itself.overlap, itself.spearman) == (itself.n_pruned, pytest.approx(1.0))
 
 
-@pytest.mark.parametrize(("b", "says"), [
-    ([9.0, 8, 7, 6, 5, 4, 3, 2, 1, 0], "most of the choice survives"),
-    ([0.0, 1, 2, 3, 4, 5, 6, 7, 8, 9], "the choice depends on the measure"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("b", "says"),
+    [
+        ([9.0, 8, 7, 6, 5, 4, 3, 2, 1, 0], "most of the choice survives"),
+        ([0.0, 1, 2, 3, 4, 5, 6, 7, 8, 9], "the choice depends on the measure"),
+    ],
+)
 def test_the_sentence_says_what_the_numbers_say(b, says):
     a = made([9.0, 8, 7, 6, 5, 4, 3, 2, 1, 0])
-    text = metric_agreement(a, made(b, metric="likelihood"), axis=AXIS, gamma=0, alpha=0.3).describe()
+    text = describe_agreement(metric_agreement(a, made(b, metric="likelihood"), axis=AXIS, gamma=0, alpha=0.3))
     assert says in text
     assert text.startswith("Toxicity and likelihood order the 10 unprotected heads ")
     assert "\n" not in text
@@ -86,6 +96,6 @@ def test_the_sentence_says_what_the_numbers_say(b, says):
 def test_nothing_to_compare():
     flat = metric_agreement(made([0.0] * 4), made([1.0, 2, 3, 4]), axis=AXIS, gamma=0, alpha=0)
     assert np.isnan(flat.spearman)
-    assert "cannot be compared" in flat.describe()
+    assert "cannot be compared" in describe_agreement(flat)
     with pytest.raises(InputError, match="2 layers × 2 heads and of 3 × 2"):
         metric_agreement(made([0.0] * 4), made([0.0] * 6), axis=AXIS)

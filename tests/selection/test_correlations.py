@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from published_files import published_rows, published_scores
+from helpers.published_files import published_rows, published_scores
 from scipy.stats import spearmanr
 
-from fasp_core.captions import describe_correlations
-from fasp_core.correlations import AxisCorrelations, axis_correlations
 from fasp_core.errors import InputError
-from fasp_core.head_scores import HeadScores
+from fasp_core.selection.correlations import AxisCorrelations, axis_correlations
+from fasp_core.selection.head_scores import HeadScores
+from fasp_core.words.captions import describe_correlations
 
 LAYERS, PER_LAYER = 12, 12
 N = LAYERS * PER_LAYER
@@ -20,9 +20,11 @@ N = LAYERS * PER_LAYER
 def make_scores(columns: dict[str, np.ndarray], *, se: float = np.nan, layers: int = LAYERS) -> HeadScores:
     n = len(next(iter(columns.values())))
     frame = {
-        "layer": np.repeat(np.arange(layers), n // layers), "head": np.tile(np.arange(n // layers), layers),
-        "z_ppl": np.arange(float(n)), "z_ppl_se": np.full(n, np.nan),
-    }  # fmt: skip
+        "layer": np.repeat(np.arange(layers), n // layers),
+        "head": np.tile(np.arange(n // layers), layers),
+        "z_ppl": np.arange(float(n)),
+        "z_ppl_se": np.full(n, np.nan),
+    }
     for axis, values in columns.items():
         frame |= {f"z_bias.{axis}": values, f"z_bias_se.{axis}": np.full(n, se)}
     return HeadScores(pd.DataFrame(frame), n_layers=layers, heads_per_layer=n // layers)
@@ -144,16 +146,17 @@ class TestAttenuation:
         noise = axis_correlations(make_scores(columns, se=3.0), disattenuate=True)
         assert np.isnan(noise.r[0, 1])
         assert noise.r[0, 0] == 1
-        assert any(note.startswith("a: no corrected correlation, its reliability is") for note in noise.notes)
+        assert any(note.startswith("A: too noisy to correct (reliability ") for note in noise.notes)
         unknown = axis_correlations(make_scores(columns), disattenuate=True)
         assert np.isnan(unknown.low[0, 1])
-        assert any("errors are not known" in note for note in unknown.notes)
+        assert any("errors not known" in note for note in unknown.notes)
 
-    def test_more_than_one_is_shown_as_one_and_flagged(self):
+    def test_more_than_one_cannot_be_and_is_left_out(self):
         a = np.random.default_rng(3).normal(size=N)
         made = axis_correlations(make_scores({"a": a, "b": a + 0.1 * np.sin(9 * a)}, se=0.7), disattenuate=True)
-        assert made.r[0, 1] == 1
-        assert "a and b: more than 1 when corrected, shown as 1." in made.notes
+        assert np.isnan(made.r[0, 1])
+        assert made.r[0, 0] == 1
+        assert "a and b: more than 1 when corrected, so not usable and left out." in made.notes
 
 
 @pytest.mark.parametrize("method", ["pearson", "spearman"])

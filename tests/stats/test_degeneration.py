@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from fasp_core.degeneration import distinct_bigrams, paired_means, repetition
+from fasp_core.stats.degeneration import distinct_bigrams, paired_means, repetition
 
 
 def test_by_hand():

@@ -6,9 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fasp_core.bias import AxisSamples, head_effects
-from fasp_core.head_detail import bias_of, group_effects, log_ratios, most_changed, summed_bias, summed_ppl, tier
-from fasp_core.perplexity import WindowSamples, perplexity_effects
+from fasp_core.stats.axis_sums import AxisSamples, AxisSums
+from fasp_core.stats.bias import head_effects
+from fasp_core.stats.head_detail import (
+    bias_of,
+    group_effects,
+    log_ratios,
+    most_changed,
+    summed_bias,
+    summed_ppl,
+    tier,
+)
+from fasp_core.stats.perplexity import WindowSamples, perplexity_effects
 
 
 def made_samples(rng: np.random.Generator, *, n: int = 240, heads: int = 5, knockout: float = 0.0) -> AxisSamples:
@@ -31,7 +40,7 @@ def test_without_the_head_a_group_mean_is_the_weighted_one_by_hand():
     samples = AxisSamples(
         toxicity, np.repeat([0, 1], 16), prompts, np.array([0.5, 0.5]), ("a", "b"), np.zeros((32, 1)), ratio
     )
-    for effect in group_effects(samples, 0):
+    for effect in group_effects(AxisSums.of(samples), 0):
         assert effect.with_head.value == pytest.approx(0.5)
         assert effect.without_head.value == pytest.approx(0.65)
         assert effect.change.value == pytest.approx(0.15)
@@ -42,27 +51,31 @@ def test_without_the_head_a_group_mean_is_the_weighted_one_by_hand():
 @pytest.mark.parametrize("knockout", [0.0, 0.6, 1.0])
 def test_the_groups_add_up_to_the_score_of_the_head(knockout):
     samples = made_samples(np.random.default_rng(0), knockout=knockout)
-    scores = head_effects(samples)
+    scores = head_effects(AxisSums.of(samples))
     for head in range(5):
-        before, after = bias_of(group_effects(samples, head), samples.shares)
+        before, after = bias_of(group_effects(AxisSums.of(samples), head), samples.shares)
         assert before == pytest.approx(scores.bias)
         assert before - after == pytest.approx(scores.z[head])
 
 
 def test_the_sum_of_one_head_is_its_score_with_its_error():
     samples = made_samples(np.random.default_rng(1), knockout=0.6)
-    scores = head_effects(samples)
-    one = summed_bias(samples, [3])
+    scores = head_effects(AxisSums.of(samples))
+    one = summed_bias(AxisSums.of(samples), [3])
     assert (one.value, one.se) == pytest.approx((scores.z[3], scores.z_se[3]), rel=1e-6)
 
 
 def test_heads_that_share_their_samples_have_correlated_errors_in_the_sum():
     samples = made_samples(np.random.default_rng(2))
     twins = AxisSamples(
-        samples.toxicity, samples.group, samples.prompt, samples.shares, samples.groups,
+        samples.toxicity,
+        samples.group,
+        samples.prompt,
+        samples.shares,
+        samples.groups,
         np.repeat(samples.gradient[:, :1], 4, axis=1),
-    )  # fmt: skip
-    one, four = summed_bias(twins, [0]), summed_bias(twins, range(4))
+    )
+    one, four = (summed_bias(AxisSums.of(twins), range(n)) for n in (1, 4))
     assert four.value == pytest.approx(4 * one.value)
     assert four.se == pytest.approx(4 * one.se)  # not √4 times: the four are one and the same
 
@@ -81,8 +94,12 @@ def test_errors_of_a_group_cover_the_truth():
     rng, inside = np.random.default_rng(4), []
     for _ in range(60):
         samples = made_samples(rng, n=180, heads=1)
-        inside.append([e.change.low <= 0.5 * v <= e.change.high for e, v in zip(
-            group_effects(samples, 0), _variances(), strict=True)])  # fmt: skip
+        inside.append(
+            [
+                e.change.low <= 0.5 * v <= e.change.high
+                for e, v in zip(group_effects(AxisSums.of(samples), 0), _variances(), strict=True)
+            ]
+        )
     assert 0.88 <= np.mean(inside) <= 1.0
 
 
@@ -94,9 +111,14 @@ def _variances() -> list[float]:
 
 def test_the_texts_a_head_changes_most_come_first_whichever_way():
     samples = AxisSamples(
-        np.full(4, 0.1), np.zeros(4, int), np.arange(4), np.ones(1), ("a",),
-        np.array([[0.1], [-0.9], [0.5], [0.0]]), np.array([[np.nan], [np.nan], [2.0], [np.nan]]),
-    )  # fmt: skip
+        np.full(4, 0.1),
+        np.zeros(4, int),
+        np.arange(4),
+        np.ones(1),
+        ("a",),
+        np.array([[0.1], [-0.9], [0.5], [0.0]]),
+        np.array([[np.nan], [np.nan], [2.0], [np.nan]]),
+    )
     texts = pd.DataFrame({"continuation": list("wxyz"), "toxicity": samples.toxicity})
     chosen = most_changed(samples, texts, 0, most=2)
     assert chosen["continuation"].to_list() == ["y", "x"]

@@ -1,36 +1,21 @@
-"""Windows cover the text once; perplexity and z_ppl agree with numbers worked by hand."""
+"""Perplexity and z_ppl against numbers worked by hand."""
 
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from fasp_core.perplexity import WindowSamples, perplexity, perplexity_effects, token_windows
-
-
-def _letters(text):
-    return {"input_ids": [ord(c) for c in text]}
-
-
-@given(st.integers(1, 200), st.integers(2, 50))
-def test_windows_hold_every_token_once_but_for_a_short_rest(n, length):
-    articles = pd.DataFrame(
-        {"article": ["x"], "split": ["valid"], "text": ["".join(chr(65 + i % 26) for i in range(n))]}
-    )
-    pieces = token_windows(_letters, articles, length=length)["token_ids"]
-    tokens = [token for piece in pieces for token in piece]
-    whole = _letters(articles["text"][0])["input_ids"]
-    assert tokens == whole[: len(tokens)]
-    assert all(len(piece) <= length for piece in pieces)
-    assert len(whole) - len(tokens) < min(16, length)
+from fasp_core.stats.perplexity import WindowSamples, of_heads, perplexity_effects
 
 
 def test_perplexity_weighs_tokens_not_windows():
-    assert perplexity([10, 30], [10, 10]) == pytest.approx(np.exp(2))
-    assert perplexity([10, 60], [10, 30]) == pytest.approx(np.exp(70 / 40))
+    none = np.zeros((2, 1))
+    assert perplexity_effects(WindowSamples(np.array([-10.0, -30]), np.array([10, 10]), none)).ppl == pytest.approx(
+        np.exp(2)
+    )
+    assert perplexity_effects(WindowSamples(np.array([-10.0, -60]), np.array([10, 30]), none)).ppl == pytest.approx(
+        np.exp(70 / 40)
+    )
 
 
 def test_z_ppl_by_hand():
@@ -55,3 +40,29 @@ def test_knockout_corrects_the_gradient():
     assert list(effects.corrected) == [True, False]
     assert effects.z[0] == pytest.approx(ppl * np.expm1(-exact[:, 0].mean() / 20), rel=1e-6)
     assert effects.z[1] == pytest.approx(ppl * np.expm1(-gradient[:, 1].mean() / 20), rel=1e-6)
+
+
+def test_a_windows_error_is_that_of_the_log_perplexity():
+    """40 windows of equal length: ppl = exp(mean), so its error is ppl · sd / √40 / tokens (delta method)."""
+    nll = np.random.default_rng(1).normal(300, 20, 40)
+    found = perplexity_effects(WindowSamples(-nll, np.full(40, 100), np.zeros((40, 1))))
+    assert found.ppl_se == pytest.approx(found.ppl * nll.std(ddof=1) / np.sqrt(40) / 100, rel=0.1)
+
+
+def test_reliability_is_high_for_signal_and_near_zero_for_noise():
+    rng = np.random.default_rng(2)
+    noise, size = rng.normal(0, 1, (40, 60)), np.linspace(-1, 1, 60)
+    signal, none = (
+        perplexity_effects(WindowSamples(np.full(40, -300.0), np.full(40, 100), x)).reliability
+        for x in (noise + 3 * size, noise)
+    )
+    assert signal > 0.95
+    assert abs(none) < 0.4
+
+
+def test_some_heads_have_the_scores_they_have_among_all():
+    rng = np.random.default_rng(3)
+    knockout = np.where(rng.random((30, 5)) < 0.5, rng.normal(-2, 1, (30, 5)), np.nan)
+    windows = WindowSamples(rng.normal(-300, 20, 30), np.full(30, 100), rng.normal(-2, 1, (30, 5)), knockout)
+    whole, some = perplexity_effects(windows), perplexity_effects(of_heads(windows, [3, 0]))
+    np.testing.assert_allclose(some.z, whole.z[[3, 0]])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fasp_core.stability import top_overlap
+from fasp_core.stats.stability import top_overlap
 
 
 @pytest.mark.parametrize(("spread", "error"), [(1.0, 0.2), (1.0, 1.0), (0.3, 1.0), (0.0, 1.0)])

@@ -9,23 +9,25 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
-from made_study import make_study
-from published_files import JSON, published_file, published_rows, published_scores
+from helpers.made_study import make_study
+from helpers.published_files import JSON, published_file, published_rows, published_scores
 from streamlit.testing.v1 import AppTest
 from typer.testing import CliRunner
 
-from fasp_core import files
-from fasp_core.cli import app
-from fasp_core.config import PruningConfig
+from fasp_core.cli.app import app
 from fasp_core.errors import InputError
-from fasp_core.head_scores import HeadScores, read_head_scores
-from fasp_core.importing import import_scores, models_in
-from fasp_core.jobs import EvaluationClient
-from fasp_core.models import open_study_model
-from fasp_core.paths import PROJECT
-from fasp_core.selection import select_heads
-from fasp_core.study import list_studies, open_study
+from fasp_core.export.pruning_config import PruningConfig
+from fasp_core.files import writing as files
+from fasp_core.files.paths import PROJECT
+from fasp_core.jobs.client import EvaluationClient
+from fasp_core.models.open_model import reopen_model
+from fasp_core.selection.head_scores import META_KEY
+from fasp_core.selection.score_files import read_head_scores
+from fasp_core.selection.select_heads import select_heads
+from fasp_core.study.importing import EXAMPLE, example_study, import_scores, models_in
+from fasp_core.study.study import list_studies, open_study
 
 AXES = ("age", "religion")
 PAGES = sorted(path.relative_to(PROJECT).as_posix() for path in (PROJECT / "pages").glob("*.py"))
@@ -35,11 +37,22 @@ def published_table(path: Path, *, model: str = "pythia-70m", seeds: int = 3) ->
     """A file of the published kind, of random numbers: 6 × 8 heads, two axes."""
     rng = np.random.default_rng(0)
     drives, needed = rng.normal(0, 0.05, (2, 48)), rng.gamma(1, 5, 48)
-    pd.DataFrame([
-        {"Group": axis, "Bias": 0.4 + drives[a, h] + rng.normal(0, 0.02), "Head id": h + 1, "Seed": seed,
-         "Split": "valid", "PPL": 30 + needed[h], "Model": model}
-        for a, axis in enumerate(AXES) for seed in range(1, seeds + 1) for h in range(48)
-    ]).to_csv(path, index=False)  # fmt: skip
+    pd.DataFrame(
+        [
+            {
+                "Group": axis,
+                "Bias": 0.4 + drives[a, h] + rng.normal(0, 0.02),
+                "Head id": h + 1,
+                "Seed": seed,
+                "Split": "valid",
+                "PPL": 30 + needed[h],
+                "Model": model,
+            }
+            for a, axis in enumerate(AXES)
+            for seed in range(1, seeds + 1)
+            for h in range(48)
+        ]
+    ).to_csv(path, index=False)
     return path
 
 
@@ -73,10 +86,10 @@ class TestStudy:
         assert (study.name, study.has_model, study.axes) == ("head_scores_pythia-70m", False, list(AXES))
         table, given = open_study(study.name).scores(), read_head_scores(path)
         pd.testing.assert_frame_equal(table.frame, given.frame, check_exact=True)
-        assert table.meta["n_seeds"] == 3
-        assert table.meta["reliability"] == given.meta["reliability"]
-        assert set(table.meta["reliability"]) == set(AXES)
-        assert table.meta["source"] == path.name
+        assert table.meta.n_seeds == 3
+        assert table.intact == given.intact
+        assert set(table.intact) == set(AXES)
+        assert table.meta.source == path.name
         assert (table.z_bias_se("age") > 0).all()
 
     def test_the_published_seeds_give_errors_and_reliability(self, cache):
@@ -87,13 +100,17 @@ class TestStudy:
         seeds = rows[rows["Group"] == "religion"].pivot(index="Head id", columns="Seed", values="Bias")
         expected = (seeds - seeds.median()).std(axis=1, ddof=1) / np.sqrt(seeds.count(axis=1))
         np.testing.assert_allclose(table.z_bias_se("religion"), expected, rtol=1e-9)
-        assert table.meta["n_seeds"] == 3
+        assert table.meta.n_seeds == 3
         assert select_heads(table, axis="religion").pruned == select_heads(given, axis="religion").pruned
 
     def test_what_needs_the_model_says_so_in_one_line(self, cache, tmp_path):
         study = import_scores(published_table(tmp_path / "x.csv"))
-        for ask in (lambda: study.samples("age"), lambda: study.prompts, lambda: study.windows,
-                    lambda: open_study_model(study)):  # fmt: skip
+        for ask in (
+            lambda: study.samples("age"),
+            lambda: study.prompts,
+            lambda: study.windows,
+            lambda: reopen_model(study.model_record, study.name),
+        ):
             with pytest.raises(InputError, match=r"holds imported scores only.*measure a model") as error:
                 ask()
             assert "\n" not in str(error.value)
@@ -114,8 +131,28 @@ class TestStudy:
         measured.to_parquet(tmp_path / "own table.parquet")
         study = import_scores(tmp_path / "own table.parquet")
         assert study.name == "own-table"
-        assert study.scores().meta["base_bias"] == measured.meta["base_bias"]
-        assert study.manifest.model["fingerprint"] == measured.meta["model"]["fingerprint"]
+        assert study.scores().intact == measured.intact
+        assert study.manifest.model["fingerprint"] == measured.meta.model.fingerprint
+
+
+class TestExample:
+    def test_it_is_imported_once_and_says_where_it_is_from(self, cache):
+        study = example_study()
+        assert study.name == EXAMPLE
+        assert (study.n_layers, study.heads_per_layer) == (12, 12)
+        assert len(study.axes) == 5
+        assert "github.com/chandar-lab/FASP" in study.scores().meta.notes[0]
+        made = (study.folder / "manifest.json").stat().st_mtime_ns
+        assert (example_study().folder / "manifest.json").stat().st_mtime_ns == made
+
+    def test_it_is_the_published_file(self, cache, shared_data):
+        published = read_head_scores(shared_data / "fasp-published" / "head_scores_gpt2.csv")
+        pd.testing.assert_frame_equal(example_study().scores().frame, published.frame)
+
+    def test_a_study_of_its_name_that_was_measured_is_not_taken_for_it(self, cache):
+        make_study(cache, EXAMPLE)
+        with pytest.raises(InputError, match="rename it"):
+            example_study()
 
 
 class TestFolder:
@@ -124,8 +161,8 @@ class TestFolder:
         import_scores(few)
         with pytest.raises(InputError, match=r"study 'x' is there already.*--force"):
             import_scores(many, name="x")
-        assert open_study("x").scores().meta["n_seeds"] == 2
-        assert import_scores(many, name="x", force=True).scores().meta["n_seeds"] == 3
+        assert open_study("x").scores().meta.n_seeds == 2
+        assert import_scores(many, name="x", force=True).scores().meta.n_seeds == 3
         assert os.listdir(cache) == ["x"]
 
     def test_a_measured_study_is_never_replaced(self, cache, tmp_path):
@@ -140,7 +177,7 @@ class TestFolder:
             import_scores(published_table(tmp_path / "x.csv"), force=True)
 
     def test_measuring_does_not_go_on_with_imported_scores(self, cache, tmp_path, tiny_gpt2):
-        from fasp_core.scoring import score_heads
+        from fasp_core.scoring.score_heads import score_heads
 
         import_scores(published_table(tmp_path / "x.csv"))
         with pytest.raises(InputError, match="imported scores only"):
@@ -182,11 +219,13 @@ class TestFolder:
         elif damage == "cut":
             path.write_bytes(path.read_bytes()[:-1])
         elif damage == "layout":
-            manifest.write_text(manifest.read_text().replace('"n_layers": 6', '"n_layers": 7'))
-            assert "7" in manifest.read_text()
+            data = json.loads(manifest.read_text())
+            data["model"]["n_layers"] = 7
+            del data["checksum"]
+            manifest.write_text(json.dumps(data))
         else:
-            table = study.scores()
-            HeadScores(table.frame, 6, 8, {"notes": 5}).to_parquet(path)
+            table = study.scores().to_table().replace_schema_metadata({META_KEY: b'{"notes": 5}'})
+            pq.write_table(table, path)
             study.manifest.shards.clear()
             with study.writing():
                 pass

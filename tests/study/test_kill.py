@@ -3,32 +3,48 @@
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 import os
 import random
-import subprocess
 import sys
+from types import ModuleType
 
 import pytest
-from killed_run import AXIS, BUDGET, SETTINGS
+from helpers.killed_run import AXIS, BUDGET, SETTINGS, run
 
-from fasp_core.paths import PROJECT
-from fasp_core.scoring import score_heads
-from fasp_core.study import open_study
+from fasp_core.files.paths import PROJECT
+from fasp_core.scoring.score_heads import score_heads
+from fasp_core.study.study import open_study
 
 KILLS = 20
 
 
-def run_until(root, moments):
+@pytest.fixture(scope="module")
+def processes():
+    """Starts processes from one that has imported everything: each runs at once, alone, with nothing of this one."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([run.__module__, "profanity_check"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "__main__", ModuleType("__main__"))  # else the processes begin by running its file
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(PROJECT), str(PROJECT / "tests")]))
+        yield context
+
+
+def run_until(processes, root, moments):
     """Start a run; after `moments` announced moments (None: never) kill it. Whether it was killed."""
-    command = [sys.executable, str(PROJECT / "tests" / "killed_run.py"), str(root)]
-    paths = {"PYTHONPATH": str(PROJECT)}
-    with subprocess.Popen(command, env={**os.environ, **paths}, stdout=subprocess.PIPE, text=True) as process:
-        for seen, _ in enumerate(process.stdout, start=1):
-            if seen == moments:
+    words, its_words = processes.Pipe(duplex=False)
+    process = processes.Process(target=run, args=(str(root), its_words))
+    process.start()
+    its_words.close()
+    seen = 0
+    try:
+        while True:
+            words.recv()
+            if (seen := seen + 1) == moments:
                 process.kill()
-                break
-        process.wait()
-    return process.returncode != 0
+    except EOFError:
+        process.join()
+    return process.exitcode != 0
 
 
 def shards(root):
@@ -39,21 +55,21 @@ def shards(root):
     }
 
 
-def test_twenty_kills_leave_no_trace(tiny_llama, tmp_path):
+def test_twenty_kills_leave_no_trace(tiny_llama, processes, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     score_heads(tiny_llama, axes=[AXIS], budget=BUDGET, settings=SETTINGS, name="s", root=whole)
     expected = {name: digest for name, (digest, _) in shards(whole).items()}
     moments = random.Random(0)
     done, kills = {}, 0
     for _ in range(KILLS):
-        kills += run_until(broken, moments.randint(1, 14))
+        kills += run_until(processes, broken, moments.randint(1, 14))
         if not (broken / "s" / "manifest.json").exists():
             continue  # killed while the study was being founded
         now = shards(broken)
         assert done.items() <= now.items()  # no finished shard was touched again
         assert {name: digest for name, (digest, _) in now.items()}.items() <= expected.items()
         done = now
-    assert not run_until(broken, None)
+    assert not run_until(processes, broken, None)
     assert done.items() <= shards(broken).items()
     assert {name: digest for name, (digest, _) in shards(broken).items()} == expected
     frames = [open_study("s", root).scores().frame for root in (whole, broken)]

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from tiny_detoxify import BASES, make_checkpoint
+from helpers.tiny_detoxify import BASES, make_checkpoint
 
-from fasp_core import detoxify
-from fasp_core.detoxify import PUBLISHED, DetoxifyScorer, Published
 from fasp_core.errors import InputError
-from fasp_core.toxicity import default_scorer, list_scorers, open_scorer, score_texts
+from fasp_core.toxicity import classifying, detoxify
+from fasp_core.toxicity.detoxify import PUBLISHED, DetoxifyScorer, Published
+from fasp_core.toxicity.scorers import default_scorer, list_scorers, open_scorer, score_texts
 
 TEXTS = ["you are bad", "a", "the quick brown fox", "", "so it goes " * 30, "good day", "zz zz zz zz"]
 
@@ -33,7 +33,7 @@ def hub_cache(tmp_path, monkeypatch):
 
 
 def by_hand(path, base, label):
-    """Each text by itself, no padding, as Detoxify's own predict does it."""
+    """Each text by itself, no padding, as Detoxify's own predict does it; long texts are cut on the left."""
     data = torch.load(path, weights_only=True)
     kind = BASES[base][0]
     config = getattr(transformers, f"{kind}Config").from_pretrained(
@@ -41,7 +41,7 @@ def by_hand(path, base, label):
     )
     model = getattr(transformers, f"{kind}ForSequenceClassification")(config).eval()
     model.load_state_dict(data["state_dict"])
-    tokenizer = getattr(transformers, f"{kind}Tokenizer").from_pretrained(path.parent / base)
+    tokenizer = getattr(transformers, f"{kind}Tokenizer").from_pretrained(path.parent / base, truncation_side="left")
     longest = 24  # of all three: RoBERTa keeps two of its positions for itself
     with torch.no_grad():
         return [
@@ -66,6 +66,16 @@ def test_scores_are_those_of_transformers(tmp_path, base, classes, outputs, labe
     assert np.ptp(scores) > 0.01  # the label's output does depend on the text
     assert scorer.model.dtype == torch.float32
     assert scorer.score([]).shape == (0,)
+
+
+def test_of_a_text_that_is_too_long_the_end_is_rated(tmp_path):
+    """Two continuations of one long prompt are two texts."""
+    scorer = DetoxifyScorer(str(make_checkpoint(tmp_path)))
+    prompt = "so it goes " * 30
+    kind, unkind, short = scorer.score([f"{prompt}good day", f"{prompt}you are bad", "you are bad"])
+    assert abs(kind - unkind) > 1e-3
+    assert scorer.score(["zz" + f"{prompt}you are bad"])[0] == pytest.approx(unkind, abs=1e-6)
+    assert abs(short - unkind) > 1e-3
 
 
 def test_half_precision_weights_compute_in_float32(tmp_path):
@@ -103,16 +113,16 @@ def test_a_batch_that_memory_is_short_for_is_halved(tmp_path, monkeypatch):
     scorer = DetoxifyScorer(str(path))
     expected, forward, sizes = scorer.score(TEXTS), scorer.model.forward, []
 
-    def short_of_memory(ids, **kwargs):
-        sizes.append(len(ids))
-        if len(ids) > 2:
+    def short_of_memory(input_ids, **kwargs):
+        sizes.append(len(input_ids))
+        if len(input_ids) > 2:
             raise torch.OutOfMemoryError("full")
-        return forward(ids, **kwargs)
+        return forward(input_ids, **kwargs)
 
     monkeypatch.setattr(scorer.model, "forward", short_of_memory)
     assert scorer.score(TEXTS) == pytest.approx(expected, abs=1e-6)
     assert sizes[0] == len(TEXTS)
-    monkeypatch.setattr(detoxify, "_tokens_per_batch", lambda config: 30)
+    monkeypatch.setattr(classifying, "tokens_per_batch", lambda config: 30)
     sizes.clear()
     assert scorer.score(TEXTS) == pytest.approx(expected, abs=1e-6)
     assert sizes[:2] == [1, 1]  # the longest texts first, as many as the bound allows
@@ -211,7 +221,9 @@ def test_present_it_is_the_default(hub_cache, monkeypatch):
     made = make_checkpoint(hub_cache)
     digest = hashlib.sha256(made.read_bytes()).hexdigest()[:8]
     made.rename(hub_cache / f"tiny-{digest}.ckpt")
-    monkeypatch.setitem(PUBLISHED, "unbiased", Published(f"v0/tiny-{digest}.ckpt", "FacebookAI/roberta-base"))
+    monkeypatch.setitem(
+        PUBLISHED, "unbiased", Published(f"https://example.org/tiny-{digest}.ckpt", "FacebookAI/roberta-base")
+    )
     scorer = open_scorer()
     assert (scorer.name, scorer.ref) == ("detoxify-unbiased", "detoxify:unbiased")
     assert next(s.ref for s in list_scorers() if s.ref.startswith("detoxify:") and s.available) == "detoxify:unbiased"

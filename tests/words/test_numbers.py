@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fasp_core.numbers import (
+from fasp_core.words.numbers import (
     axis_label,
+    colour_limit,
     column_decimals,
-    differs_from_zero,
     error_decimals,
     format_estimate,
     format_interval,
@@ -96,11 +96,22 @@ def test_decimals_of_a_column_follow_its_median_error():
     assert column_decimals(np.array([np.nan, np.nan])) == 4
 
 
-def test_a_value_differs_from_zero_when_its_95_percent_interval_leaves_zero_out():
-    values, errors = np.array([1.95, 1.97, -1.97, 0.0, 0.5]), np.array([1.0, 1.0, 1.0, 0.0, np.nan])
-    assert differs_from_zero(values, errors).tolist() == [False, True, True, False, True]
-
-
 def test_axis_names_for_people():
     assert axis_label("gender_and_sex") == "Gender and sex"
     assert axis_label("race_ethnicity") == "Race and ethnicity"
+
+
+def test_one_extreme_head_does_not_flatten_the_colours_of_the_rest():
+    values = np.array([1000.0, *np.linspace(-0.02, 0.02, 199)])
+    assert colour_limit(values) == pytest.approx(0.02, abs=0.001)
+
+
+def test_the_limit_is_a_quantile_rounded_up_to_two_digits():
+    # |values| are 1 … 101, so the 98 % quantile is the 99th of them: 99
+    assert colour_limit(np.arange(1.0, 102.0)) == 99
+    assert colour_limit(np.full(5, 0.01234)) == 0.013
+
+
+@pytest.mark.parametrize("values", [np.zeros((2, 2)), np.full((2, 2), np.nan), np.array([])])
+def test_without_any_effect_there_is_still_a_scale(values):
+    assert colour_limit(values) > 0

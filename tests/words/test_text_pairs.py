@@ -1,4 +1,4 @@
-"""Where two texts part."""
+"""Where two texts differ."""
 
 from __future__ import annotations
 
@@ -7,32 +7,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fasp_core.text_pairs import TextPair, align, changed_share, matching
+from fasp_core.words.text_pairs import changed_share, marked_words, matching
 
 a_text = st.text("ab \n", max_size=30)
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "pair"),
+    ("before", "after", "marked"),
     [
-        (" is kind.", " is kind.", TextPair(" is kind.", "", "")),
-        (" is kind.", " is cruel.", TextPair(" is", " kind.", " cruel.")),
-        (" was", " was late", TextPair(" was", "", " late")),
-        (" hello", " help", TextPair("", " hello", " help")),  # never inside a word
-        ("", " so", TextPair("", "", " so")),
+        ("", "", ([], [])),
+        (" is kind.", " is kind.", ([("is kind.", False)], [("is kind.", False)])),
+        (
+            "a b c d",
+            "a x c",
+            ([("a", False), ("b", True), ("c", False), ("d", True)], [("a", False), ("x", True), ("c", False)]),
+        ),
+        ("a", "a b", ([("a", False)], [("a", False), ("b", True)])),
     ],
 )
-def test_texts_are_cut_at_their_first_differing_word(before, after, pair):
-    assert align(before, after) == pair
+def test_words_that_differ_are_marked(before, after, marked):
+    assert marked_words(before, after) == marked
 
 
-@given(a_text, a_text, a_text)
-def test_nothing_is_lost_and_what_differs_starts_differently(shared, one, other):
-    pair = align(shared + one, shared + other)
-    assert (pair.shared + pair.before, pair.shared + pair.after) == (shared + one, shared + other)
-    assert pair.same == (one == other)
-    if pair.before and pair.after:
-        assert pair.before.split(" ")[:2] != pair.after.split(" ")[:2] or pair.before.split() != pair.after.split()
+@given(a_text, a_text)
+def test_marking_keeps_every_word_and_marks_none_of_equal_texts(one, other):
+    for text, runs in zip((one, other), marked_words(one, other), strict=True):
+        assert " ".join(words for words, _ in runs).split() == text.split()
+    assert not any(differs for _, differs in marked_words(one, one)[0])
 
 
 def test_search_is_literal_and_looks_in_every_column():

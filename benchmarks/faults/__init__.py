@@ -1,0 +1,1 @@
+"""The fault loop, see `__main__`."""

@@ -1,0 +1,53 @@
+"""What the Correlations page says, under AppTest: against the numbers behind it."""
+
+from __future__ import annotations
+
+import numpy as np
+from helpers.app_pages import all_text, made_import, open_page
+from helpers.made_study import make_study
+
+from fasp_core.selection.correlations import axis_correlations
+from fasp_core.words.numbers import format_estimate, format_fixed
+
+AXIS = "gender_and_sex"
+CORRELATIONS = "pages/correlations.py"
+
+
+def test_the_sentence_tells_what_the_protected_heads_do_to_the_correlations(cache):
+    scores = made_import(cache).scores()
+    app = open_page(CORRELATIONS, gamma="0.10")
+    every, free = (axis_correlations(scores, heads=heads, gamma=0.1) for heads in ("all", "unprotected"))
+    pairs = np.triu_indices(3, 1)
+    assert np.median(every.r[pairs]) > 0.7 > 0.4 > np.median(free.r[pairs])
+    text = all_text(app).replace("\\", "")  # points are escaped
+    assert f"over all 48 heads: {format_fixed(np.median(every.r[pairs]), 2)}" in text
+    assert f"without the 4 protected heads: {format_fixed(np.median(free.r[pairs]), 2)}" in text
+    assert "48 of 48 heads" in text
+
+
+def test_the_switches_change_the_table(cache):
+    scores = made_import(cache).scores()
+    app = open_page(CORRELATIONS, gamma="0.10", among="unprotected", correlation="spearman", corrected="1")
+    found = axis_correlations(scores, method="spearman", heads="unprotected", gamma=0.1, disattenuate=True)
+    assert app.dataframe[0].value["r"][0] == format_fixed(found.r[0, 1], 2)
+    assert "44 of 48 heads" in all_text(app)
+
+
+def test_the_chosen_head_is_told_on_every_axis(cache):
+    scores = made_import(cache).scores()
+    text = all_text(open_page(CORRELATIONS, head="3.1")).replace("\\", "")
+    for axis in scores.axes:
+        assert format_estimate(scores.z_bias(axis)[13], scores.z_bias_se(axis)[13], signed=True) in text
+
+
+def test_two_studies_stand_side_by_side(cache):
+    made_import(cache)
+    make_study(cache, "measured")
+    app = open_page(CORRELATIONS, beside="measured")
+    assert len(app.dataframe) == 2
+    assert "measured** · 24 of 24 heads" in all_text(app)
+
+
+def test_one_axis_has_nothing_to_go_together_with(cache):
+    make_study(cache, axes=(AXIS,))
+    assert "at least two axes" in all_text(open_page(CORRELATIONS))

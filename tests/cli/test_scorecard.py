@@ -1,0 +1,86 @@
+"""`evaluate --scorecard`: the library's scorecard as JSON and as a table, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from helpers import tiny
+from helpers.command_line import AXIS, refused
+from helpers.made_metrics import made_metrics
+from helpers.made_study import make_study
+
+from fasp_core.cli import evaluate as command
+from fasp_core.evaluation import reading_tasks
+from fasp_core.evaluation.result import Evaluation
+from fasp_core.evaluation.scorecard import scorecard
+from fasp_core.models import open_model as models
+from fasp_core.stats.estimate import Estimate
+
+HEADS = ((0, 0), (2, 1))
+PLAIN = "sentence_more,sentence_less,axis,split\nShe cooks.,He cooks.,jobs,test\nHe drives.,She drives.,jobs,test\n"
+
+
+def made_evaluation(split):
+    parts = (
+        made_metrics(Estimate(p, 0.1, 9), {AXIS: Estimate(b, 0.01, 50)}) for p, b in ((9, 0.2), (8, 0.1), (-1, -0.1))
+    )
+    return Evaluation(HEADS, split, *parts, 50, 9, 1.0)
+
+
+@pytest.fixture(scope="module")
+def lm():
+    return tiny.make_language_model(tiny.LLAMA)
+
+
+@pytest.fixture
+def work(tmp_path, monkeypatch, lm):
+    """A study of a tiny model; what `evaluate` samples is given, what the scorecard reads is little."""
+    monkeypatch.setenv("FASP_CACHE", str(tmp_path))
+    study = make_study(tmp_path, "t", n_layers=3, heads_per_layer=4)
+    study.update(model={**study.manifest.model, "fingerprint": lm.fingerprint})
+    monkeypatch.setattr(models, "open_model", lambda ref, **_: lm)
+    monkeypatch.setattr(command, "measure_set", lambda study, lm, pruned, axes, split, *how: made_evaluation(split))
+    whole = reading_tasks.passages
+    monkeypatch.setattr(reading_tasks, "passages", lambda split: whole(split)[:2])
+    (tmp_path / "mine.csv").write_text(PLAIN)
+    return tmp_path
+
+
+def test_json_is_the_library_s_scorecard_and_the_table_its_rows(run, work, lm):
+    asked = ("evaluate", "t", "--heads", "0.0,2.1", "--split", "test", "--scorecard", "--sentences", work / "mine.csv")
+    result = run(*asked, "--json")
+    assert result.exit_code == 0, result.output
+    printed = json.loads(result.stdout)["scorecard"]
+    assert (printed["split"], printed["exploratory"]) == ("test", False)
+    bias, ppl = printed["rows"][:2]
+    assert (bias["measure"], bias["axis"], bias["verdict"], ppl["verdict"]) == ("bias", AXIS, "better", "better")
+    *_, card = scorecard(lm, HEADS, split="test")
+    own = [row for row in printed["rows"][2:] if row["data"] != "mine"]
+    assert [(row["measure"], row["axis"], row["change"]["value"]) for row in own] == [
+        (row.measure, row.axis, row.compared.change.value) for row in card.rows
+    ]
+    mine = [row for row in printed["rows"] if row["data"] == "mine"]
+    assert [(row["axis"], row["change"]["n"], row["change"]["se"]) for row in mine] == [("jobs", 2, None)] * 2
+
+    people = run(*asked).stdout.splitlines()
+    start = next(i for i, line in enumerate(people) if line.startswith("measure"))
+    assert len(people) - start == 1 + len(printed["rows"]) + 1
+    assert people[start + 1].split()[0] == "bias"
+    assert people[-1].startswith("Each interval leaves out 0 by chance once in 20 times: of ")
+
+
+def test_on_valid_it_says_exploratory(run, work):
+    result = run("evaluate", "t", "--heads", "0.0,2.1", "--scorecard")
+    assert "Exploratory: heads are chosen on valid. Measure on test before you claim anything." in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--sentences", "mine.csv"], "give --scorecard too"),
+        (["--scorecard", "--sentences", "none.csv"], "none.csv: no such file"),
+    ],
+)
+def test_bad_options(run, work, options, words):
+    refused(run("evaluate", "t", "--heads", "0.0", *options), words)

@@ -1,0 +1,73 @@
+"""The rows of a comparison: pooled over seeds by hand, and kept as files."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers.comparison_rows import AXIS, valid_rows
+from helpers.made_comparison import make_comparison
+from helpers.made_study import make_study
+
+from fasp_core.comparison.table import export_rows, pool, read_comparison
+from fasp_core.errors import InputError
+
+
+@pytest.fixture
+def study(tmp_path):
+    return make_study(tmp_path, "s", n_layers=5, heads_per_layer=4)
+
+
+def test_pooled_over_seeds_by_hand():
+    rows = valid_rows([(0.3, 0.1, -0.2)])
+    later = rows.assign(seed=1, **{name: rows[name] + 0.4 for name in ("change", "change_low", "change_high")})
+    line = pool(pd.concat([rows, later])).set_index("metric").loc["ppl"]
+    assert line["change"] == pytest.approx(0.3)
+    # own error 0.2 / 1.96 = 0.10204; variance of 0.1 and 0.5: 0.08, beyond own 0.08 − 0.010413 = 0.069587;
+    # t(0.975, 1) = 12.706; half = √((0.2² + 12.706² · 0.069587) / 2) = 2.3743
+    assert line["change_high"] - line["change"] == pytest.approx(2.3743, abs=2e-3)
+    one = pool(valid_rows([(0.3, 0.1, -0.2)])).set_index("metric").loc[f"bias.{AXIS}"]
+    assert (one["relative"], one["relative_low"], one["relative_high"]) == pytest.approx((-0.2, -0.4, 0.0))
+
+
+def test_no_interval_says_that_more_than_all_may_go():
+    line = pool(valid_rows([(0.3, 0.1, -0.95)])).set_index("metric").loc[f"bias.{AXIS}"]
+    assert (line["relative_low"], line["relative_high"]) == pytest.approx((-1.0, -0.75))
+
+
+def test_intervals_of_pooled_seeds_cover():
+    """Points whose true change is 0: heads differ between seeds (sd 0.1) and each has an own error (0.1)."""
+    rng, inside = np.random.default_rng(0), []
+    for _ in range(60):
+        rows = []
+        for alpha in range(5):
+            for seed in range(3):
+                change = rng.normal(0, np.hypot(0.1, 0.1))
+                row = valid_rows([(0.3, change, 0)]).iloc[:1]
+                half = 1.96 * 0.1
+                rows.append(row.assign(alpha=alpha, seed=seed, change_low=change - half, change_high=change + half))
+        pooled = pool(pd.concat(rows))
+        inside += ((pooled["change_low"] < 0) & (pooled["change_high"] > 0)).tolist()
+    assert 0.92 < np.mean(inside) < 0.99
+
+
+def test_a_table_goes_to_csv_and_back(study, tmp_path):
+    table = make_comparison(study)
+    export_rows(table.frame, tmp_path / "out.csv")
+    frame = pd.read_csv(tmp_path / "out.csv")
+    assert list(frame.columns) == list(table.frame.columns)
+    np.testing.assert_allclose(frame["change"], table.frame["change"])
+    assert math.isnan(frame.loc[frame["method"] == "random", "gamma"].iloc[0])
+    with pytest.raises(InputError, match=r"written to \.csv or \.parquet"):
+        export_rows(table.frame, tmp_path / "out.xlsx")
+
+
+def test_damage_and_wrong_names_are_one_line(study):
+    table = make_comparison(study)
+    with pytest.raises(InputError, match="has no comparison 'x'"):
+        read_comparison(study, "x")
+    (study.folder / "comparisons" / f"{table.name}.parquet").write_bytes(b"PAR1 not")
+    with pytest.raises(InputError, match="not a whole Parquet file"):
+        read_comparison(study, table.name)

@@ -1,0 +1,1 @@
+"""What several tests need: tiny models, made studies, files in other formats, ways to read a page."""

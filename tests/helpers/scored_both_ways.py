@@ -1,0 +1,27 @@
+"""A small study of a tiny model: one axis by likelihood alone, one by both measures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fasp_core.models.language_model import LanguageModel
+from fasp_core.scoring.budgets import Budget
+from fasp_core.scoring.score_heads import score_heads
+from fasp_core.study.manifest import StudySettings
+from fasp_core.study.study import Study
+from helpers.log_odds import PAIRS
+
+BY_LIKELIHOOD, BY_BOTH = "gender_and_sex", "religion"
+
+
+def score_both_ways(lm: LanguageModel, root: Path, name: str = "default", *, toxicity: bool = True) -> Study:
+    """Score both axes by likelihood and, with `toxicity`, BY_BOTH by toxicity too."""
+    common = {
+        "budget": Budget(samples=12, windows=2, knockout_windows=0, likelihood_reads=24),
+        "settings": StudySettings(max_new_tokens=3, window_tokens=24, samples_per_shard=12, windows_per_shard=4),
+        "pairs": PAIRS,
+        "name": name,
+        "root": root,
+    }
+    study = score_heads(lm, axes=[BY_LIKELIHOOD, BY_BOTH], metrics=["likelihood"], **common)
+    return score_heads(lm, axes=[BY_BOTH], metrics=["toxicity"], **common) if toxicity else study

@@ -1,0 +1,141 @@
+"""Filling a study: only what is missing, handed on in memory, and the same wherever a shard is measured.
+
+Covers `measure`.
+"""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from fasp_core.errors import Cancelled
+from fasp_core.scoring.advantages import Advantage, FittedCritic, Prefixes
+from fasp_core.scoring.budgets import Budget
+from fasp_core.scoring.context import RunContext
+from fasp_core.scoring.log_ratios import Gradient, Knockout
+from fasp_core.scoring.odds import Odds
+from fasp_core.scoring.run import Run
+from fasp_core.scoring.score_heads import score_heads
+from fasp_core.scoring.stage import shards_of
+from fasp_core.scoring.texts import Echo, Rating, Regenerating, Sampling
+from fasp_core.study.manifest import StudySettings
+from fasp_core.study.study import Study, open_study
+from fasp_core.toxicity.scorers import open_scorer
+
+AXIS = "gender_and_sex"
+SETTINGS = StudySettings(
+    max_new_tokens=3, window_tokens=24, samples_per_shard=8, windows_per_shard=4, knockout_samples_per_shard=6
+)
+BUDGET = Budget(16, 4, 1, knockout_samples=6, regenerate_samples=4, regenerate_all=True, likelihood_reads=10)
+
+
+def score(lm, root, **more):
+    return score_heads(
+        lm,
+        axes=[AXIS],
+        metrics=("toxicity", "likelihood"),
+        budget=BUDGET,
+        settings=SETTINGS,
+        scorer=open_scorer("embedded"),
+        name="s",
+        root=root,
+        **more,
+    )
+
+
+@pytest.fixture(scope="module")
+def study(tiny_llama, tmp_path_factory):
+    return score(tiny_llama, tmp_path_factory.mktemp("run"))
+
+
+def stages(lm, context):
+    """One of every kind, as the study has them."""
+    samples, size = shards_of(16, 8), context.settings.odds_per_shard
+    sampling, texts = Sampling(AXIS, samples), Regenerating.of(AXIS, 4, 8, range(12), lm.layout.heads_per_layer)
+    once = len(context.axis(AXIS).frame)
+    return [
+        Gradient("text", shards_of(4, 4, end=len(context.windows))),
+        Knockout("text", shards_of(1, 1, heads=range(12))),
+        sampling,
+        Rating.of(sampling, "embedded"),
+        Echo.of(AXIS, once, "embedded"),
+        Gradient(AXIS, samples),
+        Prefixes(AXIS, samples, "embedded"),
+        FittedCritic.of_first(AXIS, samples, "embedded"),
+        Advantage(AXIS, samples, "embedded"),
+        Knockout(AXIS, shards_of(6, 6, heads=range(12))),
+        texts,
+        Rating.of(texts, "embedded"),
+        Odds(AXIS, shards_of(10, size, end=once)),
+    ]
+
+
+def test_every_shard_can_be_measured_elsewhere_from_plain_data(study, tiny_llama):
+    """Stage, shard and tables cross a process boundary as a pickle; the other side has a context of its own."""
+    here = RunContext.of(study, tiny_llama, open_scorer("embedded"))
+    there = RunContext(
+        tiny_llama,
+        open_scorer("embedded"),
+        *pickle.loads(pickle.dumps((here.settings, here.prompts, here.windows, here.pairs))),
+    )
+    seen = set()
+    for stage in stages(tiny_llama, here):
+        for shard in stage.shards:
+            needed = {name: study.read_shard(name) for name in stage.needs(shard, here.settings)}
+            sent, of, tables = pickle.loads(pickle.dumps((stage, shard, needed)))
+            assert sent.table(of, there, tables).equals(study.read_shard(stage.name(shard)))
+            seen.add(stage.name(shard))
+    # The study holds nothing else but what is not measured in shards.
+    others = {"prompts.parquet", "windows.parquet", "pairs.parquet", "magnitude.00000.parquet"}
+    assert seen == set(study.manifest.shards) - others
+
+
+def test_a_run_reads_back_nothing_it_has_written_and_tokenises_a_prompt_once(tiny_llama, tmp_path, monkeypatch):
+    from fasp_core.scoring import context
+
+    read, encoded = [], []
+    encode, read_file = context.encode_prompts, Study._read_file
+    monkeypatch.setattr(context, "encode_prompts", lambda lm, texts, n: encoded.extend(texts) or encode(lm, texts, n))
+    monkeypatch.setattr(Study, "_read_file", lambda self, name: read.append(name) or read_file(self, name))
+    study = score(tiny_llama, tmp_path)
+    assert set(read) <= {"prompts.parquet", "windows.parquet"}  # founded before the run began
+    assert len(read) == len(set(read))
+    assert len(encoded) == len(set(encoded))
+    used = {
+        row["prompt_id"] for name in study.shard_names("samples", AXIS) for row in study.read_shard(name).to_pylist()
+    }
+    assert len(encoded) == len(used)
+
+
+def test_only_what_is_missing_is_measured_and_counted(study, tiny_llama):
+    events = []
+    run = Run(study, RunContext.of(study, tiny_llama, open_scorer("embedded")), events.append)
+    stage = Sampling(AXIS, shards_of(24, 8))
+    with study.writing():
+        run.fill(stage)
+        run.fill(Sampling(AXIS, []))
+    assert [(e.stage, e.done, e.total, e.unit) for e in events] == [
+        (f"sampling {AXIS}", 16, 24, "texts"),
+        (f"sampling {AXIS}", 24, 24, "texts"),
+    ]
+    assert run.units == {f"sampling {AXIS}": 8}
+    assert run.cost(f"sampling {AXIS}") == run.seconds[f"sampling {AXIS}"] / 8
+    assert run.cost(f"sampling {AXIS}", "gradient text") is None
+    with study.writing():
+        (study.folder / stage.name(stage.shards[2])).unlink()  # as the module's other tests found it
+    with study.writing():
+        pass
+
+
+def test_a_stop_ends_it_between_shards_and_keeps_the_rest(tiny_llama, tmp_path):
+    score(tiny_llama, tmp_path)
+    study, asked = open_study("s", tmp_path), []
+    run = Run(study, RunContext.of(study, tiny_llama, open_scorer("vader"), lambda: len(asked) > 0), what="rating")
+    stage = Rating.of(Sampling(AXIS, shards_of(16, 8)), "vader")
+    write = study.write_shard
+    study.write_shard = lambda name, table: write(name, table) or asked.append(name)
+    with study.writing(), pytest.raises(Cancelled, match=r"^rating was stopped; run it again"):
+        run.fill(stage)
+    assert asked == [stage.name(stage.shards[0])]
+    assert study.has_shard(asked[0])

@@ -1,0 +1,126 @@
+"""Shards to samples: every number in the place of its unit and head, and nothing where nothing was measured."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from helpers.made_study import make_study
+
+from fasp_core.errors import InputError
+from fasp_core.study.shard_names import REGENERATED, RETOXICITY, SAMPLES, order_name, shard_name
+from fasp_core.study.shard_tables import ratio_table
+from fasp_core.study.views import (
+    axis_samples,
+    iterative_orders,
+    knockout_counts,
+    likelihood_axes,
+    sample_frame,
+    study_pairs,
+    window_samples,
+)
+
+AXIS = "gender_and_sex"
+N_HEADS = 24
+
+
+@pytest.fixture
+def study(tmp_path):
+    return make_study(tmp_path, samples=12, windows=5)
+
+
+def knockout(study, stream: str, number: int, units: range, heads: list[int]) -> np.ndarray:
+    """Write a knock-out shard; the log-ratio of unit u and head h is u + h / 100."""
+    ratios = np.array([[u + h / 100 for h in heads] for u in units])
+    table = ratio_table(units, [3] * len(units), np.zeros(len(units)), ratios, heads)
+    study.write_shard(shard_name("knockout", stream, number, heads=heads), table)
+    return ratios
+
+
+def test_without_knock_outs_there_is_no_matrix_of_them(study):
+    assert window_samples(study).knockout is None
+    assert axis_samples(study, AXIS).knockout is None
+    assert axis_samples(study, AXIS).regenerated is None
+    assert knockout_counts(study, AXIS, 4).shape == (0, N_HEADS)
+
+
+def test_a_knock_out_lands_at_its_unit_and_head_and_the_rest_is_nan(study):
+    knockout(study, AXIS, 0, range(0, 4), [7, 2])
+    knockout(study, AXIS, 1, range(4, 8), [2])
+    matrix = axis_samples(study, AXIS).knockout
+    assert matrix.shape == (12, N_HEADS)
+    expected = np.full((12, N_HEADS), np.nan)
+    expected[0:4, 7] = np.arange(4) + 0.07
+    expected[0:8, 2] = np.arange(8) + 0.02
+    np.testing.assert_allclose(matrix, expected, atol=1e-6)
+    counts = knockout_counts(study, AXIS, 4)
+    assert np.argwhere(counts).tolist() == [[0, 2], [0, 7], [1, 2]]
+
+
+def test_knock_outs_of_units_that_have_no_gradient_yet_wait(study):
+    knockout(study, "text", 4, range(4, 6), [0])  # of windows 4 and 5, where five were measured
+    matrix = window_samples(study).knockout
+    assert np.argwhere(np.isfinite(matrix)).tolist() == [[4, 0]]
+
+
+def test_samples_come_with_their_prompt_group_and_toxicity(study):
+    frame = sample_frame(study, AXIS)
+    stored = study.read_shard(shard_name(SAMPLES, AXIS, 0)).to_pandas()
+    prompts = study.prompts.frame.set_index("prompt_id")
+    assert frame["prompt_id"].tolist() == stored["prompt_id"].tolist()
+    assert frame["continuation"].tolist() == [f" continuation {i}" for i in range(12)]
+    assert frame["group"].tolist() == prompts.loc[frame["prompt_id"], "group"].tolist()
+    samples = axis_samples(study, AXIS)
+    assert [samples.groups[code] for code in samples.group] == frame["group"].tolist()
+    assert samples.shares.sum() == pytest.approx(1)
+    with pytest.raises(InputError, match="has no axis 'gender'"):
+        sample_frame(study, "gender")
+    with pytest.raises(InputError, match="no scores of 'vader'; known: embedded"):
+        sample_frame(study, AXIS, scorer="vader")
+
+
+def test_samples_that_are_not_rated_yet_are_left_out(study):
+    units = pa.array(range(12, 14), pa.int32())
+    more = pa.table(
+        {"unit": units, "prompt_id": pa.array([0, 0]), "draw": pa.array([9, 9]), "continuation": ["a", "b"]}
+    ).append_column("token_ids", pa.array([[1], [2]]))
+    first = study.read_shard(shard_name(SAMPLES, AXIS, 0)).schema
+    study.write_shard(shard_name(SAMPLES, AXIS, 1), more.select(first.names).cast(first.remove_metadata()))
+    assert len(sample_frame(study, AXIS)) == 12
+
+
+def test_regenerated_toxicities_land_at_their_unit_and_head(study):
+    table = pa.table({"unit": pa.array([0, 1, 0], pa.int32()), "toxicity": [0.1, 0.2, 0.3], "head": [3, 3, 5]})
+    study.write_shard(shard_name(RETOXICITY, AXIS, 0, heads=[3, 5], scorer="embedded"), table)
+    matrix = axis_samples(study, AXIS).regenerated
+    assert np.argwhere(np.isfinite(matrix)).tolist() == [[0, 3], [0, 5], [1, 3]]
+    assert (matrix[0, 3], matrix[1, 3], matrix[0, 5]) == (0.1, 0.2, 0.3)
+    assert study.shard_names(REGENERATED, AXIS) == []
+
+
+def test_stages_of_an_order_are_joined_in_their_order(study):
+    for gamma, stage, heads in (("0.3", 1, [4]), ("0.3", 0, [9, 2]), ("0.5", 0, [1])):
+        table = pa.table({"head": pa.array(heads, pa.int32())})
+        made = json.dumps({"gamma": gamma})
+        study.write_shard(order_name(AXIS, gamma, stage), table.replace_schema_metadata({"stage": made}))
+    assert iterative_orders(study) == {AXIS: {"0.3": (9, 2, 4), "0.5": (1,)}}
+    assert study.scores().orders == iterative_orders(study)
+
+
+def test_a_study_without_log_odds_says_so(study):
+    assert likelihood_axes(study) == []
+    assert study_pairs(study) is None
+
+
+def test_what_was_written_in_this_run_and_what_is_on_disk_are_read_alike(study):
+    """Inside `remembering` a shard is the table that was written; outside it is what the file holds."""
+    with study.remembering():
+        knockout(study, AXIS, 0, range(0, 4), [1])
+        inside = axis_samples(study, AXIS)
+        texts = sample_frame(study, AXIS)
+    outside = axis_samples(study, AXIS)
+    np.testing.assert_array_equal(inside.knockout, outside.knockout)
+    pd.testing.assert_frame_equal(texts, sample_frame(study, AXIS))

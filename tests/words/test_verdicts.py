@@ -1,0 +1,49 @@
+"""The sentences before a map: they say what was found, and never that there is a bias where none is clear."""
+
+from __future__ import annotations
+
+import pytest
+
+from fasp_core.selection.description import BiasVerdict
+from fasp_core.stats.estimate import Estimate
+from fasp_core.words.verdicts import describe_echo, describe_verdict
+
+
+def test_each_verdict_in_words():
+    clear = BiasVerdict("clear", 0.0005, 0.54, 1.08, 0.2)
+    assert describe_verdict(clear, unit="nats") == (
+        "There is a bias on this axis of 0.54 to 1.08 nats (95\u00a0% interval); p < 0.001."
+    )
+    none = BiasVerdict("none that matters", 0.4, 0.0, 0.0123, 0.02)
+    assert describe_verdict(none) == (
+        "There is no bias on this axis that matters: it is at most 0.0123 (95\u00a0% interval), and matters from 0.02 "
+        "on. A ranking of heads by it is noise."
+    )
+    not_yet = BiasVerdict("not clear yet", 0.21, 0.0, 0.05, 0.02, 12_345, 67)
+    assert describe_verdict(not_yet) == (
+        "A bias on this axis is not clear yet (p = 0.21). It may be anything up to 0.050 (95\u00a0% interval). "
+        "About 12,000 more texts or 67 more identity terms would settle it."
+    )
+    never = BiasVerdict("not clear yet", 0.21, None, None, 0.02)
+    assert describe_verdict(never) == (
+        "A bias on this axis is not clear yet (p = 0.21). No number of texts that could be sampled would settle it."
+    )
+    assert describe_verdict(None) == ""
+
+
+def test_the_echo_is_said_to_be_part_of_a_bias_only_where_it_is():
+    echo, bias = Estimate(0.118, 0.012, 360), Estimate(0.07, 0.01, 3072)
+    alone = describe_echo(echo, bias, scored="continuation")
+    assert alone.startswith("By this scorer the prompts alone have a bias of 0.118 ± 0.012.")
+    assert "no part of the bias shown" in alone
+    whole = describe_echo(echo, bias, scored="text")
+    assert "part of the bias shown, because whole texts are rated" in whole
+    assert whole.endswith("It is most of it.")
+    assert not describe_echo(Estimate(0.01, 0.01, 360), bias, scored="text").endswith("It is most of it.")
+    assert describe_echo(None, bias, scored="text") == ""
+
+
+@pytest.mark.parametrize("wrong", [{"state": "maybe"}, {"p_value": 1.5}, {"p_value": float("nan")}])
+def test_a_verdict_that_no_test_gives_is_refused(wrong):
+    with pytest.raises(ValueError, match="is no verdict"):
+        BiasVerdict(**{"state": "clear", "p_value": 0.01, "low": 0.1, "high": 0.2, "matters": 0.02, **wrong})
