@@ -27,7 +27,7 @@ ARGUMENTS = [
     "--disable-quic",
 ]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-STARTS_WITHIN_S = 60
+STARTS_WITHIN_S = 180
 
 
 @contextmanager

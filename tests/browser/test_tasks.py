@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from helpers.app_pages import AXIS, keep
-from helpers.on_page import download, press, wait_until_ready
+from helpers.on_page import download, press, press_shortcut, wait_until_ready
 from playwright.sync_api import Page, expect
 
 from fasp_core.export.pruning_config import PruningConfig
@@ -97,7 +97,7 @@ def test_arrow_keys_move_the_chosen_head(made_app, new_page):
     page = new_page(f"{made_app}/?head=3.4")
     wait_until_ready(page, "Heads")
     box = page.get_by_role("combobox", name="Head", exact=True)
-    page.locator("body").press("Shift+ArrowDown")
+    press_shortcut(page, "Shift+ArrowDown", "Down")
     expect(box).to_have_value(re.compile(r"^4\.4 "))
-    page.locator("body").press("Shift+ArrowLeft")
+    press_shortcut(page, "Shift+ArrowLeft", "Left")
     expect(box).to_have_value(re.compile(r"^4\.3 "))

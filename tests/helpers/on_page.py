@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect
@@ -48,6 +49,13 @@ def press(control: Locator) -> None:
     """
     expect(control).to_be_enabled()
     control.press("Enter")
+
+
+def press_shortcut(page: Page, keys: str, button: str) -> None:
+    """Press the keys that stand for a button, once they do: it is there, and the page has had two frames to listen."""
+    expect(page.get_by_role("button", name=re.compile(rf"^{button}\b"))).to_be_enabled()
+    page.evaluate("() => new Promise(next => requestAnimationFrame(() => requestAnimationFrame(next)))")
+    page.locator("body").press(keys)
 
 
 def download(page: Page, button: Locator, path: Path) -> str:
