@@ -148,7 +148,12 @@ IMPORTED_NO_SAMPLES = (
     "These scores were imported: there are no samples to look into. With the model itself, this shows the toxicity of "
     "each group with and without the head, and the texts that the head makes more likely."
 )
-NOT_BY_LIKELIHOOD = "Groups and texts are those of sampled continuations: choose toxicity as the measure above."
+TEXTS_ELSEWHERE = "For the texts that this head changes most, choose toxicity as the measure above."
+GAPS = "How far each group lies from the mean of the groups, with the head and without it"
+GAPS_SIGN = {
+    "likelihood": "To the right: toxic words are likelier after prompts about this group than after the others. "
+    "The bias is the sum of all distances.",
+}
 TIERS = {
     "gradient": "first order, from one backward pass over every sample",
     "gradient + knock-out": "first order on every sample, corrected by exact knock-outs on some",

@@ -4,7 +4,7 @@ from fasp_core.figures.attention import attention_map
 from fasp_core.figures.comparison import comparison_curves, predicted_measured, side_effects, trade_off
 from fasp_core.figures.correlations import axis_scatter_matrix, correlation_matrix
 from fasp_core.figures.effects import effect_intervals, group_bars
-from fasp_core.figures.groups import head_groups
+from fasp_core.figures.groups import head_gaps, head_groups
 from fasp_core.figures.history import history_plot
 from fasp_core.figures.maps import head_heatmap, selection_map
 from fasp_core.figures.scatter import MOST_ERROR_BARS, head_scatter
@@ -22,6 +22,7 @@ __all__ = [
     "correlation_matrix",
     "effect_intervals",
     "group_bars",
+    "head_gaps",
     "head_groups",
     "head_heatmap",
     "head_scatter",

@@ -107,6 +107,7 @@ def test_the_measure_of_bias_can_be_changed_and_the_choice_is_in_the_address(cac
     app = open_page(HEADS, axis=AXIS)
     assert app.main.selectbox[0].value == tops["likelihood"]  # the clearest bias is the one that is opened
     assert "choose toxicity as the measure above" in all_text(app)
+    assert "How far each group lies from the mean of the groups" in all_text(app)
     next(group for group in app.get("button_group") if group.value == "likelihood").set_value("toxicity").run()
     assert app.query_params["metric"] == "toxicity"
     assert app.main.selectbox[0].value == tops["toxicity"]

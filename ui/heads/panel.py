@@ -6,19 +6,19 @@ import pandas as pd
 import streamlit as st
 
 from fasp_core.errors import InputError
-from fasp_core.figures import head_groups
+from fasp_core.figures import head_gaps, head_groups
 from fasp_core.head import Head, all_heads, flat_id, head_text
 from fasp_core.selection.head_scores import HeadScores
 from fasp_core.selection.ranks import HeadLine
 from fasp_core.stats.estimate import Estimate
 from fasp_core.study.study import Study
 from fasp_core.words.captions import describe_ratio
-from fasp_core.words.numbers import axis_label, format_estimate, format_fixed, format_interval, format_number
+from fasp_core.words.numbers import UNITS, axis_label, format_estimate, format_fixed, format_interval, format_number
 from ui import words
 from ui.caches import HeadDetail, head_detail, lines, sums
 from ui.charts import draw
 from ui.heads.evidence import evidence_panel
-from ui.page import has_samples, head_name, head_option
+from ui.page import has_samples, head_name, head_option, metric_of
 from ui.reveal import reveal_toggle, text_markdown
 from ui.text import axis_text, plain
 from ui.theme import dark
@@ -118,7 +118,8 @@ def detail_section(study: Study, scores: HeadScores, head: Head, axis: str) -> N
         st.code(f"python -m fasp_core score MODEL --axes {axis}", language=None)
         return
     if not has_samples(study, scores):
-        st.info(words.NOT_BY_LIKELIHOOD)
+        _gaps(scores, head, axis)
+        st.caption(words.TEXTS_ELSEWHERE)
         return
     try:
         detail = head_detail(study, axis, head)
@@ -132,6 +133,40 @@ def detail_section(study: Study, scores: HeadScores, head: Head, axis: str) -> N
     with right:
         _changed_texts(detail)
     evidence_panel(study, axis, head)
+
+
+def _gaps(scores: HeadScores, head: Head, axis: str) -> None:
+    """What a head does to every group, where bias was measured without sampled continuations."""
+    effects, flat = scores.group_effects[axis], flat_id(head, scores.heads_per_layer)
+    unit = f" ({UNITS[metric_of(scores)].strip()})"
+    with st.container(key="detail"):
+        st.markdown(f"**{words.GAPS}**")
+        draw(
+            head_gaps(effects, flat, unit=unit, dark=dark()),
+            key="head_gaps",
+            filename=f"gaps.{axis}.{head_text(head)}",
+            alt="Distance of each group from the mean group with and without the head; the table holds the numbers.",
+        )
+        st.caption(words.GAPS_SIGN[metric_of(scores)])
+        with st.expander("Show as table"):
+            columns = {
+                "with": (-effects.gaps, effects.gaps_se),
+                "change": (-effects.effects[flat], effects.effects_se[flat]),
+            }
+            table = pd.DataFrame(
+                {
+                    "group": [group.replace("_", " ") for group in effects.groups],
+                    **{
+                        name: [format_estimate(*pair, signed=True) for pair in zip(values, errors, strict=True)]
+                        for name, (values, errors) in columns.items()
+                    },
+                }
+            )
+            st.dataframe(table, hide_index=True, alt="Distance of each group from the mean group, and its change")
+            st.caption(words.GROUPS_ERROR)
+            st.download_button(
+                "Download groups (CSV)", table.to_csv(index=False), "groups.csv", "text/csv", key="groups_csv"
+            )
 
 
 def _groups(detail: HeadDetail, scores: HeadScores, head: Head, axis: str) -> None:
