@@ -148,8 +148,10 @@ def ridge_regression(cross: Tensor, inputs: Tensor, outputs: Tensor, ridge: floa
     """
     gram = cross[inputs][:, inputs].clone()
     gram.diagonal().add_(ridge * cross.diagonal().mean())
-    factor, singular = torch.linalg.cholesky_ex(gram)
-    if int(singular):
+    factor, failed = torch.linalg.cholesky_ex(gram)
+    pivots = factor.diagonal().square()
+    # Whether the factorisation of a singular matrix fails is up to rounding: then a pivot is that small.
+    if len(gram) and (int(failed) or pivots.min() <= len(gram) * torch.finfo(gram.dtype).eps * pivots.max()):
         return torch.linalg.lstsq(gram, cross[inputs][:, outputs], driver="gelsd").solution
     return torch.cholesky_solve(cross[inputs][:, outputs], factor)
 
