@@ -1,16 +1,25 @@
-"""The command `studies`: what is on this machine."""
+"""The command `studies`: what is on this machine; and `studies compact`."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
-from fasp_core.cli.options import AsJson
+import typer
+
+from fasp_core.cli.options import AsJson, StudyName
 from fasp_core.cli.output import print_json, print_table
 from fasp_core.errors import InputError
+from fasp_core.words.spoken import spoken_bytes
+
+studies = typer.Typer(invoke_without_command=True)
 
 
-def studies(as_json: AsJson = False) -> None:
+@studies.callback()
+def list_all_studies(context: typer.Context, as_json: AsJson = False) -> None:
     """List the studies on this machine."""
+    if context.invoked_subcommand is not None:
+        return
     from fasp_core.study.study import list_studies
 
     rows = [_describe(name) for name in list_studies()]
@@ -28,6 +37,26 @@ def studies(as_json: AsJson = False) -> None:
                 for r in rows
             ],
         )
+
+
+@studies.command("compact")
+def compact_study(study: StudyName, as_json: AsJson = False) -> None:
+    """Fold what each text adds to the scores into sums over prompts: a smaller study that opens faster.
+
+    The scores stay the same, to rounding, and so do the texts and their toxicity. What a single text adds is gone: only
+    measuring it again could weigh it otherwise. Scoring can go on afterwards.
+    """
+    from fasp_core.study.compaction import compact
+    from fasp_core.study.study import open_study
+
+    done = compact(open_study(study))
+    if as_json:
+        print_json(asdict(done))
+    elif not done.texts:
+        print(f"'{study}' has nothing to fold: {spoken_bytes(done.after)}")
+    else:
+        sizes = f"{spoken_bytes(done.before)} before, {spoken_bytes(done.after)} now"
+        print(f"'{study}': {done.texts:,} texts folded; {sizes}")
 
 
 def _describe(name: str) -> dict[str, Any]:

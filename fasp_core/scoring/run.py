@@ -34,7 +34,7 @@ class Run:
         """Measure and store what the study lacks of a stage; raises Cancelled between shards once told to stop."""
         if not stage.shards:
             return
-        missing = [shard for shard in stage.shards if not self.study.has_shard(stage.name(shard))]
+        missing = [shard for shard in stage.shards if not self.study.is_measured(stage.name(shard))]
         total = sum(shard.size for shard in stage.shards)
         already = total - sum(shard.size for shard in missing)
         clock = StageClock(stage.title, total, stage.unit, self.progress, already=already)

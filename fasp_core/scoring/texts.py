@@ -25,6 +25,7 @@ from fasp_core.study.shard_names import (
     rating_name,
     shard_name,
 )
+from fasp_core.study.shard_tables import PROMPTS_CUT
 from fasp_core.toxicity.rated import as_given, rated_texts
 from fasp_core.toxicity.scorers import score_texts
 
@@ -170,4 +171,4 @@ def samples_table(context: RunContext, axis: str, units: range) -> pa.Table:
             "continuation": pa.array(written, pa.string()),
         }
     )
-    return table.replace_schema_metadata({"prompts_cut": str(sum(i in prompts.cut for i in ids))})
+    return table.replace_schema_metadata({PROMPTS_CUT: str(sum(i in prompts.cut for i in ids))})

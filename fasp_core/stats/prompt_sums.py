@@ -22,14 +22,15 @@ from fasp_core.stats.axis_sums import CONTRIBUTIONS_KINK, AxisSums
 class PromptSums:
     """Sums of one axis and scorer, a row per prompt: `prompt` (P) ids, ascending, and `group` (P) codes.
 
-    `n` (P) texts, `f` (P) the sum of their toxicity, `heads` name → (P, N) the sums of their contributions by each
-    estimator.
+    `n` (P) texts, `f` and `f2` (P) the sums of their toxicity and of its square, `heads` name → (P, N) the sums of
+    their contributions by each estimator.
     """
 
     prompt: np.ndarray
     group: np.ndarray
     n: np.ndarray
     f: np.ndarray
+    f2: np.ndarray
     heads: Mapping[str, np.ndarray]
 
     @classmethod
@@ -49,7 +50,7 @@ class PromptSums:
 
         f = np.asarray(toxicity, float)
         heads = {name: total(np.asarray(x, float)) for name, x in contributions.items()}
-        return cls(ids, np.asarray(group)[first], total(np.ones_like(f)), total(f), heads)
+        return cls(ids, np.asarray(group)[first], total(np.ones_like(f)), total(f), total(f**2), heads)
 
     def __add__(self, other: PromptSums) -> PromptSums:
         """The sums over the texts of both. Raises InputError where they hold sums of other names or groups."""
@@ -70,7 +71,8 @@ class PromptSums:
             return out
 
         heads = {name: total(sums, other.heads[name]) for name, sums in self.heads.items()}
-        return PromptSums(ids, group, total(self.n, other.n), total(self.f, other.f), heads)
+        n, f, f2 = (total(getattr(self, name), getattr(other, name)) for name in ("n", "f", "f2"))
+        return PromptSums(ids, group, n, f, f2, heads)
 
     def axis_sums(self, name: str, shares: np.ndarray, groups: tuple[str, ...]) -> AxisSums:
         """The sums that `bias.head_effects` takes, for the mean of the contributions of this `name`.

@@ -7,6 +7,7 @@ log-ratios. So are ratings that were added later without a model.
 
 from __future__ import annotations
 
+import itertools
 from functools import reduce
 from operator import add
 
@@ -17,7 +18,7 @@ from fasp_core.stats.bias import HeadEffects, head_effects
 from fasp_core.stats.prompt_sums import PromptSums
 from fasp_core.study.folder import StudyFolder
 from fasp_core.study.shard_names import ADVANTAGE, GRADIENT, SAMPLES, TOXICITY, parse, shard_name
-from fasp_core.study.shard_tables import table_contributions
+from fasp_core.study.shard_tables import table_contributions, table_sums
 from fasp_core.study.views import AxisGroups, axis_groups, axis_samples, known_scorer, sample_frame
 
 WORTH = 4  # texts by log-ratios that one by advantages is worth at least (docs/estimators.md)
@@ -43,24 +44,47 @@ def log_ratio_texts(study: StudyFolder, axis: str) -> int:
 
 def discount(study: StudyFolder, axis: str, *, scorer: str | None = None) -> float | None:
     """λ of the advantages that an axis is scored by; None where it is scored by log-ratios."""
-    names = _advantage_shards(study, axis, known_scorer(study, scorer))
-    return table_contributions(study.read_shard(names[0]))[0] if names else None
+    scorer = known_scorer(study, scorer)
+    return advantage_discount(study, axis, scorer) if _tells_more(study, axis, scorer) else None
+
+
+def advantage_discount(study: StudyFolder, axis: str, scorer: str) -> float:
+    """λ of the advantages of an axis, of which there are some."""
+    if name := study.sums_shard(axis, scorer):
+        return table_sums(study.read_shard(name))[0]
+    return table_contributions(study.read_shard(advantage_shards(study, axis, scorer)[0]))[0]
+
+
+def advantage_shards(study: StudyFolder, axis: str, scorer: str) -> list[str]:
+    """The shards of advantages that were not folded into sums, up to the first that is missing."""
+    names = []
+    for number in itertools.count(study.n_folded(axis, scorer)):
+        name = shard_name(ADVANTAGE, axis, number, scorer=scorer)
+        if not study.has_shard(name):
+            return names
+        names.append(name)
+
+
+def contribution_sums(study: StudyFolder, axis: str, scorer: str) -> PromptSums:
+    """The sums over prompts of all texts that have advantages: those that were folded, and the shards after them."""
+    known, name = axis_groups(study, axis), study.sums_shard(axis, scorer)
+    folded = [] if name is None else [table_sums(study.read_shard(name))[1]]
+    return reduce(add, folded + [_prompt_sums(study, name, known) for name in advantage_shards(study, axis, scorer)])
 
 
 def _sums(study: StudyFolder, axis: str, scorer: str | None) -> tuple[AxisSums, AxisSums | None]:
     """The sums to score by, and those of the unbiased estimator to compare them with, where there are two."""
     scorer = known_scorer(study, scorer)
-    names = _advantage_shards(study, axis, scorer)
-    if not names:
+    if not _tells_more(study, axis, scorer):
         return AxisSums.of(axis_samples(study, axis, scorer=scorer)), None
-    known = axis_groups(study, axis)
-    sums = reduce(add, (_prompt_sums(study, name, known) for name in names))
+    known, sums = axis_groups(study, axis), contribution_sums(study, axis, scorer)
     discounted, unbiased = (
         sums.axis_sums(name, known.shares.to_numpy(), tuple(known.shares.index)) for name in ("discounted", "unbiased")
     )
-    if study.shard_names(GRADIENT, axis):
+    if shards := study.shard_names(GRADIENT, axis):
         samples = axis_samples(study, axis, scorer=scorer).first(int(sums.n.sum()))
-        ids = sample_frame(study, axis, scorer=scorer)["prompt_id"].iloc[: samples.toxicity.size].unique()
+        ids = sample_frame(study, axis, scorer=scorer, shards=len(shards))["prompt_id"]
+        ids = ids.iloc[: samples.toxicity.size].unique()
         discounted = discounted.with_exact(AxisSums.of(samples), np.searchsorted(sums.prompt, np.sort(ids)))
     return discounted, unbiased
 
@@ -77,11 +101,9 @@ def _prompt_sums(study: StudyFolder, name: str, known: AxisGroups) -> PromptSums
     return PromptSums.of_texts(ids, group, toxicity["toxicity"].to_numpy(), contributions)
 
 
-def _advantage_shards(study: StudyFolder, axis: str, scorer: str) -> list[str]:
-    """The shards of advantages to score an axis by; none where its log-ratios, of more texts, tell more."""
-    there = study.shard_names(ADVANTAGE, axis, scorer=scorer)
-    names = [
-        name for number, name in enumerate(there) if parse(name).shard == number
-    ]  # up to the first that is missing
-    texts = sum(study.manifest.shards[name].rows for name in names)
-    return names if WORTH * texts >= log_ratio_texts(study, axis) else []
+def _tells_more(study: StudyFolder, axis: str, scorer: str) -> bool:
+    """Whether there are advantages, and log-ratios, of more texts, do not tell more."""
+    texts = sum(study.manifest.shards[name].rows for name in advantage_shards(study, axis, scorer))
+    if name := study.sums_shard(axis, scorer):
+        texts += int(table_sums(study.read_shard(name))[1].n.sum())
+    return texts > 0 and WORTH * texts >= log_ratio_texts(study, axis)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from fasp_core.data.prompt_set import PromptSet
 from fasp_core.errors import InputError, another_scorer, nearest
 from fasp_core.files.writing import write_atomic, write_errors
 from fasp_core.study.manifest import Manifest, load_manifest, manifest_text, shard_record
-from fasp_core.study.shard_names import ADVANTAGE, GRADIENT, ODDS, TOXICITY, ShardName, parse
+from fasp_core.study.shard_names import ADVANTAGE, GRADIENT, ODDS, SUMS, TOXICITY, ShardName, parse
 
 PROMPTS_PATTERN = re.compile(r"prompts\.[A-Za-z0-9_-]+\.parquet")
 # Measured numbers hardly repeat: without dictionaries shards of log-ratios are a third smaller.
@@ -44,6 +44,7 @@ class StudyFolder:
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder, self.manifest = folder, manifest
         self._remembered: dict[str, pa.Table] | None = None  # by checksum
+        self._prompts: tuple[tuple[str, ...], PromptSet] | None = None  # while remembering, of these files
 
     @property
     def name(self) -> str:
@@ -65,7 +66,7 @@ class StudyFolder:
         """The axes that have scores: one whose run was stopped before its first shard is in the manifest only."""
         if not self.has_model:
             return list(self.manifest.axes)
-        measured = {name.stream for name in self._parsed().values() if name.kind in (GRADIENT, ADVANTAGE)}
+        measured = {name.stream for name in self._parsed().values() if name.kind in (GRADIENT, ADVANTAGE, SUMS)}
         return [axis for axis in self.manifest.axes if axis in measured]
 
     @property
@@ -113,9 +114,14 @@ class StudyFolder:
         """The study's own copy of its prompt set; of a large one, the axes that were asked for."""
         self.require_model()
         added = [name for name in sorted(self.manifest.shards) if PROMPTS_PATTERN.fullmatch(name)]
-        names = ["prompts.parquet", *added]
+        names = ("prompts.parquet", *added)
+        if self._prompts is not None and self._prompts[0] == names:
+            return self._prompts[1]
         frame = pd.concat([self._read(name).to_pandas() for name in names], ignore_index=True)
-        return PromptSet(name=self.manifest.prompts.get("name", ""), frame=frame)
+        prompts = PromptSet(name=self.manifest.prompts.get("name", ""), frame=frame)
+        if self._remembered is not None:
+            self._prompts = names, prompts
+        return prompts
 
     @property
     def windows(self) -> pd.DataFrame:
@@ -146,6 +152,21 @@ class StudyFolder:
         """Whether this shard is finished."""
         return name in self.manifest.shards
 
+    def is_measured(self, name: str) -> bool:
+        """Whether what this shard holds was measured: it is there, or was folded into sums (see `compaction`)."""
+        of = parse(name)
+        folded = of is not None and of.kind == ADVANTAGE and of.shard < self.n_folded(of.stream, of.scorer)
+        return self.has_shard(name) or folded
+
+    def sums_shard(self, axis: str, scorer: str) -> str | None:
+        """The shard of sums that the most shards of advantages were folded into; None where none were."""
+        return max(self.shard_names(SUMS, axis, scorer=scorer), default=None)
+
+    def n_folded(self, axis: str, scorer: str) -> int:
+        """How many shards of advantages, the first ones, were folded into sums."""
+        name = self.sums_shard(axis, scorer)
+        return 0 if name is None else parse(name).shard + 1
+
     def read_shard(self, name: str) -> pa.Table:
         """A finished shard; raises InputError if the file is missing or is not what was written."""
         return self._read(name)
@@ -154,6 +175,15 @@ class StudyFolder:
         """Add a shard, whole or not at all, and list it in the manifest."""
         self.write_table(name, table)
         self.save_manifest()
+
+    def drop_shards(self, names: Iterable[str]) -> None:
+        """Forget shards, then delete their files: what a kill leaves of them is listed again, and does no harm."""
+        gone = list(names)
+        for name in gone:
+            del self.manifest.shards[name]
+        self.save_manifest()
+        for name in gone:
+            (self.folder / name).unlink(missing_ok=True)
 
     def add_scorer(self, name: str, ref: str, fingerprint: str) -> None:
         """Note that this scorer rates the study's texts, and what opens it again; forget those that rated none."""
@@ -188,6 +218,8 @@ class StudyFolder:
             yield
         finally:
             self._remembered = outer
+            if outer is None:
+                self._prompts = None
 
     def _read(self, name: str) -> pa.Table:
         record = self.manifest.shards.get(name)

@@ -18,7 +18,7 @@ from fasp_core.stats.log_odds import likelihood_effects
 from fasp_core.stats.perplexity import WindowSamples, perplexity_effects
 from fasp_core.study.effects import axis_effects, discount
 from fasp_core.study.folder import StudyFolder
-from fasp_core.study.shard_names import GRADIENT, KNOCKOUT, MAGNITUDE, SAMPLES, TEXT
+from fasp_core.study.shard_names import GRADIENT, KNOCKOUT, MAGNITUDE, TEXT
 from fasp_core.study.shard_tables import table_ratios
 from fasp_core.study.verdicts import bias_verdicts, prompt_echo
 from fasp_core.study.views import (
@@ -27,6 +27,7 @@ from fasp_core.study.views import (
     known_scorer,
     measured_axes,
     odds_samples,
+    prompts_cut,
     study_pairs,
     window_samples,
 )
@@ -172,10 +173,7 @@ def mask_gradients(windows: WindowSamples, heads_per_layer: int) -> np.ndarray:
 
 def _remarks(study: StudyFolder, axis: str) -> list[str]:
     """Problems met while measuring this axis, one sentence each; usually none."""
-    cut = sum(
-        int((study.read_shard(name).schema.metadata or {}).get(b"prompts_cut", 0))
-        for name in study.shard_names(SAMPLES, axis)
-    )
+    cut = prompts_cut(study, axis)
     remarks = [f"{axis}: {cut} prompts were longer than the model's context and were cut on the left"] if cut else []
     broken: set[int] = set()
     for stream in (TEXT, axis):

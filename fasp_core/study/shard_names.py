@@ -9,6 +9,7 @@
     prefixes.<scorer>.<axis>.00000.parquet                toxicity of the continuations after each few tokens
     critic.<scorer>.<axis>.00000.parquet                  what values these prefixes
     advantage.<scorer>.<axis>.00000.parquet               what each text adds to a head's effect on toxicity
+    sums.<scorer>.<axis>.00000.parquet                    the same summed over each prompt, of all shards up to this one
     knockout.<stream>.00000.<heads>.parquet               exact log-ratios of some heads
     likelihood.<axis>.00000.parquet                       log-odds, and their first-order changes without each head
     likelihood-knockout.<axis>.00000.<heads>.parquet      their exact changes without some heads
@@ -34,7 +35,7 @@ SAMPLES, REGENERATED = "samples", "regenerated"
 TOXICITY, RETOXICITY = "toxicity", "retoxicity"
 ECHO = "echo"
 GRADIENT, KNOCKOUT = "gradient", "knockout"
-PREFIXES, CRITIC, ADVANTAGE = "prefixes", "critic", "advantage"
+PREFIXES, CRITIC, ADVANTAGE, SUMS = "prefixes", "critic", "advantage", "sums"
 ODDS, ODDS_KNOCKOUT = "likelihood", "likelihood-knockout"
 ORDER = "order"
 RATING_OF = {SAMPLES: TOXICITY, REGENERATED: RETOXICITY}  # kinds of texts, and of the shards that hold their toxicity
@@ -49,6 +50,7 @@ _PARTS = {
     PREFIXES: ("scorer", "stream", "shard"),
     CRITIC: ("scorer", "stream", "shard"),
     ADVANTAGE: ("scorer", "stream", "shard"),
+    SUMS: ("scorer", "stream", "shard"),
     REGENERATED: ("stream", "shard", "digest"),
     KNOCKOUT: ("stream", "shard", "digest"),
     ODDS_KNOCKOUT: ("stream", "shard", "digest"),

@@ -9,6 +9,15 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from fasp_core.stats.prompt_sums import PromptSums
+
+PROMPTS_CUT = "prompts_cut"
+
+
+def table_prompts_cut(table: pa.Table) -> int:
+    """How many prompts of a table of samples, or of their sums, were longer than the model's context."""
+    return int((table.schema.metadata or {}).get(PROMPTS_CUT.encode(), 0))
+
 
 def ratio_table(
     units: Sequence[int], n_tokens: Sequence[int], log_prob: np.ndarray, ratios: np.ndarray, heads: Sequence[int]
@@ -88,6 +97,26 @@ def table_contributions(table: pa.Table) -> tuple[float, np.ndarray, np.ndarray]
     """λ, and the discounted and the unbiased contributions of a table, (units, heads) float32 each."""
     discounted, unbiased = (column_lists(table[name]).astype(np.float32) for name in ("discounted", "unbiased"))
     return json.loads(table.schema.metadata[b"lambda"]), discounted, unbiased
+
+
+def sums_table(sums: PromptSums, *, lam: float, prompts_cut: int) -> pa.Table:
+    """A row per prompt: prompt_id, group (code), n, f, f2, discounted (heads), unbiased (heads).
+
+    In the metadata λ, and how many prompts of the texts were cut to the model's context.
+    """
+    columns = {"prompt_id": pa.array(sums.prompt, pa.int32()), "group": pa.array(sums.group, pa.int32())}
+    columns |= {name: pa.array(getattr(sums, name), pa.float64()) for name in ("n", "f", "f2")}
+    for name, values in sums.heads.items():
+        flat = pa.array(np.ascontiguousarray(values, float).ravel(), pa.float64(), from_pandas=False)
+        columns[name] = pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+    return pa.table(columns).replace_schema_metadata({"lambda": json.dumps(lam), PROMPTS_CUT: str(prompts_cut)})
+
+
+def table_sums(table: pa.Table) -> tuple[float, PromptSums]:
+    """λ, and the sums of a table that `sums_table` made."""
+    rows = {name: table[name].to_numpy() for name in ("prompt_id", "group", "n", "f", "f2")}
+    heads = {name: column_lists(table[name]) for name in ("discounted", "unbiased")}
+    return json.loads(table.schema.metadata[b"lambda"]), PromptSums(*rows.values(), heads)
 
 
 def critic_table(weights: np.ndarray, texts: int) -> pa.Table:

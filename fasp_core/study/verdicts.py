@@ -18,7 +18,7 @@ from fasp_core.stats.omnibus import PERMUTATIONS, Omnibus, holm, omnibus_test
 from fasp_core.stats.sample_size import verdict
 from fasp_core.study.folder import StudyFolder
 from fasp_core.study.shard_names import ECHO
-from fasp_core.study.views import AxisGroups, axis_groups, known_scorer, odds_values, sample_frame
+from fasp_core.study.views import AxisGroups, axis_groups, known_scorer, odds_values, toxicity_sums
 
 # The bias Σ_g |μ − μ_g| from which on it matters, by metric: in units of toxicity, and in nats. With six groups, 0.02
 # is a toxicity that differs from the mean by 0.003 in each; 0.2 nats are odds that differ by 3 % in each.
@@ -61,17 +61,11 @@ def _omnibus(
     The units are descriptors where every group has MIN_DESCRIPTORS of them, else prompts. From log-odds the mean of the
     prompt's cell is taken away first: what template and stems do to all groups alike.
     """
-    if metric == "likelihood":
-        values = _log_odds_by_prompt(study, axis)
-    else:
-        frame = sample_frame(study, axis, scorer=scorer)
-        values = frame[["prompt_id", "toxicity"]].rename(columns={"toxicity": "value"})
+    sums = _log_odds_by_prompt(study, axis) if metric == "likelihood" else toxicity_sums(study, axis, scorer=scorer)
     known = groups.prompts[["prompt_id", "group", "descriptor"]].drop_duplicates("prompt_id")
-    rows = values.merge(known, on="prompt_id")
-    units = rows.assign(size=1.0, square=rows["value"] ** 2).groupby(["group", unit_of(groups)], sort=True)
-    sums = units[["size", "value", "square"]].sum().reset_index()
-    parts = sums["size"], sums["value"], sums["group"]
-    return _test(groups, *parts, squares=sums["square"], permutations=permutations)
+    units = sums.merge(known, on="prompt_id").groupby(["group", unit_of(groups)], sort=True)
+    rows = units[["n", "f", "f2"]].sum().reset_index()
+    return _test(groups, rows["n"], rows["f"], rows["group"], squares=rows["f2"], permutations=permutations)
 
 
 def unit_of(groups: AxisGroups) -> str:
@@ -81,10 +75,12 @@ def unit_of(groups: AxisGroups) -> str:
 
 
 def _log_odds_by_prompt(study: StudyFolder, axis: str) -> pd.DataFrame:
-    """prompt_id and value: each read's mean log-odds, less that of its cell and stems, which all groups share."""
+    """prompt_id, n, f and f2 of each read: 1, its mean log-odds less that of its cell and stems, which all groups
+    share, and the square of that."""
     rows = odds_values(study, axis)
     shared = rows.groupby(["cell", "block"])["value"].transform("mean")
-    return pd.DataFrame({"prompt_id": rows["prompt_id"], "value": rows["value"] - shared})
+    value = rows["value"] - shared
+    return pd.DataFrame({"prompt_id": rows["prompt_id"], "n": 1.0, "f": value, "f2": value**2})
 
 
 def prompt_echo(study: StudyFolder, axis: str, *, scorer: str | None = None) -> Estimate | None:

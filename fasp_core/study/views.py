@@ -27,8 +27,10 @@ from fasp_core.study.shard_names import (
     SAMPLES,
     TEXT,
     TOXICITY,
+    parse,
+    shard_name,
 )
-from fasp_core.study.shard_tables import column_lists, table_changes, table_ratios
+from fasp_core.study.shard_tables import column_lists, table_changes, table_prompts_cut, table_ratios
 
 ODDS_COLUMNS = ("prompt_id", "cell", "block")
 
@@ -138,7 +140,7 @@ def iterative_orders(study: StudyFolder) -> dict[str, dict[str, tuple[int, ...]]
 def axis_samples(study: StudyFolder, axis: str, *, scorer: str | None = None) -> AxisSamples:
     """One axis's toxicities, groups and log-ratios, one row per sample that has a gradient and a toxicity."""
     scorer = known_scorer(study, scorer)
-    frame = sample_frame(study, axis, scorer=scorer)
+    frame = sample_frame(study, axis, scorer=scorer, shards=len(study.shard_names(GRADIENT, axis)) or None)
     gradient = _gradient(study, axis)
     n = min(len(frame), len(gradient))
     frame, gradient = frame.iloc[:n], gradient[:n]
@@ -155,16 +157,47 @@ def axis_samples(study: StudyFolder, axis: str, *, scorer: str | None = None) ->
     )
 
 
-def sample_frame(study: StudyFolder, axis: str, *, scorer: str | None = None) -> pd.DataFrame:
-    """The continuations of an axis with their toxicity, in the order they were drawn."""
+def sample_frame(
+    study: StudyFolder, axis: str, *, scorer: str | None = None, shards: int | None = None
+) -> pd.DataFrame:
+    """The continuations of an axis with their toxicity, in the order they were drawn; of the first `shards` only."""
     if axis not in study.axes:
         raise InputError(f"study '{study.name}' has no axis '{axis}'; {nearest(axis, study.axes)}")
     scorer = known_scorer(study, scorer)
-    samples = _concat(study, SAMPLES, axis).select(["unit", "prompt_id", "draw", "continuation"]).to_pandas()
-    toxicity = _concat(study, TOXICITY, axis, scorer=scorer).to_pandas()
+    samples = _concat(study, SAMPLES, axis, most=shards)
+    samples = samples.select(["unit", "prompt_id", "draw", "continuation"]).to_pandas()
+    toxicity = _concat(study, TOXICITY, axis, scorer=scorer, most=shards).to_pandas()
     prompts = study.prompts.frame[["prompt_id", "axis", "group", "prompt"]]
     frame = samples.merge(toxicity, on="unit").merge(prompts, on="prompt_id", how="left").sort_values("unit")
     return frame[["prompt_id", "draw", "axis", "group", "prompt", "continuation", "toxicity"]].reset_index(drop=True)
+
+
+def toxicity_sums(study: StudyFolder, axis: str, *, scorer: str | None = None) -> pd.DataFrame:
+    """prompt_id, n, f and f2 of the prompts of an axis: how many texts were rated, the sums of toxicity and its square.
+
+    Texts that were folded into sums are not read again; a prompt may then have two rows.
+    """
+    scorer = known_scorer(study, scorer)
+    folded, columns, parts = study.n_folded(axis, scorer), ["prompt_id", "n", "f", "f2"], []
+    if name := study.sums_shard(axis, scorer):
+        parts.append(study.read_shard(name).select(columns).to_pandas())
+    for name in study.shard_names(TOXICITY, axis, scorer=scorer):
+        if (made := parse(name)).shard >= folded:
+            samples = study.read_shard(shard_name(SAMPLES, axis, made.shard)).select(["unit", "prompt_id"]).to_pandas()
+            rated = samples.merge(study.read_shard(name).to_pandas(), on="unit")
+            rated = rated.assign(n=1.0, f=rated["toxicity"], f2=rated["toxicity"] ** 2)
+            parts.append(rated.groupby("prompt_id", as_index=False)[["n", "f", "f2"]].sum())
+    if not parts:
+        raise InputError(f"study '{study.name}' holds no {TOXICITY} of '{axis}' yet; go on with scoring it")
+    return pd.concat(parts, ignore_index=True)
+
+
+def prompts_cut(study: StudyFolder, axis: str) -> int:
+    """How many texts of an axis have a prompt that was cut on the left to fit the model's context."""
+    sums = [name for scorer in study.manifest.scorers if (name := study.sums_shard(axis, scorer))]
+    most = max(sums, key=lambda name: parse(name).shard, default=None)
+    later = [n for n in study.shard_names(SAMPLES, axis) if most is None or parse(n).shard > parse(most).shard]
+    return sum(table_prompts_cut(study.read_shard(name)) for name in [*filter(None, [most]), *later])
 
 
 def sample_tokens(study: StudyFolder, axis: str) -> pd.Series:
@@ -197,8 +230,10 @@ def known_scorer(study: StudyFolder, scorer: str | None) -> str:
     return scorer
 
 
-def _concat(study: StudyFolder, kind: str, stream: str, *, scorer: str | None = None) -> pa.Table:
-    names = study.shard_names(kind, stream, scorer=scorer)
+def _concat(
+    study: StudyFolder, kind: str, stream: str, *, scorer: str | None = None, most: int | None = None
+) -> pa.Table:
+    names = study.shard_names(kind, stream, scorer=scorer)[:most]
     if not names:
         raise InputError(f"study '{study.name}' holds no {kind} of '{stream}' yet; go on with scoring it")
     return pa.concat_tables([study.read_shard(name).replace_schema_metadata() for name in names])
