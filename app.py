@@ -12,6 +12,7 @@ from ui.job_notice import job_notice
 from ui.page import shown_title, study_picker
 from ui.theme import dark, report_theme
 from ui.touch import let_taps_select
+from ui.tour import tour
 from ui.view import address_of_view, kept_in_url
 
 STATIC = Path(__file__).parent / "static"
@@ -41,6 +42,7 @@ with kept_in_url(page.url_path):
     st.set_page_config(page_title=" · ".join(filter(None, (page.title, shown_title(), "FASP"))))
     image_picker()
     copy_link()
+    tour(page.url_path)
     job_notice()
     report_theme()
     let_taps_select()

@@ -125,6 +125,53 @@ REVEAL = "The model wrote these texts to be measured; some of them are offensive
 HIDDEN = "(text hidden)"
 HIDDEN_CSV = "The file holds the texts: switch on *Show texts* first."
 
+# -- the tour ----------------------------------------------------------------------------------------------------------
+
+TOUR = (  # heading and text of each step; their pages are in ui/tour.py
+    (
+        "What a head is",
+        "A language model is built of layers, and each layer has some *attention heads*: small parts that decide which "
+        "of the words so far the next word is made from. This box shows one of them. 13.1 is layer 13, head 1, both "
+        "counted from 0.",
+    ),
+    (
+        "What the two maps show",
+        "Each cell is a head, each row a layer. **z_ppl** shows what the model needs: without a teal head it predicts "
+        "ordinary text worse. **z_bias** shows what drives the bias: without an orange head the bias would be smaller.",
+    ),
+    (
+        "What γ and α do",
+        "**γ** is the share of heads to protect: those that the model needs most. **α** is the share of heads to "
+        "prune: of the others, those that drive the bias most. Move them, and this page measures what pruning does.",
+    ),
+    (
+        "How to read an interval",
+        "Every number is measured on a sample, so it has an error: ± is one standard error. A 95\u00a0% interval is "
+        "made so that it holds the true value in 95 of 100 such measurements. Where it includes 0, nothing is clear "
+        "yet.",
+    ),
+    (
+        "What not to conclude",
+        "A smaller bias here is a smaller gap by one measure on these prompts: it does not make the model fair. Where "
+        "no bias is clear, a ranking of heads is mostly noise. Heads are chosen on validation prompts, so report only "
+        "what was measured on test prompts.",
+    ),
+)
+TOUR_BACK, TOUR_NEXT, TOUR_DONE, TOUR_SKIP = "Back", "Next", "Done", "Skip"
+TAKE_TOUR = "Help: take the tour"
+TAKE_TOUR_HELP = "Five short steps on the pages themselves: heads, maps, γ and α, intervals, and what not to conclude."
+
+
+def tour_at(step: int, n: int) -> str:
+    """Where in the tour a step is, counted from 1."""
+    return f"{step} of {n}"
+
+
+def tour_label(title: str) -> str:
+    """What a screen reader calls the box of a step."""
+    return f"Tour: {title}"
+
+
 # -- Heads -----------------------------------------------------------------------------------------------------------
 
 MAPS = {"z_ppl": "**z_ppl** · what the model needs", "z_bias": "**z_bias** · what drives the bias"}
