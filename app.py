@@ -5,6 +5,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from ui import words
 from ui.charts import image_picker
 from ui.copy_link import copy_link
 from ui.gate import let_in
@@ -18,6 +19,7 @@ from ui.view import address_of_view, kept_in_url
 STATIC = Path(__file__).parent / "static"
 # As text: streamlit forgets a served picture at the start of each run, and a browser that asks just then gets a 404.
 ICON = f"data:image/png;base64,{b64encode((STATIC / 'icon.png').read_bytes()).decode()}"
+LOGO = (STATIC / "logo.svg").read_text("utf-8")
 
 st.set_page_config(page_icon=ICON, layout="wide")
 let_in()
@@ -34,6 +36,8 @@ pages = [
     st.Page("pages/studies.py", title="Studies"),
 ]
 page = st.navigation(pages, position="hidden")
+st.logo(LOGO.replace("currentColor", st.get_option(f"theme.{'dark' if dark() else 'light'}.textColor")), size="large")
+st.sidebar.caption(words.PURPOSE)
 with kept_in_url(page.url_path):
     # Links of our own: streamlit's go to the page without the view, a step that going back would stop at.
     for other in pages:

@@ -107,6 +107,7 @@ def choice_sentence(method: str, n_heads: int, n_protected: int, n_pruned: int) 
 
 # -- all pages -------------------------------------------------------------------------------------------------------
 
+PURPOSE = "Find the attention heads that drive social bias in a language model, and see what removing them does."
 NO_STUDY = "There is no study yet. Measure the default model first; this takes some ten minutes on two cores:"
 NO_STUDY_THEN = "Then reload this page. You can also start it on the page *Studies*."
 NO_AXIS = "These scores hold perplexity only, no axis of bias. Score an axis, for example gender_and_sex."

@@ -1,4 +1,4 @@
-"""The tour as a newcomer meets it: it opens once in a browser, points at the page, and comes back from the sidebar."""
+"""The app as a newcomer meets it: its name and purpose, and the tour, which opens once and comes back when asked for."""
 
 from __future__ import annotations
 
@@ -33,6 +33,8 @@ def test_the_tour_opens_once_points_at_the_page_and_is_found_again(app_with_tour
     page = new_page(f"{app_with_tour}/?alpha=0.25")
     expect(step(page, 0)).to_be_visible()
     expect(step(page, 0)).to_be_focused()
+    expect(page.get_by_test_id("stSidebarLogo")).to_be_visible()
+    expect(page.get_by_test_id("stSidebar").get_by_text(words.PURPOSE)).to_be_visible()
     expect(page.locator(".st-key-panel")).to_have_css("outline-style", "solid")
     press(page.get_by_role("button", name=words.TOUR_NEXT))
     expect(step(page, 1)).to_be_visible()
