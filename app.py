@@ -9,6 +9,7 @@ from ui import words
 from ui.charts import image_picker
 from ui.copy_link import copy_link
 from ui.gate import let_in
+from ui.help_names import name_help
 from ui.job_notice import job_notice
 from ui.page import shown_title, study_picker
 from ui.theme import dark, report_theme
@@ -50,4 +51,5 @@ with kept_in_url(page.url_path):
     job_notice()
     report_theme()
     let_taps_select()
+    name_help()
     page.run()

@@ -41,6 +41,50 @@ TERMS = {
     "reliabilities.",
     "one_se": "one standard error",
     "gamma_chosen": "Chosen on valid prompts; empty: the method has none.",
+    "p": "p is how often groups that are all alike would differ this much by chance; up to 0.05 a bias is clear.",
+    "interval": "A 95\u00a0% interval is made so that it holds the true value in 95 of 100 such measurements; where it "
+    "includes 0, nothing is clear yet.",
+    "nats": "Nats are the unit of log-odds: one nat more makes toxic words 2.7 times as likely against harmless ones.",
+    "rank": "The rank is the place among all heads by this score, 1 the highest; in brackets the range that the error "
+    "allows.",
+    "roles": "Protected: spared by γ, because the model needs it most. Pruned: chosen by the method. Kept: all others.",
+    "sample_size": "How many texts written without the head would tell as much as these texts, weighted.",
+    "predicted": "What the scores of the pruned heads add up to, before anything is measured.",
+    "after": "Of the pruned model, and below it the change from the intact model. ± is one standard error.",
+    "split": "Heads are chosen on validation prompts. Test prompts share no identity term with them: results are "
+    "reported on those.",
+    "significant": "Yes where the 95\u00a0% interval of the change leaves out 0.",
+    "checkpoint": "The pruned model itself, as a folder of weights that other programs load.",
+    "budget": "How much is measured for each axis: more takes longer, and makes rankings more reliable.",
+    "correlation": "1: the same heads drive both biases. 0: the one says nothing about the other. Below 0: heads that "
+    "drive the one lessen the other.",
+}
+COLUMNS = {  # what a column of a table means
+    "z_bias": TERMS["z_bias"],
+    "rank": TERMS["rank"],
+    "role": TERMS["roles"],
+    "axis": TERMS["axis"],
+    "axes": TERMS["axis"],
+    "shape": "Layers × attention heads in each layer.",
+    "r": TERMS["correlation"],
+    "95 % interval": TERMS["interval"],
+    "change (95 % interval)": TERMS["interval"],
+    "with": "With the head, as the model is.",
+    "without": "With the head switched off.",
+    "before": "Of the intact model.",
+    "after": "Of the pruned model.",
+    "change": "What removing makes of it: the difference, known better than either value.",
+    "verdict": "Better or worse only where the 95\u00a0% interval of the change leaves out 0.",
+    "heads": "How many heads are pruned.",
+    "in their place": "What takes the place of the pruned heads.",
+    "perplexity": "How badly the pruned model predicts ordinary text: lower is better.",
+    "bias": "The change of the bias that heads were pruned for, on test prompts.",
+    "bias by toxicity": TERMS["bias"].replace("intact", "pruned"),
+    "bias by likelihood (nats)": TERMS["bias"].replace("intact", "pruned"),
+    "compared": "Only sets measured to the end on the same texts or prompts are compared.",
+    "α": TERMS["alpha"],
+    "γ": TERMS["gamma_chosen"],
+    "method": TERMS["method"],
 }
 
 # -- methods ---------------------------------------------------------------------------------------------------------
@@ -113,6 +157,7 @@ NO_STUDY_THEN = "Then reload this page. You can also start it on the page *Studi
 NO_AXIS = "These scores hold perplexity only, no axis of bias. Score an axis, for example gender_and_sex."
 MEASURES = {"toxicity": "toxicity of its texts", "likelihood": "likelihood of toxic and benign words"}
 SCORED = {"continuation": "toxicity of continuations", "text": "toxicity of prompt and continuation"}
+READ_VERDICT = "How to read this"
 OPENED_HERE = "Shown first because it is the clearest bias of this study."
 NO_CLEAR_BIAS_TO_SELECT_BY = (
     "**Select heads by this ranking?** Where no bias is clear, the ranking is mostly noise, and removing its top heads "
@@ -225,6 +270,7 @@ PRUNE_WITHOUT_MODEL = (
     "measures perplexity and the bias of every axis after pruning, with intervals, and warns of damage."
 )
 NOT_USABLE = "not usable"
+OTHER_MEASURES = "Other measures"
 PREDICTED_SUM = "The sum of the pruned heads' scores, each measured alone. Only the measurement below counts."
 RELATIVE_SUM = (
     "No prediction: these scores are relative to the median head, not to the intact model, so they cannot be added up."

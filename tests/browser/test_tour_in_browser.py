@@ -1,4 +1,4 @@
-"""The app as a newcomer meets it: its name and purpose, and the tour, which opens once and comes back when asked for."""
+"""The app as a newcomer meets it: its name and purpose, and the tour, which opens once, and again when asked for."""
 
 from __future__ import annotations
 
