@@ -5,18 +5,22 @@ from pathlib import Path
 
 import streamlit as st
 
+from ui import words
 from ui.charts import image_picker
 from ui.copy_link import copy_link
 from ui.gate import let_in
+from ui.help_names import name_help
 from ui.job_notice import job_notice
 from ui.page import shown_title, study_picker
 from ui.theme import dark, report_theme
 from ui.touch import let_taps_select
+from ui.tour import tour
 from ui.view import address_of_view, kept_in_url
 
 STATIC = Path(__file__).parent / "static"
 # As text: streamlit forgets a served picture at the start of each run, and a browser that asks just then gets a 404.
 ICON = f"data:image/png;base64,{b64encode((STATIC / 'icon.png').read_bytes()).decode()}"
+LOGO = (STATIC / "logo.svg").read_text("utf-8")
 
 st.set_page_config(page_icon=ICON, layout="wide")
 let_in()
@@ -33,6 +37,8 @@ pages = [
     st.Page("pages/studies.py", title="Studies"),
 ]
 page = st.navigation(pages, position="hidden")
+st.logo(LOGO.replace("currentColor", st.get_option(f"theme.{'dark' if dark() else 'light'}.textColor")), size="large")
+st.sidebar.caption(words.PURPOSE)
 with kept_in_url(page.url_path):
     # Links of our own: streamlit's go to the page without the view, a step that going back would stop at.
     for other in pages:
@@ -41,7 +47,9 @@ with kept_in_url(page.url_path):
     st.set_page_config(page_title=" · ".join(filter(None, (page.title, shown_title(), "FASP"))))
     image_picker()
     copy_link()
+    tour(page.url_path)
     job_notice()
     report_theme()
     let_taps_select()
+    name_help()
     page.run()

@@ -115,6 +115,7 @@ def measured_set_or_stop(study: Study, axis: str, current: str | None) -> Measur
     st.selectbox(
         "Pruned heads",
         list(sets),
+        help=f"{words.TERMS['roles']} {words.TERMS['split']}",
         format_func=lambda key: set_name(sets[key]),
         **bound("set", default=current or next(iter(sets))),
     )

@@ -16,6 +16,7 @@ from fasp_core.words.numbers import axis_label, format_estimate, format_fixed
 from ui import words
 from ui.caches import correlations, named_study
 from ui.charts import draw
+from ui.columns import explained
 from ui.example import example_button
 from ui.page import chosen_head, gamma_slider, metric_picker, pick_heads, start_page
 from ui.text import plain
@@ -68,7 +69,9 @@ def switches(study: Study) -> None:
 def matrix(study: Study, scores: HeadScores, place: str) -> None:
     """The matrix of one study, as a chart and as a table, with what stands in the way of it."""
     found = correlations(study, scores, view()["correlation"], view()["among"], view()["gamma"], view()["corrected"])
-    st.markdown(f"**{plain(study.name)}** · {found.n_heads:,} of {scores.n_heads:,} heads")
+    st.markdown(
+        f"**{plain(study.name)}** · {found.n_heads:,} of {scores.n_heads:,} heads", help=words.TERMS["unprotected"]
+    )
     draw(
         correlation_matrix(found, dark=dark()),
         key=f"matrix_{place}",
@@ -80,7 +83,12 @@ def matrix(study: Study, scores: HeadScores, place: str) -> None:
         st.caption(plain(note))
     with st.expander("Show as table"):
         table = as_table(found)
-        st.dataframe(table, hide_index=True, alt="Correlation of every two axes with its 95 % interval")
+        st.dataframe(
+            table,
+            hide_index=True,
+            column_config=explained(table),
+            alt="Correlation of every two axes with its 95 % interval",
+        )
         st.download_button(
             "Download correlations (CSV)",
             table.to_csv(index=False),
@@ -164,7 +172,7 @@ try:
         with left:
             matrix(study, scores, "left")
         with right:
-            st.markdown(f"**{words.AXIS_AGAINST_AXIS}**")
+            st.markdown(f"**{words.AXIS_AGAINST_AXIS}**", help=words.TERMS["z_bias"])
             axis_against_axis(scores)
     else:
         left, right = st.columns(2, gap="medium")
@@ -172,7 +180,7 @@ try:
             matrix(study, scores, "left")
         with right:
             matrix(*named_study(view()["beside"]), "right")
-        st.header(words.AXIS_AGAINST_AXIS, anchor=False)
+        st.header(words.AXIS_AGAINST_AXIS, anchor=False, help=words.TERMS["z_bias"])
         axis_against_axis(scores)
 except (InputError, FileNotFoundError) as error:
     st.error(plain(error))

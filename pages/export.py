@@ -73,7 +73,7 @@ def files(study: Study, config: PruningConfig, report: str) -> None:
 
 def checkpoint(study: Study, config: PruningConfig) -> None:
     """A checkpoint: made as a job, verified, then downloaded."""
-    st.header("Checkpoint", anchor=False)
+    st.header("Checkpoint", anchor=False, help=words.TERMS["checkpoint"])
     form = st.radio("Form", list(FORMS), format_func=FORMS.get, label_visibility="collapsed")
     folder = export_folder(study.name, config, form)
     busy = _busy(folder)
@@ -154,7 +154,8 @@ cards = known_scorecards(study, selection, axis, metric_of(scores))
 config = PruningConfig.from_selection(selection, study, results, cards, compensate=view()["compensate"])
 st.markdown(
     f"**{selection_summary(len(selection.pruned), len(selection.protected), scores.n_heads)}**, as chosen on the page "
-    f"*Prune*. {words.measured_splits(results) if study.has_model else ''}"
+    f"*Prune*. {words.measured_splits(results) if study.has_model else ''}",
+    help=f"{words.TERMS['roles']} {words.TERMS['split']}",
 )
 for unfinished in (result for result in known if not result.done):
     st.warning(f"{words.measurement_state(unfinished)}. {words.NOT_EXPORTED}")

@@ -14,6 +14,7 @@ from fasp_core.words.captions import heatmap_alt, heatmap_caption, selection_sum
 from fasp_core.words.numbers import column_decimals
 from ui import words
 from ui.charts import draw
+from ui.columns import explained
 from ui.heads.panel import detail_section, head_box, score_lines, several_panel
 from ui.heads.ranking import base_numbers
 from ui.page import axis_and_metric, chosen_head, chosen_heads, gamma_alpha, pick_heads, start_page
@@ -37,6 +38,7 @@ def current_selection(scores: HeadScores, axis: str) -> Selection:
         st.markdown(
             selection_summary(len(selection.pruned), len(selection.protected), scores.n_heads),
             width="content",
+            help=words.TERMS["roles"],
         )
         st.toggle(
             "Choose several heads",
@@ -56,7 +58,7 @@ def heat_map(
     values, errors = (column.reshape(shape) for column in columns)
     reliability = scores.intact_ppl.reliability if quantity == "z_ppl" else scores.reliability(axis)
     key = f"map_{quantity}"
-    st.markdown(words.MAPS[quantity])
+    st.markdown(words.MAPS[quantity], help=words.TERMS[quantity])
     figure = head_heatmap(
         values,
         errors,
@@ -113,7 +115,9 @@ def head_table(scores: HeadScores, axis: str, selection: Selection) -> None:
     shown = [rows for rows in words.TABLE_ROWS if rows != "clear" or not scores.relative]
     if view()["show"] not in shown:
         choose("show", "all")
-    st.selectbox("Heads in the table", shown, format_func=words.TABLE_ROWS.get, **bound("show"))
+    st.selectbox(
+        "Heads in the table", shown, format_func=words.TABLE_ROWS.get, help=words.TERMS["roles"], **bound("show")
+    )
     bias, bias_se = f"z_bias.{axis}", f"z_bias_se.{axis}"
     frame = scores.frame[["layer", "head", bias, bias_se, "z_ppl", "z_ppl_se"]].assign(role=selection.roles())
     masks = {
@@ -125,7 +129,11 @@ def head_table(scores: HeadScores, axis: str, selection: Selection) -> None:
     }
     frame = frame[masks[view()["show"]]].sort_values(bias, ascending=False, kind="stable", ignore_index=True)
     frame = frame.dropna(axis="columns", how="all")  # a file may hold no errors
-    columns = {"layer": st.column_config.NumberColumn("layer"), "head": st.column_config.NumberColumn("head")}
+    columns = {
+        "layer": st.column_config.NumberColumn("layer"),
+        "head": st.column_config.NumberColumn("head", help=words.TERMS["head"]),
+        **explained(frame[["role"]]),
+    }
     for name, error, label in ((bias, bias_se, "z_bias"), ("z_ppl", "z_ppl_se", "z_ppl")):
         digits = f"%.{column_decimals(scores.column(error))}f"
         columns[name] = st.column_config.NumberColumn(label, format=digits, help=words.TERMS[label])

@@ -36,7 +36,7 @@ def show_selection(scores: HeadScores, selection: Selection, axis: str) -> None:
     """The map of protected, kept and pruned heads, to be clicked, and the same in words."""
     summary = selection_summary(len(selection.pruned), len(selection.protected), scores.n_heads)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{summary}**")
+        st.markdown(f"**{summary}**", help=words.TERMS["roles"])
         undo_button()
     columns = (scores.z_ppl, scores.z_ppl_se, scores.z_bias(axis), scores.z_bias_se(axis))
     notes = [

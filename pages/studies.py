@@ -12,6 +12,7 @@ from fasp_core.study.views import scored_axes
 from fasp_core.words.numbers import axis_label
 from fasp_core.words.spoken import model_title, spoken_bytes
 from ui import words
+from ui.columns import explained
 from ui.page import open_page
 from ui.studies.jobs_panel import jobs_panel
 from ui.studies.managing import rename_and_delete
@@ -42,7 +43,8 @@ def study_table() -> None:
             }
         )
     if rows:
-        st.dataframe(pd.DataFrame(rows), hide_index=True)
+        table = pd.DataFrame(rows)
+        st.dataframe(table, hide_index=True, column_config=explained(table))
     else:
         st.info(words.NO_STUDIES)
 

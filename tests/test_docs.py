@@ -176,16 +176,39 @@ def test_commands_are_found_and_wrong_ones_refused():
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_every_module_that_is_run_exists(path):
-    for module in re.findall(r"python -m (fasp_core[\w.]*)", path.read_text("utf-8")):
+    for module in re.findall(r"python -m ((?:fasp_core|benchmarks)[\w.]*)", path.read_text("utf-8")):
         assert importlib.util.find_spec(module) is not None, module
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_every_make_target_exists(path):
+    targets = re.findall(r"^([a-z]+):", (PROJECT / "Makefile").read_text("utf-8"), re.M)
+    assert len(targets) >= 8
+    assert {*re.findall(r"(?:^|`)make ([a-z]+)", path.read_text("utf-8"), re.M)} <= {*targets}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_every_block_of_python_parses(path):
+    text = BLOCK.sub("", path.read_text("utf-8"))
+    for block in re.findall(r"^```python\n(.*?)^```", text, re.S | re.M):
+        ast.parse(block)
+
+
+def anchors(path: Path) -> set[str]:
+    """What a link can name in a document: its headings, in lower case, without punctuation, with hyphens."""
+    text = re.sub(r"^```.*?^```", "", path.read_text("utf-8"), flags=re.S | re.M)
+    headings = re.findall(r"^#+ (.+)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_every_link_and_every_path_of_the_project_exists(path):
     text = path.read_text("utf-8")
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
-        if not target.startswith(("http:", "https:", "#")):
-            assert (path.parent / target.split("#")[0]).exists(), target
+        if not target.startswith(("http:", "https:")):
+            file, _, anchor = target.partition("#")
+            assert (path.parent / file).exists(), target
+            assert not anchor or anchor in anchors(path.parent / file if file else path), target
     for named in re.findall(r"`((?:fasp_core|ui|pages|tests|docs|benchmarks|static)/[\w./-]*)`", text):
         assert (PROJECT / named).exists(), named
 

@@ -19,6 +19,8 @@ def show_verdict(scores: HeadScores, axis: str) -> None:
     if told:
         why = f" {words.OPENED_HERE}" if view()["axis"] is None and has_clear_bias(scores, axis) else ""
         (st.info if has_clear_bias(scores, axis) else st.warning)(f"{plain(told)}{why}")
+        known = ("p", "interval", "nats") if scores.meta.unit else ("p", "interval")
+        st.caption(words.READ_VERDICT, help=" ".join(words.TERMS[term] for term in known))
     echo, bias, scored = scores.prompt_echo.get(axis), scores.base_bias(axis), scores.meta.settings.scored
     if said := describe_echo(echo, bias, scored=scored):
         dominates = scored == "text" and echo_dominates(echo, bias)

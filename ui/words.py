@@ -41,6 +41,50 @@ TERMS = {
     "reliabilities.",
     "one_se": "one standard error",
     "gamma_chosen": "Chosen on valid prompts; empty: the method has none.",
+    "p": "p is how often groups that are all alike would differ this much by chance; up to 0.05 a bias is clear.",
+    "interval": "A 95\u00a0% interval is made so that it holds the true value in 95 of 100 such measurements; where it "
+    "includes 0, nothing is clear yet.",
+    "nats": "Nats are the unit of log-odds: one nat more makes toxic words 2.7 times as likely against harmless ones.",
+    "rank": "The rank is the place among all heads by this score, 1 the highest; in brackets the range that the error "
+    "allows.",
+    "roles": "Protected: spared by γ, because the model needs it most. Pruned: chosen by the method. Kept: all others.",
+    "sample_size": "How many texts written without the head would tell as much as these texts, weighted.",
+    "predicted": "What the scores of the pruned heads add up to, before anything is measured.",
+    "after": "Of the pruned model, and below it the change from the intact model. ± is one standard error.",
+    "split": "Heads are chosen on validation prompts. Test prompts share no identity term with them: results are "
+    "reported on those.",
+    "significant": "Yes where the 95\u00a0% interval of the change leaves out 0.",
+    "checkpoint": "The pruned model itself, as a folder of weights that other programs load.",
+    "budget": "How much is measured for each axis: more takes longer, and makes rankings more reliable.",
+    "correlation": "1: the same heads drive both biases. 0: the one says nothing about the other. Below 0: heads that "
+    "drive the one lessen the other.",
+}
+COLUMNS = {  # what a column of a table means
+    "z_bias": TERMS["z_bias"],
+    "rank": TERMS["rank"],
+    "role": TERMS["roles"],
+    "axis": TERMS["axis"],
+    "axes": TERMS["axis"],
+    "shape": "Layers × attention heads in each layer.",
+    "r": TERMS["correlation"],
+    "95 % interval": TERMS["interval"],
+    "change (95 % interval)": TERMS["interval"],
+    "with": "With the head, as the model is.",
+    "without": "With the head switched off.",
+    "before": "Of the intact model.",
+    "after": "Of the pruned model.",
+    "change": "What removing makes of it: the difference, known better than either value.",
+    "verdict": "Better or worse only where the 95\u00a0% interval of the change leaves out 0.",
+    "heads": "How many heads are pruned.",
+    "in their place": "What takes the place of the pruned heads.",
+    "perplexity": "How badly the pruned model predicts ordinary text: lower is better.",
+    "bias": "The change of the bias that heads were pruned for, on test prompts.",
+    "bias by toxicity": TERMS["bias"].replace("intact", "pruned"),
+    "bias by likelihood (nats)": TERMS["bias"].replace("intact", "pruned"),
+    "compared": "Only sets measured to the end on the same texts or prompts are compared.",
+    "α": TERMS["alpha"],
+    "γ": TERMS["gamma_chosen"],
+    "method": TERMS["method"],
 }
 
 # -- methods ---------------------------------------------------------------------------------------------------------
@@ -107,11 +151,13 @@ def choice_sentence(method: str, n_heads: int, n_protected: int, n_pruned: int) 
 
 # -- all pages -------------------------------------------------------------------------------------------------------
 
+PURPOSE = "Find the attention heads that drive social bias in a language model, and see what removing them does."
 NO_STUDY = "There is no study yet. Measure the default model first; this takes some ten minutes on two cores:"
 NO_STUDY_THEN = "Then reload this page. You can also start it on the page *Studies*."
 NO_AXIS = "These scores hold perplexity only, no axis of bias. Score an axis, for example gender_and_sex."
 MEASURES = {"toxicity": "toxicity of its texts", "likelihood": "likelihood of toxic and benign words"}
 SCORED = {"continuation": "toxicity of continuations", "text": "toxicity of prompt and continuation"}
+READ_VERDICT = "How to read this"
 OPENED_HERE = "Shown first because it is the clearest bias of this study."
 NO_CLEAR_BIAS_TO_SELECT_BY = (
     "**Select heads by this ranking?** Where no bias is clear, the ranking is mostly noise, and removing its top heads "
@@ -124,6 +170,53 @@ COPY_LINK_HELP = "Copies the address of what you see. Whoever has the same studi
 REVEAL = "The model wrote these texts to be measured; some of them are offensive."
 HIDDEN = "(text hidden)"
 HIDDEN_CSV = "The file holds the texts: switch on *Show texts* first."
+
+# -- the tour ----------------------------------------------------------------------------------------------------------
+
+TOUR = (  # heading and text of each step; their pages are in ui/tour.py
+    (
+        "What a head is",
+        "A language model is built of layers, and each layer has some *attention heads*: small parts that decide which "
+        "of the words so far the next word is made from. This box shows one of them. 13.1 is layer 13, head 1, both "
+        "counted from 0.",
+    ),
+    (
+        "What the two maps show",
+        "Each cell is a head, each row a layer. **z_ppl** shows what the model needs: without a teal head it predicts "
+        "ordinary text worse. **z_bias** shows what drives the bias: without an orange head the bias would be smaller.",
+    ),
+    (
+        "What γ and α do",
+        "**γ** is the share of heads to protect: those that the model needs most. **α** is the share of heads to "
+        "prune: of the others, those that drive the bias most. Move them, and this page measures what pruning does.",
+    ),
+    (
+        "How to read an interval",
+        "Every number is measured on a sample, so it has an error: ± is one standard error. A 95\u00a0% interval is "
+        "made so that it holds the true value in 95 of 100 such measurements. Where it includes 0, nothing is clear "
+        "yet.",
+    ),
+    (
+        "What not to conclude",
+        "A smaller bias here is a smaller gap by one measure on these prompts: it does not make the model fair. Where "
+        "no bias is clear, a ranking of heads is mostly noise. Heads are chosen on validation prompts, so report only "
+        "what was measured on test prompts.",
+    ),
+)
+TOUR_BACK, TOUR_NEXT, TOUR_DONE, TOUR_SKIP = "Back", "Next", "Done", "Skip"
+TAKE_TOUR = "Help: take the tour"
+TAKE_TOUR_HELP = "Five short steps on the pages themselves: heads, maps, γ and α, intervals, and what not to conclude."
+
+
+def tour_at(step: int, n: int) -> str:
+    """Where in the tour a step is, counted from 1."""
+    return f"{step} of {n}"
+
+
+def tour_label(title: str) -> str:
+    """What a screen reader calls the box of a step."""
+    return f"Tour: {title}"
+
 
 # -- Heads -----------------------------------------------------------------------------------------------------------
 
@@ -177,6 +270,7 @@ PRUNE_WITHOUT_MODEL = (
     "measures perplexity and the bias of every axis after pruning, with intervals, and warns of damage."
 )
 NOT_USABLE = "not usable"
+OTHER_MEASURES = "Other measures"
 PREDICTED_SUM = "The sum of the pruned heads' scores, each measured alone. Only the measurement below counts."
 RELATIVE_SUM = (
     "No prediction: these scores are relative to the median head, not to the intact model, so they cannot be added up."

@@ -31,8 +31,8 @@ STARTS_WITHIN_S = 180
 
 
 @contextmanager
-def served(cache: Path, log: Path) -> Iterator[str]:
-    """The app on a free port with `cache` as its folder of studies; gives its address.
+def served(cache: Path, log: Path, *, tour: bool = False) -> Iterator[str]:
+    """The app on a free port with `cache` as its folder of studies; gives its address. `tour`: it may open by itself.
 
     Raises RuntimeError where it does not start.
     """
@@ -44,7 +44,7 @@ def served(cache: Path, log: Path) -> Iterator[str]:
         server = subprocess.Popen(
             command,
             cwd=PROJECT,
-            env={**os.environ, "FASP_CACHE": str(cache)},
+            env={**os.environ, "FASP_CACHE": str(cache), "FASP_TOUR": "1" if tour else "0"},
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,

@@ -54,6 +54,9 @@ class TextSet:
             raise InputError(f"text '{self.name}', row {row}: article '{frame.loc[row, 'article']}' is there twice")
         object.__setattr__(self, "frame", frame)
 
+    def __repr__(self) -> str:
+        return f"<TextSet {self.name}: {len(self.frame):,} articles>"
+
     @cached_property
     def fingerprint(self) -> str:
         """16 hex digits over the articles in their order; the name does not count."""

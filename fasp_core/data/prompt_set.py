@@ -63,6 +63,9 @@ class PromptSet:
                 )
         object.__setattr__(self, "frame", frame)
 
+    def __repr__(self) -> str:
+        return f"<PromptSet {self.name}: {len(self.frame):,} prompts of {', '.join(self.axes)}>"
+
     @cached_property
     def fingerprint(self) -> str:
         """16 hex digits over the rows in their order; the name does not count."""

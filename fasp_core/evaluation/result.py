@@ -61,6 +61,10 @@ class Evaluation:
 
     __pydantic_config__ = ConfigDict(ser_json_inf_nan="strings")  # JSON has no NaN; "NaN" is read back as one
 
+    def __repr__(self) -> str:
+        done = "" if self.done else f", {100 * self.fraction_done:.0f} % measured"
+        return f"<Evaluation of {len(self.pruned):,} pruned heads on {self.split} prompts{done}>"
+
     @property
     def done(self) -> bool:
         """Whether the whole plan has been measured."""

@@ -45,6 +45,9 @@ class HeadLayout:
     layers: tuple[nn.Module, ...]
     projections: tuple[nn.Module, ...]
 
+    def __repr__(self) -> str:
+        return f"<HeadLayout: {self.n_layers} layers × {self.heads_per_layer} heads of width {self.head_dim}>"
+
     @property
     def n_heads(self) -> int:
         """N, the number of query heads of the whole model."""

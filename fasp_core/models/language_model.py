@@ -36,6 +36,9 @@ class LanguageModel:
     max_length: int | None
     source_dtype: torch.dtype
 
+    def __repr__(self) -> str:
+        return f"<LanguageModel {self.name}: {self.layout!r}, {self.dtype_name} on {self.device}>"
+
     @property
     def export_dtype(self) -> torch.dtype:
         """The number format of its checkpoints: that of its files, or its own where that is the smaller one."""

@@ -82,6 +82,10 @@ class HeadScores:
             for gamma, order in by_gamma.items():
                 _check_heads(order, self.n_heads, f"the order of {axis} at gamma {gamma}")
 
+    def __repr__(self) -> str:
+        biases = f" and z_bias of {', '.join(self.axes)}" if self.axes else ""
+        return f"<HeadScores of {self.n_layers} layers × {self.heads_per_layer} heads: z_ppl{biases}>"
+
     @property
     def n_heads(self) -> int:
         """N, all heads of the model."""

@@ -44,6 +44,10 @@ class Selection:
     unmeasured: tuple[Head, ...] = ()
     reason: str | None = None
 
+    def __repr__(self) -> str:
+        pruned, protected, n = len(self.pruned), len(self.protected), self.n_layers * self.heads_per_layer
+        return f"<Selection by {self.method}: {pruned:,} of {n:,} heads pruned, {protected:,} protected>"
+
     @property
     def note(self) -> str | None:
         """Why fewer heads were chosen than asked for, and which could not be chosen; None where there is neither."""

@@ -30,6 +30,9 @@ NOT_STUDIES = {"models", "exports"}
 class Study(StudyFolder):
     """An open study: the folder, and what was measured in it as tables."""
 
+    def __repr__(self) -> str:
+        return f"<Study {self.name}: {self.n_layers} layers × {self.heads_per_layer} heads>"
+
     def scores(self, scorer: str | None = None, *, metric: str = "toxicity") -> HeadScores:
         """The scores of everything measured so far (see `study.scores.head_scores`), or those that were imported."""
         if self.has_model:

@@ -1,6 +1,6 @@
 """What a person does: look, click a head, move a slider, share a link, go back, download. In a real Chromium.
 
-Covers `touch`.
+Covers `help_names` and `touch`.
 """
 
 from __future__ import annotations
@@ -304,6 +304,7 @@ def test_every_help_button_says_what_it_is_for(made_app, new_page):
     wait_until_ready(page, "Heads")
     assert page.get_by_role("button", name="Help for", exact=False).count() > 5
     expect(page.get_by_role("button", name="Help", exact=True)).to_have_count(0)
+    expect(page.get_by_role("button", name="Help for z_bias · what drives the bias")).to_be_visible()
 
 
 @pytest.mark.parametrize("width", [1440, 1024, 390])

@@ -18,6 +18,7 @@ from fasp_core.words.numbers import axis_label, format_fixed
 from ui import words
 from ui.address import read_view
 from ui.charts import draw
+from ui.columns import explained
 from ui.prune.choice import CHOICE
 from ui.text import plain
 from ui.theme import dark
@@ -57,7 +58,7 @@ def show_results(study: str, table: ComparisonTable) -> None:
     _summary(table.frame[table.frame["method"].isin(shown)], test, table.axis)
     left, right = st.columns(2, gap="medium")
     with left:
-        st.markdown(f"**Bias against α** · {words.BIAS_CURVE}")
+        st.markdown(f"**Bias against α** · {words.BIAS_CURVE}", help=words.TERMS["bias"])
         _chart(
             "bias_curve",
             comparison_curves(pooled, f"bias.{table.axis}", dark=dark()),
@@ -67,7 +68,7 @@ def show_results(study: str, table: ComparisonTable) -> None:
             "Change of bias against the share of heads pruned, a line per method",
         )
     with right:
-        st.markdown(f"**Perplexity against α** · {words.PPL_CURVE}")
+        st.markdown(f"**Perplexity against α** · {words.PPL_CURVE}", help=words.TERMS["perplexity"])
         _chart(
             "ppl_curve",
             comparison_curves(pooled, "ppl", dark=dark()),
@@ -92,7 +93,7 @@ def show_results(study: str, table: ComparisonTable) -> None:
         _side_effects(study, table, pooled)
     with predictions:
         _predictions(study, table, pooled)
-    st.header("Best γ per α", anchor=False)
+    st.header("Best γ per α", anchor=False, help=f"{words.TERMS['gamma']} {words.TERMS['alpha']}")
     _points_table(study, table, pooled)
     st.download_button(
         "Download all rows (CSV)",
@@ -170,7 +171,7 @@ def _summary(frame: pd.DataFrame, test: pd.DataFrame, axis: str) -> None:
         for method, line in lines.items():
             text = f"{_change(best[method])} at α {best[method].alpha:g}" if method in best else "at no measured α"
             line[f"at most {100 * limit:g} % more perplexity"] = text
-    st.markdown(f"**{words.SUMMARY}**")
+    st.markdown(f"**{words.SUMMARY}**", help=words.TERMS["bias"])
     st.table(
         pd.DataFrame(lines.values()).map(plain), hide_index=True, alt="What each method does to the bias, by limit"
     )
@@ -184,7 +185,9 @@ def _side_effects(study: str, table: ComparisonTable, pooled: pd.DataFrame) -> N
     alphas = sorted(set(pooled["alpha"]) - {0.0}) or [0.0]
     alpha = alphas[-1]
     if len(alphas) > 1:
-        alpha = st.select_slider("α", alphas, value=alpha, key=f"effects.{table.name}", width=420)
+        alpha = st.select_slider(
+            "α", alphas, value=alpha, key=f"effects.{table.name}", width=420, help=words.TERMS["alpha"]
+        )
     figure = side_effects(pooled[pooled["alpha"] == alpha], table.axis, dark=dark())
     alt = f"Change of every bias when pruning for {axis_label(table.axis).lower()}"
     _chart("side_effects", figure, study, table, pooled, alt)
@@ -234,9 +237,11 @@ def _points_table(study: str, table: ComparisonTable, pooled: pd.DataFrame) -> N
         height=min(420, 38 + 35 * len(frame)),
         alt="Every point of the charts in numbers",
         column_config={
-            "perplexity": "change of perplexity",
-            "bias": f"change of {metric_label('bias.' + table.axis)}",
-            "γ": st.column_config.TextColumn("γ", help=words.TERMS["gamma_chosen"]),
+            **explained(frame),
+            "perplexity": st.column_config.Column("change of perplexity", help=words.TERMS["perplexity"]),
+            "bias": st.column_config.Column(
+                f"change of {metric_label('bias.' + table.axis)}", help=words.COLUMNS["bias"]
+            ),
             "open": st.column_config.LinkColumn("Prune page", display_text="open"),
         },
     )

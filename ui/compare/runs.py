@@ -25,7 +25,9 @@ def run_form(study: Study, scores: HeadScores) -> None:
     """What to compare, and the button that starts it."""
     with st.form("compare", border=False):
         left, right = st.columns(2, gap="medium")
-        axis = left.selectbox("Prune for", scores.axes, format_func=axis_label, key="compare.axis")
+        axis = left.selectbox(
+            "Prune for", scores.axes, format_func=axis_label, key="compare.axis", help=words.TERMS["axis"]
+        )
         usual = [m for m in METHODS if m != "fasp_multi" or len(scores.axes) > 1]
         methods = left.multiselect(
             "Methods",

@@ -17,6 +17,7 @@ from fasp_core.words.numbers import UNITS, axis_label, format_estimate, format_f
 from ui import words
 from ui.caches import HeadDetail, head_detail, lines, sums
 from ui.charts import draw
+from ui.columns import explained
 from ui.heads.evidence import evidence_panel
 from ui.page import has_samples, head_name, head_option, metric_of
 from ui.reveal import reveal_toggle, text_markdown
@@ -51,19 +52,24 @@ def score_lines(study: Study, scores: HeadScores, head: Head, axis: str) -> None
                 st.metric(
                     name, format_estimate(line.value, line.se, signed=True), help=words.TERMS[name.partition(" ")[0]]
                 )
-                st.caption(f"{_interval(line)}rank {_rank(line)} of {scores.n_heads:,}")
+                st.caption(
+                    f"{_interval(line)}rank {_rank(line)} of {scores.n_heads:,}",
+                    help=f"{words.TERMS['interval']} {words.TERMS['rank']}",
+                )
     others = [line for name, line in of_axis.items() if name not in (None, axis)]
     if others:
         with st.expander(f"Other axes ({len(others)})"):
+            table = pd.DataFrame(
+                {
+                    "axis": [axis_label(line.axis) for line in others],
+                    "z_bias": [format_estimate(line.value, line.se, signed=True) for line in others],
+                    "rank": [_rank(line) for line in others],
+                }
+            )
             st.dataframe(
-                pd.DataFrame(
-                    {
-                        "axis": [axis_label(line.axis) for line in others],
-                        "z_bias": [format_estimate(line.value, line.se, signed=True) for line in others],
-                        "rank": [_rank(line) for line in others],
-                    }
-                ),
+                table,
                 hide_index=True,
+                column_config=explained(table),
                 alt="z_bias and rank of this head on the other axes",
             )
 
@@ -75,6 +81,7 @@ def several_panel(study: Study, scores: HeadScores, axis: str) -> None:
         all_heads(scores.n_layers, scores.heads_per_layer),
         format_func=head_option,
         placeholder="Drag a box on a map, or type 13.1",
+        help=words.TERMS["head"],
         **bound("chosen"),
     )
     heads = view()["chosen"]
@@ -95,9 +102,9 @@ def _summed(study: Study, scores: HeadScores, axis: str, heads: tuple[Head, ...]
     """What the scores of several heads add up to."""
     ppl, bias = _sums(study, scores, axis, heads)
     with st.container(horizontal=True, gap="medium"):
-        for name, total in (("Σ z_ppl", ppl), (f"Σ z_bias · {axis_text(axis)}", bias)):
+        for key, name, total in (("z_ppl", "Σ z_ppl", ppl), ("z_bias", f"Σ z_bias · {axis_text(axis)}", bias)):
             with st.container(gap=None, width=200):
-                st.metric(name, format_estimate(total.value, total.se, signed=True))
+                st.metric(name, format_estimate(total.value, total.se, signed=True), help=words.TERMS[key])
                 st.caption(f"95\u00a0%: {format_interval(total.low, total.high, signed=True)}")
     st.caption(
         f"{len(heads)} heads, each as if it acted alone. "
@@ -129,7 +136,7 @@ def detail_section(study: Study, scores: HeadScores, head: Head, axis: str) -> N
     left, right = st.container(key="detail").columns(2, gap="medium")
     with left:
         _groups(detail, scores, head, axis)
-        st.caption(_how(scores, detail, head, axis))
+        st.caption(_how(scores, detail, head, axis), help=words.TERMS["sample_size"])
     with right:
         _changed_texts(detail)
     evidence_panel(study, axis, head)
@@ -140,7 +147,7 @@ def _gaps(scores: HeadScores, head: Head, axis: str) -> None:
     effects, flat = scores.group_effects[axis], flat_id(head, scores.heads_per_layer)
     unit = f" ({UNITS[metric_of(scores)].strip()})"
     with st.container(key="detail"):
-        st.markdown(f"**{words.GAPS}**")
+        st.markdown(f"**{words.GAPS}**", help=words.TERMS["nats"])
         draw(
             head_gaps(effects, flat, unit=unit, dark=dark()),
             key="head_gaps",
@@ -162,7 +169,12 @@ def _gaps(scores: HeadScores, head: Head, axis: str) -> None:
                     },
                 }
             )
-            st.dataframe(table, hide_index=True, alt="Distance of each group from the mean group, and its change")
+            st.dataframe(
+                table,
+                hide_index=True,
+                column_config=explained(table),
+                alt="Distance of each group from the mean group, and its change",
+            )
             st.caption(words.GROUPS_ERROR)
             st.download_button(
                 "Download groups (CSV)", table.to_csv(index=False), "groups.csv", "text/csv", key="groups_csv"
@@ -170,7 +182,7 @@ def _gaps(scores: HeadScores, head: Head, axis: str) -> None:
 
 
 def _groups(detail: HeadDetail, scores: HeadScores, head: Head, axis: str) -> None:
-    st.markdown("**Toxicity of each group, with and without it**")
+    st.markdown("**Toxicity of each group, with and without it**", help=words.TERMS["toxicity"])
     draw(
         head_groups(detail.groups, dark=dark()),
         key="head_groups",
@@ -193,7 +205,12 @@ def _groups(detail: HeadDetail, scores: HeadScores, head: Head, axis: str) -> No
                 },
             }
         )
-        st.dataframe(table, hide_index=True, alt="Mean toxicity of each group with and without the head")
+        st.dataframe(
+            table,
+            hide_index=True,
+            column_config=explained(table),
+            alt="Mean toxicity of each group with and without the head",
+        )
         st.caption(words.GROUPS_ERROR)
         st.download_button(
             "Download groups (CSV)", table.to_csv(index=False), "groups.csv", "text/csv", key="groups_csv"

@@ -27,6 +27,7 @@ from fasp_core.words.numbers import (
     sentence_start,
 )
 from ui import words
+from ui.columns import explained
 from ui.text import plain
 from ui.theme import dark
 from ui.view import view
@@ -42,7 +43,7 @@ def draw_prediction(prediction: Prediction | None, axis: str, metric: str) -> No
             return
         for name, predicted in (("Perplexity", prediction.ppl), (_bias_title(axis, metric), prediction.bias)):
             change = words.NOT_USABLE if predicted.impossible else format_number(predicted.change, signed=True)
-            st.metric(f"{name}, predicted change", change)
+            st.metric(f"{name}, predicted change", change, help=words.TERMS["predicted"])
         beyond = [n for n, p in (("perplexity", prediction.ppl), ("bias", prediction.bias)) if p.impossible]
         st.caption(words.PREDICTED_SUM + (f" {words.predicted_beyond(beyond)}" if beyond else ""))
 
@@ -53,13 +54,14 @@ def draw_effects(evaluation: Evaluation, axis: str, metric: str, *, brief: bool 
     The bias of `axis` by `metric` comes first, the others as a table.
     """
     split = "test" if evaluation.split == "test" else "valid"
-    st.caption(words.measured_on(evaluation))
+    st.caption(words.measured_on(evaluation), help=words.TERMS["split"])
     if evaluation.done and axis in evaluation.change.axes_by(metric):
         _verdict(evaluation, axis, metric)
     if not brief:
         _signatures(evaluation, axis, metric)
     before = evaluation.before
-    st.markdown(describe_intact(before.ppl, before.bias_by(metric).get(axis), split, metric))
+    intact = describe_intact(before.ppl, before.bias_by(metric).get(axis), split, metric)
+    st.markdown(intact, help=f"{words.TERMS['perplexity']} {words.TERMS['bias']}")
     parts = (before, evaluation.after, evaluation.change)
     _card("Perplexity", tuple(part.ppl for part in parts), done=evaluation.done, key=f"perplexity_{split}")
     of_axis = [part.axes_by(metric).get(axis) for part in parts]
@@ -116,6 +118,7 @@ def _card(
             delta=format_estimate(change.value, change.se, signed=True),
             delta_color=_colour(change) if done else "gray",
             delta_arrow="up" if change.value > 0 else "down" if change.value < 0 else "off",
+            help=words.TERMS["after"],
         )
         st.plotly_chart(
             effect_intervals(before, after, lowest=0.0, complete=done, dark=dark()),
@@ -158,6 +161,7 @@ def _others(parts: tuple[Metrics, Metrics, Metrics], others: list[tuple[str, str
         for key, name in TEXT_MEASURES.items()
         if key in parts[1].degeneration
     ]
+    st.markdown(f"**{words.OTHER_MEASURES}**", help=words.TERMS["significant"])
     st.table(
         pd.DataFrame(
             [
@@ -183,7 +187,7 @@ def _significant(change: Estimate) -> str:
 
 def _groups(metric: str, before: dict[str, Estimate], after: dict[str, Estimate], change: dict[str, Estimate]) -> None:
     """The mean of each group by the metric, as bars and as a table."""
-    st.markdown(f"**{GROUP_MEANS[metric]} by group**")
+    st.markdown(f"**{GROUP_MEANS[metric]} by group**", help=words.TERMS["nats" if UNITS[metric] else "toxicity"])
     st.plotly_chart(
         group_bars(before, after, metric, dark=dark()),
         theme=None,
@@ -193,20 +197,17 @@ def _groups(metric: str, before: dict[str, Estimate], after: dict[str, Estimate]
     )
     with st.expander("Show as table"):
         columns = {"before": before, "after": after, "change": change}
-        st.dataframe(
-            pd.DataFrame(
-                {
-                    "group": [group.replace("_", " ") for group in before],
-                    COUNTED[metric][1]: [estimate.n for estimate in after.values()],
-                    **{
-                        name: [
-                            format_estimate(estimates[g].value, estimates[g].se, signed=name == "change")
-                            for g in before
-                        ]
-                        for name, estimates in columns.items()
-                    },
-                }
-            ),
-            hide_index=True,
+        table = pd.DataFrame(
+            {
+                "group": [group.replace("_", " ") for group in before],
+                COUNTED[metric][1]: [estimate.n for estimate in after.values()],
+                **{
+                    name: [
+                        format_estimate(estimates[g].value, estimates[g].se, signed=name == "change") for g in before
+                    ]
+                    for name, estimates in columns.items()
+                },
+            }
         )
+        st.dataframe(table, hide_index=True, column_config=explained(table))
         st.caption(words.ONE_ERROR)

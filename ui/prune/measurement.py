@@ -53,7 +53,7 @@ def confirmed(study: Study, selection: Selection, axis: str, metric: str) -> Eva
     with st.container(border=True, key="confirm_card"):
         known = known_result(study, target)
         if not _is_done(known) and st.session_state.get("confirm") != (target.study, target.name):
-            st.button("Confirm on test prompts", on_click=_confirm, args=(target,))
+            st.button("Confirm on test prompts", on_click=_confirm, args=(target,), help=words.TERMS["split"])
             st.caption(words.CONFIRM)
             return None
         return _show(study, target)

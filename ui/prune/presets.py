@@ -29,6 +29,7 @@ def preset_buttons(scores: HeadScores, axis: str) -> None:
                 args=(parts,),
                 disabled=is_set,
                 type="tertiary",
+                help=words.METHOD_HELP[parts["method"]],
             )
 
 

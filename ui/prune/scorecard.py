@@ -15,6 +15,7 @@ from fasp_core.jobs.scorecards import scorecard_job, start_scorecard
 from fasp_core.selection.select_heads import Selection
 from fasp_core.study.study import Study
 from ui import words
+from ui.columns import explained
 from ui.prune.measurement import known_effect, target_of
 from ui.text import plain
 
@@ -45,7 +46,13 @@ def scorecard_panel(study: Study, selection: Selection, axis: str, metric: str) 
         if not st.toggle("Scorecard: what else does pruning change?", key="show_scorecard", help=words.SCORECARD):
             return
         split = st.segmented_control(
-            "Split", list(SPLITS), format_func=SPLITS.get, default="valid", required=True, key="scorecard_split"
+            "Split",
+            list(SPLITS),
+            format_func=SPLITS.get,
+            default="valid",
+            required=True,
+            key="scorecard_split",
+            help=words.TERMS["split"],
         )
         target = target_of(study, selection, axis, metric, split)
         job = scorecard_job(target)
@@ -59,7 +66,8 @@ def _card(study: Study, target: Target) -> None:
     job, card = scorecard_job(target), kept_card(study, target)
     if card is not None:
         rows = [ScorecardRow.of(row).cells for row in card.rows]
-        st.dataframe(pd.DataFrame(rows, columns=[*HEADER[:-1], "verdict"]), hide_index=True)
+        table = pd.DataFrame(rows, columns=[*HEADER[:-1], "verdict"])
+        st.dataframe(table, hide_index=True, column_config=explained(table))
         for note in scorecard_notes(card.split, len(rows)):
             st.caption(note)
     if card is not None and card.done:

@@ -25,6 +25,7 @@ from fasp_core.study.study import Study
 from fasp_core.words.numbers import BY, COUNTED, bias_label, format_estimate, format_number
 from ui import words
 from ui.caches import evaluation_identity
+from ui.columns import explained
 from ui.prune.choice import choose_pruned
 from ui.prune.effects import TEXT_MEASURES
 from ui.text import plain
@@ -112,7 +113,8 @@ def _plot(found: Comparable, axis: str, metric: str, selection: Selection) -> No
             }
             for i, (s, p, b) in enumerate(zip(sets, ppl, bias, strict=True))
         ]
-        st.dataframe(pd.DataFrame(rows), hide_index=True, height=220)
+        table = pd.DataFrame(rows)
+        st.dataframe(table, hide_index=True, height=220, column_config=explained(table))
 
 
 def _keep(study: Study, found: list[MeasuredSet], selection: Selection) -> None:

@@ -53,7 +53,12 @@ def new_study_form() -> None:
         if prompts is None:
             return
     axes = st.multiselect(
-        "Axes", prompts.axes, [prompts.axes[0]], format_func=axis_label, key=f"axes_{at}_{prompts_ref}"
+        "Axes",
+        prompts.axes,
+        [prompts.axes[0]],
+        format_func=axis_label,
+        key=f"axes_{at}_{prompts_ref}",
+        help=words.TERMS["axis"],
     )
     budget, minutes, reliability = _budget()
     if axes and ref:
@@ -188,7 +193,7 @@ def _data() -> tuple[PromptSet | None, str, str, str]:
 
 def _budget() -> tuple[str, float | None, float | None]:
     """Budget, minutes and reliability; of the last two, at most one."""
-    budget = st.selectbox("Budget", list(words.BUDGETS), format_func=words.BUDGETS.get)
+    budget = st.selectbox("Budget", list(words.BUDGETS), format_func=words.BUDGETS.get, help=words.TERMS["budget"])
     if budget == "minutes":
         return "quick", float(st.number_input("Minutes", 1, 10_000, 30)), None
     if budget == "reliability":

@@ -1,0 +1,75 @@
+"""The README's figures are the shipped study's, and its citation is CITATION.cff's. tests/app opens its links.
+
+PYTHONPATH=. python tests/test_readme.py      # writes the table of the default study anew
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from fasp_core.files.paths import PROJECT
+from fasp_core.stats.sample_size import CLEAR
+from fasp_core.study.study import open_study
+from fasp_core.words.numbers import UNITS, axis_label, format_estimate, format_fixed, format_interval, format_number
+
+README = PROJECT / "README.md"
+TABLE = re.compile(r"(?<=<!-- default study -->\n).*?(?=<!-- end -->)", re.S)
+HEAD = ("axis", "measured by", "bias of the intact model", "is there a bias?", "reliability of the ranking")
+MEASURED_BY = {"likelihood": "likelihood, {:,} readings", "toxicity": "toxicity, {:,} continuations"}
+
+
+def table_of_the_default_study() -> str:
+    """A row for every axis and measure of the study that comes with the project."""
+    study = open_study("default", PROJECT / "cache")
+    rows = [HEAD, ("---",) * len(HEAD)]
+    for metric, measured_by in MEASURED_BY.items():
+        scores, unit = study.scores(metric=metric), UNITS[metric]
+        for axis in scores.axes:
+            bias, verdict, n = scores.base_bias(axis), scores.verdict(axis), scores.intact[axis].n_samples
+            size = (
+                format_interval(verdict.low, verdict.high)
+                if verdict.low
+                else f"at most {format_number(verdict.high, verdict.high / 10)}"
+            )
+            rows.append(
+                (
+                    axis_label(axis),
+                    measured_by.format(n),
+                    f"{format_estimate(bias.value, bias.se)}{unit}",
+                    f"{'yes' if verdict.state == CLEAR else verdict.state}: {size}{unit}, p = {verdict.p_value:.2g}",
+                    format_fixed(scores.reliability(axis), 2),
+                )
+            )
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def test_the_table_holds_what_the_shipped_study_gives():
+    written = TABLE.search(README.read_text("utf-8"))[0]
+    assert written == table_of_the_default_study(), "run: PYTHONPATH=. python tests/test_readme.py"
+
+
+def test_the_perplexity_is_the_shipped_study_s():
+    ppl = open_study("default", PROJECT / "cache").scores(metric="likelihood").base_ppl
+    assert f"perplexity on the built-in text is {format_estimate(ppl.value, ppl.se)}." in README.read_text("utf-8")
+
+
+@pytest.mark.parametrize("field", ["title", "year", "booktitle", "url"])
+def test_the_citation_is_that_of_the_citation_file(field):
+    ours = re.search(rf"^  {field}\s+= {{(.*)}},?$", README.read_text("utf-8"), re.M)[1]
+    key = {"booktitle": "collection-title"}.get(field, field)
+    preferred = (PROJECT / "CITATION.cff").read_text("utf-8").split("preferred-citation:")[1]
+    assert re.search(rf"^  {key}: (.*)$", preferred, re.M)[1] == ours
+
+
+def test_the_authors_are_those_of_the_citation_file():
+    preferred = (PROJECT / "CITATION.cff").read_text("utf-8").split("preferred-citation:")[1]
+    names = zip(re.findall(r"family-names: (.*)", preferred), re.findall(r"given-names: (.*)", preferred), strict=True)
+    authors = re.search(r"^  author\s+= {(.*)},$", README.read_text("utf-8"), re.M)[1]
+    assert authors == " and ".join(f"{family}, {given}" for family, given in names)
+
+
+if __name__ == "__main__":
+    text = README.read_text("utf-8")
+    README.write_text(TABLE.sub(lambda _: table_of_the_default_study(), text), "utf-8")
