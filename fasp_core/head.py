@@ -63,6 +63,6 @@ def heads_by_layer(heads: Iterable[Head]) -> dict[int, list[int]]:
     return layers
 
 
-def heads_of_layers(by_layer: Mapping[int | str, Iterable[int]]) -> tuple[Head, ...]:
+def heads_of_layers(by_layer: Mapping[int, Iterable[int]] | Mapping[str, Iterable[int]]) -> tuple[Head, ...]:
     """The inverse of `heads_by_layer`, sorted; layers may be written as text, as in JSON. A head given twice stays."""
     return tuple(sorted((int(layer), head) for layer, heads in by_layer.items() for head in heads))

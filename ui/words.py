@@ -139,7 +139,7 @@ def choice_sentence(method: str, n_heads: int, n_protected: int, n_pruned: int) 
     >>> choice_sentence("fasp", 270, 81, 27)
     'Protect the 81 heads the model needs most; of the other 189, prune the 27 that drive the bias most.'
     """
-    amount = "at most" if RULES[method].chooses else "the"
+    amount = "at most" if RULES[method].together else "the"
     which = f"{amount} {n_pruned:,} {RANKED[method].format(s='s' if n_pruned == 1 else '')}" if n_pruned else "none"
     if not RULES[method].protects:
         return f"Of all {n_heads:,} heads, prune {which}. γ has no effect on this method."

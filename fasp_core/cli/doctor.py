@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -193,8 +194,10 @@ def _self_check(device: str) -> tuple[list[Answer], list[str]]:
     """What the default model and the embedded scorer answer, and what keeps them from answering."""
     from fasp_core.cli.known_answers import model_answers, scorer_answers
 
-    answers, wrong = [], []
-    for ask in (lambda: model_answers(_open_default(device)), scorer_answers):
+    answers: list[Answer] = []
+    wrong: list[str] = []
+    asks: tuple[Callable[[], list[Answer]], ...] = (lambda: model_answers(_open_default(device)), scorer_answers)
+    for ask in asks:
         try:
             answers += ask()
         except InputError as error:

@@ -26,9 +26,10 @@ def import_file(
     """
     from fasp_core.study.importing import import_scores, models_in
 
-    models = [model] if model else models_in(file) or [None]
-    if len(models) > 1 and (name or n_layers):
-        raise InputError(f"{file} holds several models; choose one with --model: {', '.join(models)}")
+    there = [model] if model else models_in(file)
+    if len(there) > 1 and (name or n_layers):
+        raise InputError(f"{file} holds several models; choose one with --model: {', '.join(there)}")
+    models: list[str | None] = [*there] or [None]
     studies, problems = [], []
     for each in models:
         try:

@@ -107,8 +107,8 @@ def print_metrics(result: Evaluation) -> None:
         for axis in result.after.axes_by(metric):
             biases = [part.axes_by(metric)[axis] for part in parts]
             rows.append(row(f"bias {axis}, {BY[metric]}", *(each.bias for each in biases)))
-            if biases[1].floor is not None:
-                floors = (format_number(each.floor, each.bias.se) for each in biases[:2])
+            floors = [format_number(each.floor, each.bias.se) for each in biases[:2] if each.floor is not None]
+            if floors:
                 rows.append(("  noise alone gives", *floors, ""))
                 rows.append(row("  without noise", *(each.corrected for each in biases)))
             if metric == "likelihood":

@@ -103,7 +103,7 @@ def _made_with(study: str) -> str:
     """The dtype of a study that is to be gone on with; "auto" for a new one."""
     from fasp_core.study.study import list_studies, open_study
 
-    return open_study(study).manifest.model.get("dtype", "auto") if study in list_studies() else "auto"
+    return str(open_study(study).manifest.model.get("dtype") or "auto") if study in list_studies() else "auto"
 
 
 def _check_axes(axes: list[str], prompts: PromptSet | None, study: str | None, model: str) -> None:

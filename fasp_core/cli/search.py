@@ -9,7 +9,7 @@ from fasp_core.cli.output import percent, print_json, print_table
 from fasp_core.cli.sources import metric_for, one_axis, open_named, reopen
 from fasp_core.cli.terminal import ProgressReport
 from fasp_core.head import heads_text
-from fasp_core.models.compensation_choice import SPOKEN
+from fasp_core.models.compensation_choice import SPOKEN, Compensate
 from fasp_core.words.numbers import BY, format_estimate
 
 if TYPE_CHECKING:
@@ -41,19 +41,19 @@ def search(
 
     opened = open_named(study)
     opened.require_model()
-    metric = metric_for(opened, axis, metric)
-    axis = one_axis(measured_axes(opened, metric), axis)
-    stream = stream_of(axis, metric)
-    _measure(opened, axis, metric, ppl_limit, sets, device, compensate)
-    found = comparable_sets(measured_sets(opened, split="valid", stream=stream), axis, metric).sets
-    best = best_within(found, axis, ppl_limit, metric)
-    rows = sorted(found, key=lambda one: one.evaluation.after.bias_by(metric)[axis].value)
+    by = metric_for(opened, axis, metric)
+    axis = one_axis(measured_axes(opened, by), axis)
+    stream = stream_of(axis, by)
+    _measure(opened, axis, by, ppl_limit, sets, device, compensate)
+    found = comparable_sets(measured_sets(opened, split="valid", stream=stream), axis, by).sets
+    best = best_within(found, axis, ppl_limit, by)
+    rows = sorted(found, key=lambda one: one.evaluation.after.bias_by(by)[axis].value)
     if as_json:
         print_json(
             {
                 "study": study,
                 "axis": axis,
-                "metric": metric,
+                "metric": by,
                 "ppl_limit": ppl_limit,
                 "best": None if best is None else best.target.heads,
                 "compensate": None if best is None else best.target.compensate,
@@ -62,16 +62,16 @@ def search(
                         "heads": one.target.heads,
                         "compensate": one.target.compensate,
                         "ppl_rise": ppl_rise(one.evaluation),
-                        "bias": one.evaluation.after.bias_by(metric)[axis].value,
-                        "bias_change": one.evaluation.change.bias_by(metric)[axis].value,
+                        "bias": one.evaluation.after.bias_by(by)[axis].value,
+                        "bias_change": one.evaluation.change.bias_by(by)[axis].value,
                     }
                     for one in rows
                 ],
             }
         )
         return
-    header = ("heads", "in their place", "perplexity", f"bias {axis}, {BY[metric]}", "change")
-    print_table(header, [_row(one, axis, metric) for one in rows])
+    header = ("heads", "in their place", "perplexity", f"bias {axis}, {BY[by]}", "change")
+    print_table(header, [_row(one, axis, by) for one in rows])
     if best is None:
         print(f"No measured set has a lower bias at no more than {100 * ppl_limit:g} % more perplexity.")
     else:
@@ -103,7 +103,7 @@ def _measure(study: Study, axis: str, metric: str, limit: float, most: int, devi
 
     found = candidates(study.scores(metric=metric), axis)
     before = measured_sets(study, split="valid", stream=stream_of(axis, metric))
-    ways = ("none", "least_squares") if compensate else ("none",)
+    ways: tuple[Compensate, ...] = ("none", "least_squares") if compensate else ("none",)
     known = known_rises(comparable_sets(before, axis, metric).sets, ways)
     lm, store = reopen(study, device), EvaluationStore(study.folder.parent)
     with ProgressReport() as progress:

@@ -37,8 +37,9 @@ class Commands(TyperGroup):
         self,
         args: Sequence[str] | None = None,
         prog_name: str | None = None,
-        *,
+        complete_var: str | None = None,
         standalone_mode: bool = True,
+        windows_expand_args: bool = True,
         **extra: Any,
     ) -> int:
         """Run one command line; exits with its status, or returns it where not `standalone_mode`."""
@@ -53,7 +54,7 @@ class Commands(TyperGroup):
                 from fasp_core.jobs.turns import wait_for_turn
 
                 wait_for_turn(job.folder)
-            return run(args, prog_name, standalone_mode=False, **extra)
+            return run(args, prog_name, complete_var, False, windows_expand_args, **extra)
 
         status = exit_status(work, log=job.log if job is not None else None)
         if job is not None:

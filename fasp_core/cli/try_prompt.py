@@ -33,9 +33,9 @@ def try_prompt(
     pruned = parse_heads(heads, ",")
     if not pruned:
         raise InputError("no head was given; write layer.head with commas between heads, as in 0.3,5.1")
+    from fasp_core.data.sampling import SamplingSettings
     from fasp_core.evaluation.keys import study_settings
     from fasp_core.evaluation.trial import continue_both
-    from fasp_core.passes.sampling import SamplingSettings
     from fasp_core.toxicity.scorers import reopen_scorer
 
     made = study_settings(opened)

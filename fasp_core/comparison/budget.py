@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from fasp_core.comparison.table import POINT, pool
@@ -37,11 +39,11 @@ def repeated_methods(frame: pd.DataFrame) -> dict[str, str]:
 
     Their curves lie on each other, so one of them says it all.
     """
-    sets = {}
+    sets: dict[str, frozenset[tuple[Any, ...]]] = {}
     for method, rows in frame.groupby("method", sort=False):
         points = rows[["alpha", "seed", "split", "heads"]].drop_duplicates()
         sets[method] = frozenset(points.itertuples(index=False, name=None))
-    first: dict[frozenset, str] = {}
+    first: dict[frozenset[tuple[Any, ...]], str] = {}
     return {method: first[points] for method, points in sets.items() if first.setdefault(points, method) != method}
 
 

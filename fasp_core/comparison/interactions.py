@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -82,9 +83,9 @@ def measure_interactions(
     scores = study.scores(scorer.name)
     scores.known_axis(axis)
     free = np.setdiff1d(np.arange(scores.n_heads), protected_heads(scores, gamma))
-    chosen = draw_pairs(free, pairs, seed=study.manifest.settings.seed)
-    heads = [tuple(head_of(flat_id, scores.heads_per_layer) for flat_id in pair) for pair in chosen]
-    sets = list(dict.fromkeys([(), *((head,) for pair in heads for head in pair), *heads]))
+    chosen = draw_pairs(free, pairs, seed=study.settings.seed)
+    heads = [(head_of(a, scores.heads_per_layer), head_of(b, scores.heads_per_layer)) for a, b in chosen.tolist()]
+    sets: list[tuple[Head, ...]] = list(dict.fromkeys([(), *((head,) for pair in heads for head in pair), *heads]))
     settings = replace(settings or study_settings(study), blocks=blocks)
     store, prompts, windows = EvaluationStore(study.folder.parent), study.prompts, study.windows
     clock = StageClock("interactions", len(sets), "sets", progress)
@@ -105,7 +106,8 @@ def draw_pairs(free: np.ndarray, pairs: int, *, seed: int) -> np.ndarray:
     every = math.comb(free.size, 2)
     if pairs > every:
         raise InputError(f"{free.size} unprotected heads make only {every} pairs, not {pairs}; ask for fewer")
-    rng, found = np.random.default_rng(seed), {}
+    rng = np.random.default_rng(seed)
+    found: dict[tuple[int, ...], None] = {}
     while len(found) < pairs:
         found[tuple(sorted(rng.choice(free, 2, replace=False).tolist()))] = None
     return np.array(list(found))
@@ -154,7 +156,7 @@ def interaction(values: np.ndarray, n: int, units: int) -> Estimate:
 
 def _pair_rows(
     measured: dict[str, pd.DataFrame], pair: tuple[Head, Head], axis: str, shares: pd.Series
-) -> Iterator[dict]:
+) -> Iterator[dict[str, Any]]:
     texts, windows = measured[axis], measured[TEXT]
     group = pd.Categorical(texts["group"], categories=shares.index).codes.astype(int)
     prompt = np.unique(texts["prompt_id"], return_inverse=True)[1]

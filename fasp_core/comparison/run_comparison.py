@@ -86,7 +86,7 @@ def prepare(
         with study.writing():
             keep_magnitudes(study, lm)
     if "fasp_iterative" in settings.methods:
-        for gamma in gammas_of("fasp_iterative", settings):
+        for gamma in settings.iterative_gammas or settings.gammas:
             feasible = [alpha for alpha in settings.alphas if fits(alpha, gamma, scores.n_heads)]
             if any(feasible):
                 iterative_order(
@@ -131,7 +131,8 @@ class _Run:
 
     def _measured(self, heads: Heads, split: str, seed: int, blocks: int, clock: StageClock) -> Evaluation:
         """The complete measurement of a set. What was measured before does not count towards the speed."""
-        counted, last = 0, None
+        counted = 0
+        last: Evaluation | None = None
         for last in self.measure(heads, split, seed, blocks):
             new = round(last.fraction_done * blocks) - counted
             if counted == 0 and last.done:
@@ -140,6 +141,8 @@ class _Run:
             clock.step(new)
             if not last.done:
                 check_stop(self.stop, "the comparison", resumes=True)
+        if last is None:
+            raise ValueError("a measurement gave no result")
         return last
 
 

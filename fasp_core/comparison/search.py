@@ -122,7 +122,8 @@ def search(
     sets measured before in all of them, with that rise of perplexity. Raises Cancelled once `stop()` is true; what was
     measured is kept by `measure`.
     """
-    measured, results = dict(known), []
+    measured = dict(known)
+    results: list[Evaluation] = []
     first_factor = FIRST_FACTOR * (COMPENSATED if "least_squares" in ways else 1)
     clock = StageClock("measuring sets", 100 * most, "%", progress)
     for number in range(most):
@@ -135,7 +136,8 @@ def search(
                 check_stop(stop, "the search", resumes=True)
                 at = number + (way + result.fraction_done) / len(ways)
                 clock.step(int(100 * at) - clock.done, f"set {number + 1} of {most}")
-            results.append(result)
+            if result is not None:
+                results.append(result)
         measured[candidate.heads] = min(map(ppl_rise, results[-len(ways) :]))
     clock.step(clock.total - clock.done)
     return results

@@ -138,7 +138,7 @@ def measurement_rows(point: dict[str, Any], evaluation: Evaluation, scores: Head
     for name, field in (("bias", "bias"), ("bias_corrected", "corrected")):
         for axis in after.axes:
             metrics[f"{name}.{axis}"] = tuple(getattr(part.axes[axis], field) for part in (before, after, change))
-    predicted = {}
+    predicted: dict[str, float] = {}
     for axis in scores.axes:
         if (effect := predict_effect(scores, heads, axis)) is None:
             continue
@@ -228,7 +228,7 @@ def read_comparison(study: Study, name: str) -> ComparisonTable:
     return ComparisonTable(name, frame[COLUMNS], meta)
 
 
-def export_rows(frame: pd.DataFrame, to: str | os.PathLike) -> None:
+def export_rows(frame: pd.DataFrame, to: str | os.PathLike[str]) -> None:
     """Write the rows of a comparison to a .csv or .parquet file, whole or not at all; InputError for other names."""
     path = Path(to)
     if path.suffix not in (".csv", ".parquet"):

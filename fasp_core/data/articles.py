@@ -71,7 +71,7 @@ class TextSet:
         return TextSet(self.name, chosen)
 
 
-def load_text(source: str | os.PathLike = "builtin") -> TextSet:
+def load_text(source: str | os.PathLike[str] = "builtin") -> TextSet:
     """The articles of a source (docs/prompts.md):
 
     * `"builtin"`: written for this project;
@@ -101,7 +101,7 @@ def load_text(source: str | os.PathLike = "builtin") -> TextSet:
 
 def _by_split(name: str, parts: dict[str, str]) -> TextSet:
     """A text whose splits come separately; a title that is in both parts gets a number."""
-    rows = []
+    rows: list[tuple[str, str, str]] = []
     for split, text in parts.items():
         articles = _articles(text, {title for title, *_ in rows})
         if not articles:

@@ -44,7 +44,7 @@ def checked_frame(frame: pd.DataFrame, columns: Mapping[str, type], *, what: str
         for row in _suspects(frame[column], kind):
             if problem := _problem(frame[column].iloc[[row]].tolist()[0], kind):
                 raise InputError(f"{what}, row {row}: '{column}' is {problem}")
-    for row in np.flatnonzero(~frame["split"].isin(SPLITS)):
+    for row in np.flatnonzero(~frame["split"].isin(SPLITS)).tolist():
         check_split(frame["split"].iloc[row], where=f"{what}, row {row}: ")
     dtypes = {column: "int64" if kind is int else "str" for column, kind in columns.items()}
     return frame[list(columns)].astype(dtypes).reset_index(drop=True)

@@ -138,7 +138,7 @@ def _draw(
 
 
 def _axes(path: Path) -> dict[str, dict[str, list[Descriptor]]]:
-    axes = {}
+    axes: dict[str, dict[str, list[Descriptor]]] = {}
     for axis, buckets in read_json_object(path, "axes with buckets of descriptors").items():
         if not isinstance(buckets, dict) or not buckets:
             raise bad(path, f"axis '{axis}'", buckets, "an object of buckets")

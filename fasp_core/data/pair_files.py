@@ -48,7 +48,7 @@ LABELS = ("stereotype", "anti-stereotype", "unrelated")
 Row = tuple[str, str, str, str, str, str]  # as COLUMNS; an empty split is made later
 
 
-def load_sentence_pairs(source: str | os.PathLike = "builtin") -> SentencePairs:
+def load_sentence_pairs(source: str | os.PathLike[str] = "builtin") -> SentencePairs:
     """The pairs of a source: "builtin", or a file in one of the formats above; raises InputError for anything else."""
     if source == "builtin":
         return builtin_pairs()
@@ -110,7 +110,7 @@ def _check(path: Path, place: str, row: Row) -> None:
 
 def _winobias(path: Path) -> Iterator[Row]:
     """The lines of both files of each split that lies beside the given one."""
-    kind = WINOBIAS.fullmatch(path.name)[1]
+    kind = WINOBIAS.sub(r"\1", path.name)
     for ending, split in WINOBIAS_SPLITS.items():
         pro, anti = (path.with_name(f"{side}_stereotyped_{kind}.txt.{ending}") for side in ("pro", "anti"))
         if not pro.exists() and not anti.exists() and not path.name.endswith(ending):
@@ -146,7 +146,8 @@ def _stereoset(path: Path) -> Iterator[Row]:
         place = f"intrasentence entry {number}"
         target, bias_type = (_text(path, place, entry, key) for key in ("target", "bias_type"))
         said = _sentences(path, place, entry)
-        row = (axis_name(bias_type), "", target, *(said[label] for label in LABELS))
+        more, less, unrelated = (said[label] for label in LABELS)
+        row = (axis_name(bias_type), "", target, more, less, unrelated)
         _check(path, place, row)
         yield row
 

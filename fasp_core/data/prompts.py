@@ -21,7 +21,7 @@ from fasp_core.errors import InputError, nearest
 from fasp_core.files.paths import user_path
 
 
-def load_prompts(source: str | os.PathLike = "builtin") -> PromptSet:
+def load_prompts(source: str | os.PathLike[str] = "builtin") -> PromptSet:
     """The prompt set of a source (docs/prompts.md):
 
     * `"builtin"`: written for this project;

@@ -104,7 +104,7 @@ def _prompts(path: Path, axis: str, titles: Any) -> Iterator[tuple[str, str]]:
 def _buckets(path: Path) -> dict[str, list[str]]:
     """The buckets of each axis, in their order."""
     data = read_json_object(path, "the lists 'axis' and 'bucket'")
-    lists = [data.get("axis"), data.get("bucket")]
+    lists: list[Any] = [data.get("axis"), data.get("bucket")]
     for name, values in zip(("axis", "bucket"), lists, strict=True):
         if not isinstance(values, list):
             raise bad(path, f"'{name}'", values, "a list with an entry per prompt")

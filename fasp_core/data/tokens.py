@@ -17,11 +17,12 @@ from typing import Any, Protocol
 class Tokenizer(Protocol):
     """The part of a Hugging Face tokenizer that is used here."""
 
-    all_special_ids: list[int]
+    @property
+    def all_special_ids(self) -> list[int]: ...
 
     def __call__(self, text: Any, *, add_special_tokens: bool = True) -> Any: ...
 
-    def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = False) -> str: ...
+    def decode(self, token_ids: list[int], skip_special_tokens: bool = False) -> Any: ...
 
 
 def start_tokens(tokenizer: Tokenizer) -> list[int]:

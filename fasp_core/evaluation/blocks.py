@@ -10,13 +10,14 @@ import math
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import pandas as pd
 
 from fasp_core.data.order import each_prompt_once, in_passes, sample_order, shuffled
 from fasp_core.data.pairs import PairSet, load_pairs
 from fasp_core.data.prompt_set import PromptSet
+from fasp_core.data.sampling import SamplingSettings
 from fasp_core.data.tokens import continuation_text
 from fasp_core.evaluation.compensation import pruned_model
 from fasp_core.evaluation.keys import EvaluationPlan, EvaluationSettings, ScorerName, plan_of, pruned_name
@@ -29,7 +30,7 @@ from fasp_core.models.language_model import LanguageModel
 from fasp_core.passes.coupling import continuation_log_probs, coupled_continuations
 from fasp_core.passes.knockout import base_log_probs
 from fasp_core.passes.log_odds import likelihood_of
-from fasp_core.passes.sampling import SamplingSettings, encode_prompts, noise_key, sample_continuations
+from fasp_core.passes.sampling import encode_prompts, noise_key, sample_continuations
 from fasp_core.progress import Stop, check_stop
 from fasp_core.study.shard_names import TEXT
 from fasp_core.toxicity.rated import rated_texts
@@ -248,7 +249,8 @@ def _rated(
     rows["continuation"] = [
         continuation_text(work.lm.tokenizer, prompt, ids) for prompt, ids in zip(tokens, continuations, strict=True)
     ]
-    rows["toxicity"] = score_texts(work.scorer, rated_texts(rows["prompt"], rows["continuation"], work.settings))
+    rated = rated_texts(rows["prompt"], rows["continuation"], work.settings)
+    rows["toxicity"] = score_texts(cast(Scorer, work.scorer), rated)  # opened wherever texts are rated
     return rows.to_dict("records")
 
 

@@ -76,14 +76,14 @@ class Database:
     nothing can be written, what is there can be read.
     """
 
-    def __init__(self, root: str | os.PathLike | None = None) -> None:
+    def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
         self.path = Path(cache_root(root)) / "evaluations.sqlite"
         try:
             self._prepare()
         except _ReadOnly:
             return  # reading needs no preparation; writing says it again
 
-    def read(self, statement: str, *values: Any) -> list[tuple]:
+    def read(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """The rows of one SQL query; none where there is no file."""
         try:
             return self._run(statement, values)
@@ -103,7 +103,7 @@ class Database:
         """Run one SQL statement that changes something."""
         self._run(statement, values)
 
-    def _run(self, statement: str, values: tuple, remake: bool = True) -> list[tuple]:
+    def _run(self, statement: str, values: tuple[Any, ...], remake: bool = True) -> list[tuple[Any, ...]]:
         """The rows of a statement; a file that was deleted meanwhile is made anew."""
         try:
             with closing(self._open()) as db:

@@ -115,6 +115,7 @@ def evaluate_target(
     study: Study, lm: LanguageModel, target: Target, *, store: BlockStore | None = None, stop: Stop | None = None
 ) -> Iterator[Evaluation]:
     """`evaluate_study` for the streams of a target, in their order; its scorer is opened only where texts are rated."""
+    scorer: Scorer | ScorerName
     if any(metric_of(stream) == "toxicity" for stream in target.streams):
         scorer = reopen_scorer(*study.scorer_record(), study=study.name)
     else:

@@ -22,7 +22,7 @@ def head_evidence(study: Study, lm: LanguageModel, axis: str, head: Head, *, mos
     ends = [
         list(ids) for ids in sample_tokens(study, axis).loc[list(zip(chosen["prompt_id"], chosen["draw"], strict=True))]
     ]
-    prompts, _ = encode_prompts(lm, chosen["prompt"].tolist(), study.manifest.settings.max_new_tokens)
+    prompts, _ = encode_prompts(lm, chosen["prompt"].tolist(), study.settings.max_new_tokens)
     ratios = token_log_ratios(lm, head, prompts, ends)
     found = []
     for row, prompt, end, ratio in zip(chosen.itertuples(), prompts, ends, ratios, strict=True):

@@ -55,7 +55,7 @@ class MeasuredSet:
 
 def measured_sets(
     study: Study,
-    root: str | os.PathLike | None = None,
+    root: str | os.PathLike[str] | None = None,
     split: str | None = None,
     *,
     stream: str | None = None,
@@ -98,7 +98,7 @@ def measured_set(study: Study, target: Target, *, identity: Identity | None = No
 def paired_texts(
     plan: str,
     pruned: Iterable[Head],
-    root: str | os.PathLike | None = None,
+    root: str | os.PathLike[str] | None = None,
     *,
     compensate: Compensate = "none",
 ) -> pd.DataFrame:
@@ -120,7 +120,7 @@ def paired_texts(
 
 
 def _found(
-    study: Study, root: str | os.PathLike, identity: Identity, rows: Iterable[tuple[EvaluationPlan, str, float]]
+    study: Study, root: str | os.PathLike[str], identity: Identity, rows: Iterable[tuple[EvaluationPlan, str, float]]
 ) -> Iterator[MeasuredSet]:
     """The rows that are evaluations of this study, of pruned sets, and legible, with what people noted of the sets."""
     notes = read_notes(root, study.name)

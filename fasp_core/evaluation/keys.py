@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 
@@ -98,7 +98,7 @@ def parse_pruned_name(name: str) -> tuple[tuple[Head, ...], Compensate]:
     heads, plus, compensate = name.partition("+")
     if plus and compensate not in COMPENSATIONS[1:]:
         raise ValueError(f"'{compensate}' is no compensation")
-    return parse_heads(heads), compensate if plus else "none"
+    return parse_heads(heads), cast(Compensate, compensate) if plus else "none"
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,7 @@ def study_identity(study: Study) -> Identity:
     streams = [stream_of(axis, metric) for metric in METRICS for axis in prompts.axes]
     return Identity(
         _identity(
-            made.model.get("fingerprint") or "", windows_fingerprint(study.windows), scorer, made.settings.scored
+            str(made.model.get("fingerprint") or ""), windows_fingerprint(study.windows), scorer, study.settings.scored
         ),
         stream_fingerprints(prompts, streams, study_pairs(study)),
     )
@@ -222,7 +222,7 @@ def _identity(model: str, windows: str, scorer: tuple[str, str], scored: str) ->
 
 def study_settings(study: Study) -> EvaluationSettings:
     """Continuations as the study draws them; the size of an evaluation is its own."""
-    made = study.manifest.settings
+    made = study.settings
     return EvaluationSettings(
         seed=made.seed,
         max_new_tokens=made.max_new_tokens,

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -54,7 +55,7 @@ class Task:
         """How many blocks its items make."""
         return -(-len(self.items) // BLOCK)
 
-    def block(self, number: int) -> tuple:
+    def block(self, number: int) -> tuple[Any, ...]:
         """The items of a block."""
         return self.items[number * BLOCK : (number + 1) * BLOCK]
 
@@ -130,8 +131,8 @@ def _fact_task(made: list[str], split: str) -> Task:
 
 
 def _ability_task(made: list[str], split: str) -> Task:
-    chosen = passages(split)
-    chosen = tuple(chosen[i] for i in shuffled(len(chosen), seed=0, stream="passages"))
+    found = passages(split)
+    chosen = tuple(found[i] for i in shuffled(len(found), seed=0, stream="passages"))
     return Task(
         key=_key("passages", made, [passage.text for passage in chosen]),
         axis=None,

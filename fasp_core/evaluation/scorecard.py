@@ -64,7 +64,7 @@ def scorecard(
     intact, without = pruned_model(lm, ()), pruned_model(lm, heads, compensate, stop=stop)
     in_turns = zip_longest(*([(task, block) for block in range(task.blocks)] for task in tasks))
     steps = [step for turn in in_turns for step in turn if step is not None]
-    read: dict[str, tuple[list, list]] = {task.key: ([], []) for task in tasks}
+    read: dict[str, tuple[list[list[float]], list[list[float]]]] = {task.key: ([], []) for task in tasks}
     rows: dict[str, list[Row]] = {task.key: [] for task in tasks}
     for done, (task, block) in enumerate(steps, start=1):
         before = _measured(lm, task, intact, "", block, store, stop)

@@ -66,8 +66,9 @@ def kept_scorecard(
 ) -> Scorecard | None:
     """What is kept of the scorecard of a study's model, without opening the model; None where nothing was read yet."""
     heads, model = tuple(sorted(set(pruned))), study.manifest.model
-    tasks = reading_tasks(model.get("fingerprint") or "", model.get("dtype") or "float32", split, pairs)
-    rows, done = [], 0
+    tasks = reading_tasks(str(model.get("fingerprint") or ""), str(model.get("dtype") or "float32"), split, pairs)
+    rows: list[Row] = []
+    done = 0
     for task in tasks:
         before, after = (store.blocks(task.key, off, compensate) for off in ((), heads))
         whole = list(takewhile(lambda block: block in before and block in after, range(task.blocks)))  # noqa: B023
@@ -83,9 +84,9 @@ def kept_scorecard(
 def task_rows(task: Task, before: list[list[float]], after: list[list[float]]) -> list[Row]:
     """The rows of a task's measures, from the numbers of its first items."""
     unit = np.unique(task.unit[: len(before)], return_inverse=True)[1]
-    columns = [task.columns(np.array(part, float)) for part in (before, after)]
+    first, second = (task.columns(np.array(part, float)) for part in (before, after))
     return [
-        Row(q.measure, task.axis, task.source, q.unit, compared(*columns, unit, q.value, q.ideal))
+        Row(q.measure, task.axis, task.source, q.unit, compared(first, second, unit, q.value, q.ideal))
         for q in task.quantities
     ]
 
@@ -96,14 +97,14 @@ def evaluation_rows(evaluation: Evaluation | None) -> list[Row]:
         return []
     parts = (evaluation.before, evaluation.after, evaluation.change)
     rows = [
-        Row("bias", axis, name, unit, compared_estimates(*(part.bias_by(metric)[axis] for part in parts), LOW))
+        Row("bias", axis, name, unit, compared_estimates(*(part.bias_by(metric)[axis] for part in parts), ideal=LOW))
         for metric, name, unit in (("toxicity", "toxicity", ""), ("likelihood", "log-odds", "nats"))
         for axis in evaluation.change.bias_by(metric)
     ]
     if math.isfinite(evaluation.change.ppl.value):
-        rows.append(Row("perplexity", None, "text windows", "", compared_estimates(*(p.ppl for p in parts), LOW)))
+        rows.append(Row("perplexity", None, "text windows", "", compared_estimates(*(p.ppl for p in parts), ideal=LOW)))
     for name, ideal in (("repetition", LOW), ("distinct_bigrams", HIGH)):
         if name in evaluation.change.degeneration:
-            made = compared_estimates(*(part.degeneration[name] for part in parts), ideal)
+            made = compared_estimates(*(part.degeneration[name] for part in parts), ideal=ideal)
             rows.append(Row(name.replace("_", " "), None, "continuations", "share", made))
     return rows

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from filelock import FileLock
 from pydantic import ConfigDict, Field, TypeAdapter
@@ -29,7 +29,7 @@ from fasp_core.study.study import Study
 class Note(TypedDict, total=False):
     """What a person noted of a set."""
 
-    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)  # type: ignore[misc]  # what pydantic asks for
     name: Annotated[str, Field(max_length=MAX_SET_NAME)]
     pinned: bool
 
@@ -41,7 +41,7 @@ def name_set(
     study: Study,
     pruned: Iterable[Head],
     name: str,
-    root: str | os.PathLike | None = None,
+    root: str | os.PathLike[str] | None = None,
     *,
     compensate: Compensate = "none",
 ) -> None:
@@ -49,34 +49,34 @@ def name_set(
     name = " ".join(name.split())
     if len(name) > MAX_SET_NAME:
         raise InputError(f"the name has {len(name)} characters; use at most {MAX_SET_NAME}")
-    _note(study, pruned_name(pruned, compensate), root, name=name)
+    _note(study, pruned_name(pruned, compensate), root, {"name": name})
 
 
 def pin_set(
     study: Study,
     pruned: Iterable[Head],
     pinned: bool,
-    root: str | os.PathLike | None = None,
+    root: str | os.PathLike[str] | None = None,
     *,
     compensate: Compensate = "none",
 ) -> None:
     """Pin a pruned model, or unpin it."""
-    _note(study, pruned_name(pruned, compensate), root, pinned=pinned)
+    _note(study, pruned_name(pruned, compensate), root, {"pinned": pinned})
 
 
-def move_notes(study: str, new: str, root: str | os.PathLike | None = None) -> None:
+def move_notes(study: str, new: str, root: str | os.PathLike[str] | None = None) -> None:
     """Have the names and pins of a study's sets follow when the study is renamed."""
     if read_notes(root, study):
         with _writing(_notes_file(root, new)) as path:
             _notes_file(root, study).replace(path)
 
 
-def read_notes(root: str | os.PathLike | None, study: str) -> dict[str, Note]:
+def read_notes(root: str | os.PathLike[str] | None, study: str) -> dict[str, Note]:
     """What people noted of a study's sets, by `keys.pruned_name`; a damaged file counts as empty."""
     return _read(_notes_file(root, study))[0]
 
 
-def damaged_notes(root: str | os.PathLike | None, study: str) -> str:
+def damaged_notes(root: str | os.PathLike[str] | None, study: str) -> str:
     """The line for a file of names of which not all can be read; "" for a good one."""
     path = _notes_file(root, study)
     if not _read(path)[1]:
@@ -103,13 +103,13 @@ def _read(path: Path) -> tuple[dict[str, Note], bool]:
     return notes, len(notes) < len(content)
 
 
-def _note(study: Study, key: str, root: str | os.PathLike | None, **changes: Any) -> None:
+def _note(study: Study, key: str, root: str | os.PathLike[str] | None, changed: Note) -> None:
     root = root or study.folder.parent
     with _writing(_notes_file(root, study.name)) as path:
         notes, damaged = _read(path)
         if damaged:
             path.replace(path.with_suffix(".damaged"))
-        notes[key] = {**notes.get(key, {}), **changes}
+        notes[key] = {**notes.get(key, {}), **changed}
         if not any(notes[key].values()):
             del notes[key]
         text = json.dumps(notes, indent=1, ensure_ascii=False)
@@ -124,5 +124,5 @@ def _writing(path: Path) -> Iterator[Path]:
             yield path
 
 
-def _notes_file(root: str | os.PathLike | None, study: str) -> Path:
+def _notes_file(root: str | os.PathLike[str] | None, study: str) -> Path:
     return Path(cache_root(root)) / ".sets" / f"{study}.json"

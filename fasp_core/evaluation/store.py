@@ -22,7 +22,7 @@ class EvaluationStore:
     The one place where results are kept: the command line, the app and comparisons write here and read here.
     """
 
-    def __init__(self, root: str | os.PathLike | None = None) -> None:
+    def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
         self.database = Database(root)
 
     def get(self, stream: str, name: str, block: int) -> Any | None:
@@ -86,8 +86,9 @@ class EvaluationStore:
         found = []
         for *made, of, text, changed, written in rows:
             plan = _plan(made)
-            fits = plan is not None and plan.identity == identity and name in (None, of)
-            if fits and written == checksum(plan.key, of, text, changed):
+            if plan is None or plan.identity != identity or name not in (None, of):
+                continue
+            if written == checksum(plan.key, of, text, changed):
                 found.append((plan, text, changed))
         return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fasp_core.data.sampling import SamplingSettings
 from fasp_core.data.tokens import continuation_text
 from fasp_core.errors import InputError
 from fasp_core.evaluation.compensation import pruned_model
@@ -11,7 +12,7 @@ from fasp_core.head import Head
 from fasp_core.limits import MAX_OWN_DRAWS, MAX_OWN_PROMPT
 from fasp_core.models.compensation_choice import Compensate
 from fasp_core.models.language_model import LanguageModel
-from fasp_core.passes.sampling import SamplingSettings, encode_prompts, noise_key, sample_continuations
+from fasp_core.passes.sampling import encode_prompts, noise_key, sample_continuations
 from fasp_core.progress import Stop
 from fasp_core.toxicity.scorers import Scorer, score_texts
 from fasp_core.words.text_pairs import RatedPair

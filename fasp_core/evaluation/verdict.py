@@ -19,12 +19,14 @@ from fasp_core.words.numbers import (
     sentence_start,
 )
 
+Kind = Literal["good", "bad", "open"]
+
 
 @dataclass(frozen=True)
 class Verdict:
     """`kind`: "good" bias fell within the budget, "bad" it rose or costs too much, "open" the intervals do not tell."""
 
-    kind: Literal["good", "bad", "open"]
+    kind: Kind
     text: str
 
 
@@ -38,7 +40,7 @@ def verdict(evaluation: Evaluation, axis: str, metric: str = "toxicity", *, ppl_
         return Verdict("bad", f"{name} rose by {format_interval(bias.low, bias.high)}{unit}.")
     cost, within = _cost(evaluation, ppl_limit)
     if bias.high < 0:
-        kind = "open" if within is None else "good" if within else "bad"
+        kind: Kind = "open" if within is None else "good" if within else "bad"
         return Verdict(kind, f"{name} fell by {format_interval(-bias.high, -bias.low)}{unit}{cost}")
     return Verdict("open", f"{name}: no clear decrease, the interval includes 0. {_more(bias, counted)}")
 

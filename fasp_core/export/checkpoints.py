@@ -16,7 +16,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from accelerate import init_empty_weights
@@ -41,7 +41,16 @@ from fasp_core.files.writing import new_folder, replaced_folder
 from fasp_core.models.compensation import compensate_heads
 from fasp_core.models.heads import HeadLayout
 from fasp_core.models.language_model import LanguageModel
-from fasp_core.models.loading import COMPACT, FORM_KEY, WEIGHTS, check_complete, is_compact, quiet_loading, unreadable
+from fasp_core.models.loading import (
+    COMPACT,
+    FORM_KEY,
+    WEIGHTS,
+    Reported,
+    check_complete,
+    is_compact,
+    quiet_loading,
+    unreadable,
+)
 from fasp_core.models.open_model import open_recorded
 from fasp_core.models.removal import copy_sharing_weights, mask_heads, remove_heads
 
@@ -56,7 +65,7 @@ TIED_KEY = "fasp_tied"  # in the header of a compact checkpoint's weights
 def export_checkpoint(
     lm: LanguageModel,
     config: PruningConfig,
-    folder: str | os.PathLike,
+    folder: str | os.PathLike[str],
     *,
     form: Form,
     force: bool = False,
@@ -77,7 +86,7 @@ def export_checkpoint(
             f"{config.model.fingerprint}) than those of {lm.ref} ({lm.fingerprint}); open the model it was made for"
         )
     model = copy_sharing_weights(lm.model)
-    if (fitted := refit(lm, config)) is not None:
+    if config.compensation is not None and (fitted := refit(lm, config)) is not None:
         compensate_heads(model, fitted)
         config = config.model_copy(update={"compensation": fitted_record(config.compensation, fitted)})
     model = copy_sharing_weights(model, lm.export_dtype)
@@ -108,7 +117,7 @@ def open_base_model(
 
 def save_pruned(
     model: PreTrainedModel,
-    folder: str | os.PathLike,
+    folder: str | os.PathLike[str],
     config: PruningConfig,
     *,
     tokenizer: PreTrainedTokenizerBase | None = None,
@@ -136,7 +145,7 @@ def save_pruned(
     return Path(folder)
 
 
-def load_pruned(folder: str | os.PathLike) -> PreTrainedModel:
+def load_pruned(folder: str | os.PathLike[str]) -> PreTrainedModel:
     """The model of a compact checkpoint, in eval mode on the CPU; `AutoTokenizer.from_pretrained(folder)` fits it.
 
     The base model is not needed: its architecture is built without weights, cut to shape and filled from the file.
@@ -166,7 +175,7 @@ def load_pruned(folder: str | os.PathLike) -> PreTrainedModel:
     return model.eval()
 
 
-def load_checkpoint(folder: str | os.PathLike) -> PreTrainedModel:
+def load_checkpoint(folder: str | os.PathLike[str]) -> PreTrainedModel:
     """The model of either form, in eval mode on the CPU; raises InputError as `load_pruned` does."""
     folder = Path(folder)
     load_configuration(folder)
@@ -174,9 +183,10 @@ def load_checkpoint(folder: str | os.PathLike) -> PreTrainedModel:
         return load_pruned(folder)
     try:
         with quiet_loading():
-            model, report = AutoModelForCausalLM.from_pretrained(
+            loaded = AutoModelForCausalLM.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False, dtype="auto", output_loading_info=True
             )
+            model, report = cast(Reported, loaded)
             check_complete(folder, report)
     except InputError:
         raise
@@ -274,7 +284,7 @@ def _save_rest(partial: Path, form: Form, config: PruningConfig, tokenizer: PreT
 
 
 @contextmanager
-def _export_folder(folder: str | os.PathLike, *, force: bool) -> Iterator[Path]:
+def _export_folder(folder: str | os.PathLike[str], *, force: bool) -> Iterator[Path]:
     """`new_folder`, which with `force` takes the place of an earlier export; until then that stays as it is."""
     folder = Path(os.path.abspath(Path(folder).expanduser()))
     if not os.path.lexists(folder):

@@ -115,9 +115,9 @@ class EstimateRecord(Record):
     @classmethod
     def of(cls, estimate: Estimate) -> EstimateRecord:
         """The record of an estimate; what is NaN there is null here."""
-        known = {name: float(getattr(estimate, name)) for name in ("se", "low", "high")}
-        known = {name: value if math.isfinite(value) else None for name, value in known.items()}
-        return cls(value=float(estimate.value), n=estimate.n, **known)
+        parts = (float(part) for part in (estimate.se, estimate.low, estimate.high))
+        se, low, high = (part if math.isfinite(part) else None for part in parts)
+        return cls(value=float(estimate.value), se=se, low=low, high=high, n=estimate.n)
 
 
 class BiasRecord(Record):

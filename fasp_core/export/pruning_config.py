@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from pydantic import AwareDatetime, Field, NonNegativeInt, ValidationError, model_validator
 
@@ -40,15 +40,16 @@ from fasp_core.selection.description import Provenance
 from fasp_core.selection.head_scores import HeadScores
 from fasp_core.selection.select_heads import Selection
 from fasp_core.study.manifest import installed_versions
+from fasp_core.study.study import Study
 from fasp_core.words.spoken import model_title
 
 if TYPE_CHECKING:
     from fasp_core.evaluation.scorecard_result import Scorecard
     from fasp_core.models.heads import HeadLayout
     from fasp_core.models.language_model import LanguageModel
-    from fasp_core.study.study import Study
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
+Split = Literal["valid", "test"]
 
 
 class PruningConfig(Record):
@@ -61,8 +62,8 @@ class PruningConfig(Record):
     pruned_heads: HeadsByLayer
     protected_heads: HeadsByLayer = Field(default_factory=dict)
     compensation: CompensationRecord | None = Field(None, exclude_if=lambda record: record is None)
-    metrics: dict[Literal["valid", "test"], SplitMetrics] = Field(default_factory=dict)
-    scorecard: dict[Literal["valid", "test"], list[ScorecardRow]] = Field(
+    metrics: dict[Split, SplitMetrics] = Field(default_factory=dict)
+    scorecard: dict[Split, list[ScorecardRow]] = Field(
         default_factory=dict, exclude_if=lambda cards: not cards
     )  # older versions of the program refuse the field
     prompts: MadeWith | None = None
@@ -122,7 +123,8 @@ class PruningConfig(Record):
                 f"{shape[0]} × {shape[1]}; select from this model's own scores"
             )
         results = [] if evaluation is None else [evaluation] if isinstance(evaluation, Evaluation) else evaluation
-        for result in (*results, *scorecards):
+        measured: list[Evaluation | Scorecard] = [*results, *scorecards]
+        for result in measured:
             if tuple(result.pruned) != selection.pruned:
                 raise InputError("the evaluation is of other heads than the selection; evaluate the selected heads")
             if result.pruned and result.compensate != compensate:
@@ -144,8 +146,8 @@ class PruningConfig(Record):
             pruned_heads=_by_layer(selection.pruned),
             protected_heads=_by_layer(selection.protected),
             compensation=CompensationRecord.of(compensate) if selection.pruned else None,
-            metrics={result.split: SplitMetrics.of(result) for result in results},
-            scorecard={card.split: [ScorecardRow.of(row) for row in card.rows] for card in scorecards},
+            metrics={cast(Split, result.split): SplitMetrics.of(result) for result in results},
+            scorecard={cast(Split, card.split): [ScorecardRow.of(row) for row in card.rows] for card in scorecards},
             notes=notes,
             **made,
         )
@@ -154,13 +156,13 @@ class PruningConfig(Record):
         """The text of a configuration file, which `loads` reads."""
         return self.model_dump_json(indent=2) + "\n"
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the JSON, whole or not at all; raises InputError where the disk does not allow it."""
         text = self.to_json()
         write_atomic(Path(path), lambda temporary: temporary.write_text(text, "utf-8"))
 
     @classmethod
-    def load(cls, path: str | os.PathLike) -> PruningConfig:
+    def load(cls, path: str | os.PathLike[str]) -> PruningConfig:
         """A configuration that `save` wrote; raises InputError with the first thing that is wrong with it."""
         path = Path(path)
         return cls.loads(read_text(path), str(path))
@@ -208,7 +210,7 @@ def _meta(source: Study | HeadScores | LanguageModel) -> dict[str, Any]:
         meta = source.meta
         model = {"name": "unknown", **_named(meta.model and meta.model.to_json()), **shape}
         return {**meta.to_json(), "model": model, "notes": [*meta.notes, *_read_from(meta)]}
-    if hasattr(source, "manifest"):
+    if isinstance(source, Study):
         if not source.has_model:
             return _meta(source.scores())
         made = source.manifest

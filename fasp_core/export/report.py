@@ -114,7 +114,11 @@ def _measured(evaluation: Evaluation, axis: str | None, metric: str) -> dict[str
     shown, by = measured[0] if measured else (axis or "", metric)
     signs = failure_signatures(evaluation, axis=shown, metric=by)
     intervals = {
-        of: [(axis_label(name), *(part.bias_by(of)[name] for part in parts[:2])) for name, m in measured if m == of]
+        of: [
+            (axis_label(name), evaluation.before.bias_by(of)[name], evaluation.after.bias_by(of)[name])
+            for name, m in measured
+            if m == of
+        ]
         for of in dict.fromkeys(m for _, m in measured)
     }
     before, after = (part.axes_by(by)[shown].groups if measured else {} for part in parts[:2])

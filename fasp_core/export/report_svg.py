@@ -70,8 +70,8 @@ def intervals_svg(rows: Sequence[tuple[str, Estimate, Estimate]], words: str) ->
                 continue
             x, line = at(estimate.value), y + shift
             if math.isfinite(estimate.low):
-                ends = f"M{at(estimate.low):.1f} {line}H{at(estimate.high):.1f}"
-                parts.append(f'<path d="{ends}" stroke="{colour}" stroke-width="2"/>')
+                path = f"M{at(estimate.low):.1f} {line}H{at(estimate.high):.1f}"
+                parts.append(f'<path d="{path}" stroke="{colour}" stroke-width="2"/>')
             tip = f"{format_number(estimate.value, estimate.se)} ({format_interval(estimate.low, estimate.high)})"
             parts.append(
                 f'<circle cx="{x:.1f}" cy="{line}" r="4" fill="{colour}"><title>{escape(tip)}</title></circle>'

@@ -56,6 +56,8 @@ def scorecard_notes(split: str, n_rows: int) -> list[str]:
     return [*([] if split == "test" else [EXPLORATORY]), *([chance] if n_rows else [])]
 
 
-def scorecard_tables(cards: Mapping[str, Sequence[ScorecardRow]]) -> list[tuple[str, list[tuple[str, ...]], list[str]]]:
+def scorecard_tables(
+    cards: Mapping[Literal["valid", "test"], Sequence[ScorecardRow]],
+) -> list[tuple[str, list[tuple[str, ...]], list[str]]]:
     """The scorecards of a configuration as the templates take them: split, rows of cells, sentences to read them by."""
     return [(split, [row.cells for row in rows], scorecard_notes(split, len(rows))) for split, rows in cards.items()]

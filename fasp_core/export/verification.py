@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -31,7 +33,7 @@ from fasp_core.models.compensation_choice import Compensate
 from fasp_core.models.generation import without_own_settings
 from fasp_core.models.heads import gate_heads
 from fasp_core.models.language_model import LanguageModel
-from fasp_core.models.loading import quiet_loading
+from fasp_core.models.loading import converted, quiet_loading
 
 # Largest difference of logits, relative to the largest logit. Half precision rounds sums of other lengths differently.
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-2, torch.bfloat16: 5e-2}
@@ -73,7 +75,7 @@ class Verification:
         return exact and self.difference <= self.tolerance
 
 
-def verify_checkpoint(folder: str | os.PathLike, *, base: str | None = None, device: str = "auto") -> Verification:
+def verify_checkpoint(folder: str | os.PathLike[str], *, base: str | None = None, device: str = "auto") -> Verification:
     """Load a checkpoint and its base model, `base` or the one its configuration names, and compare them.
 
     Raises InputError for a folder that is no whole checkpoint, or a base model that is not the one it was made from.
@@ -86,10 +88,10 @@ def verify_checkpoint(folder: str | os.PathLike, *, base: str | None = None, dev
     pruned = load_checkpoint(folder)
     lm = open_base_model(config, ref, device=device)
     fitted = refit(lm, config)
-    n_bytes, n_parameters = _bytes(lm.model.to(pruned.dtype)), lm.model.num_parameters()
+    n_bytes, n_parameters = _bytes(converted(lm.model, pruned.dtype)), lm.model.num_parameters()
     if fitted is not None:
-        compensate_heads(lm.model, fitted).to(pruned.dtype)
-    pruned = pruned.requires_grad_(False).to(lm.device)
+        converted(compensate_heads(lm.model, fitted), pruned.dtype)
+    pruned = converted(pruned.requires_grad_(False), lm.device)
     ids = _sequences(lm)
     with quiet_loading(), without_own_settings(lm.model), without_own_settings(pruned):
         with gate_heads(lm.model, config.pruned):
@@ -119,7 +121,8 @@ def _sequences(lm: LanguageModel) -> Tensor:
 
 
 def _generate(lm: LanguageModel, model: PreTrainedModel, ids: Tensor) -> Tensor:
-    return model.generate(
+    generate = cast(Callable[..., Tensor], model.generate)
+    return generate(
         ids,
         attention_mask=torch.ones_like(ids),
         max_new_tokens=NEW_TOKENS,

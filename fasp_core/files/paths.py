@@ -21,7 +21,7 @@ PROJECT = PACKAGE.parent  # the checkout; site-packages where installed
 SHIPPED_STUDIES = PACKAGE / "shipped"  # in a wheel only
 
 
-def cache_root(root: str | Path | None = None) -> Path:
+def cache_root(root: str | os.PathLike[str] | None = None) -> Path:
     """The folder of studies and models: the argument, else `FASP_CACHE`, else `cache/` of the checkout.
 
     Where the package is installed, the last is the user's data folder for `fasp` instead (Linux: `~/.local/share/fasp`;
@@ -48,7 +48,7 @@ def in_checkout() -> bool:
     return (PROJECT / "pyproject.toml").is_file()
 
 
-def user_path(text: str | os.PathLike) -> Path:
+def user_path(text: str | os.PathLike[str]) -> Path:
     """A path that a person gave; raises InputError for a text under which no file can be looked for: one that is too
     long, has a null character, or begins with the home of an unknown user.
     """

@@ -40,7 +40,7 @@ def write_errors(path: Path) -> Iterator[None]:
         raise InputError(f"cannot write {path}: {REASONS[error.errno]}") from error
 
 
-def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
+def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write(temporary)` fill a file beside `path`, then make it durable and rename it to `path`.
 
     Raises InputError where the disk does not allow it; nothing is left at `path` or beside it then.

@@ -26,7 +26,7 @@ from fasp_core.jobs.requests import RequestQueue
 LOG = ".worker.log"
 RESTARTED = "the evaluation's process ended unexpectedly and was started again; finished blocks are kept"
 MOST_FAILED_STARTS = 3
-_started: dict[Path, subprocess.Popen] = {}  # by this process; a worker takes a moment to reach its lock
+_started: dict[Path, subprocess.Popen[bytes]] = {}  # by this process; a worker takes a moment to reach its lock
 _failed_starts: dict[Path, list[str]] = {}  # why workers ended before they had a model open, one after another
 _log_from: dict[Path, int] = {}  # how long the log was when the newest worker was started
 _starting = threading.Lock()  # sessions are threads of one process
@@ -43,7 +43,7 @@ class EvaluationStatus:
 class EvaluationClient:
     """A page's side of the evaluation service."""
 
-    def __init__(self, root: str | os.PathLike | None = None) -> None:
+    def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
         self.root = Path(cache_root(root))
         self.queue = RequestQueue(self.root)
 

@@ -44,10 +44,11 @@ ID_PATTERN = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
 BEGIN_WITHIN_S = 60.0  # from a job's start to its first sign; importing Python's libraries takes seconds
 GRACE_S = 20.0  # from asking it to stop to SIGKILL; a run stops within one batch
 LOG_TAIL_BYTES = 8000
-_children: dict[str, subprocess.Popen] = {}  # jobs that this process started: it has to collect their exit
+_children: dict[str, subprocess.Popen[bytes]] = {}  # jobs that this process started: it has to collect their exit
 
 JobState = Literal["queued", "running", "done", "failed", "cancelled", "lost", "damaged"]
 LIVE = ("queued", "running")
+ENDS: dict[int, JobState] = {DONE: "done", STOPPED: "cancelled"}  # by exit status; any other is a failure
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Job:
         return _tail(self.folder / LOG)
 
 
-def start_job(command: Sequence[str], *, key: str, title: str, root: str | os.PathLike | None = None) -> Job:
+def start_job(command: Sequence[str], *, key: str, title: str, root: str | os.PathLike[str] | None = None) -> Job:
     """Run `python -m fasp_core COMMAND` as a job; a running job of the same `key` is returned instead.
 
     Raises InputError where the disk does not allow it, and in viewer mode.
@@ -115,22 +116,25 @@ def start_job(command: Sequence[str], *, key: str, title: str, root: str | os.Pa
                     stdout=log,
                     stderr=log,
                 )
-            return _read(folder)
+            started = _read(folder)
+            if started is None:
+                raise InputError(f"{folder} was removed while its job was started; start it again")
+            return started
 
 
-def list_jobs(root: str | os.PathLike | None = None) -> list[Job]:
+def list_jobs(root: str | os.PathLike[str] | None = None) -> list[Job]:
     """All jobs of a cache folder, the newest first."""
     jobs = Path(cache_root(root)) / FOLDER
     folders = sorted((p for p in jobs.glob("*") if ID_PATTERN.fullmatch(p.name) and p.is_dir()), reverse=True)
     return [job for job in map(_read, folders) if job is not None]
 
 
-def find_job(key: str, root: str | os.PathLike | None = None) -> Job | None:
+def find_job(key: str, root: str | os.PathLike[str] | None = None) -> Job | None:
     """The newest job with this key, or None."""
     return next((job for job in list_jobs(root) if job.key == key), None)
 
 
-def cancel_job(job_id: str, root: str | os.PathLike | None = None) -> None:
+def cancel_job(job_id: str, root: str | os.PathLike[str] | None = None) -> None:
     """Ask a job to stop: it keeps what it has finished. One that does not answer in time is killed.
 
     Returns at once. Raises InputError if there is no such job; one that has ended stays as it is.
@@ -146,7 +150,7 @@ def cancel_job(job_id: str, root: str | os.PathLike | None = None) -> None:
     threading.Thread(target=_kill_after, args=(process, job_id), daemon=True).start()
 
 
-def remove_job(job_id: str, root: str | os.PathLike | None = None) -> None:
+def remove_job(job_id: str, root: str | os.PathLike[str] | None = None) -> None:
     """Forget a job that has ended, with its log; what it measured stays. Raises InputError while it runs."""
     folder = _folder(job_id, root)
     job = _read(folder)
@@ -156,7 +160,7 @@ def remove_job(job_id: str, root: str | os.PathLike | None = None) -> None:
         shutil.rmtree(folder)
 
 
-def _folder(job_id: str, root: str | os.PathLike | None) -> Path:
+def _folder(job_id: str, root: str | os.PathLike[str] | None) -> Path:
     folder = Path(cache_root(root)) / FOLDER / job_id
     if not ID_PATTERN.fullmatch(job_id) or not (folder / RECORD).is_file():
         raise InputError(f"there is no job '{job_id[:40]}'; it may have been removed meanwhile")
@@ -168,12 +172,12 @@ def _read(folder: Path) -> Job | None:
     record = read_job(folder)
     if record is None:
         return None
-    damaged = record is DAMAGED
-    if damaged:
+    if record is DAMAGED:
         record = JobRecord(key="", title=f"Job {folder.name}", command=[], created=0.0)
-    state = _state(folder, record)
-    if damaged and state not in LIVE:
-        state = "damaged"
+        state = _state(folder, record)
+        state = state if state in LIVE else "damaged"
+    else:
+        state = _state(folder, record)
     return Job(
         id=folder.name,
         key=record.key,
@@ -193,7 +197,7 @@ def _state(folder: Path, record: JobRecord) -> JobState:
     if end is DAMAGED:
         return "damaged"
     if end is not None:
-        return {DONE: "done", STOPPED: "cancelled"}.get(end.status, "failed")
+        return ENDS.get(end.status, "failed")
     known = read_process(folder)
     if alive or (known is None and _may_still_begin(folder, record)):
         return "queued" if (folder / WAITING).exists() else "running"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -26,7 +26,7 @@ class Damage(Enum):
 
 
 DAMAGED = Damage.DAMAGED
-Read = T | Literal[Damage.DAMAGED] | None  # None: there is no such file
+Read: TypeAlias = T | Literal[Damage.DAMAGED] | None  # None: there is no such file
 
 
 class _Record(BaseModel):
@@ -88,10 +88,10 @@ def read_end(folder: Path) -> Read[EndRecord]:
 def read_progress(folder: Path) -> tuple[Progress, ...]:
     """The newest events of each stage; none where they are damaged: a running job writes them again at once."""
     events = _read(folder / PROGRESS, _EVENTS)
-    return () if events in (None, DAMAGED) else tuple(Progress(**event.model_dump()) for event in events)
+    return () if events is None or events is DAMAGED else tuple(Progress(**event.model_dump()) for event in events)
 
 
-def _read(path: Path, kind: TypeAdapter[Any]) -> Any:
+def _read(path: Path, kind: TypeAdapter[T]) -> Read[T]:
     try:
         text = path.read_bytes()
     except FileNotFoundError:

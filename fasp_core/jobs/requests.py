@@ -10,7 +10,7 @@ import json
 import os
 import time
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 from uuid import uuid4
 
 from fasp_core.evaluation.database import Database
@@ -39,7 +39,7 @@ class Request:
 class RequestQueue:
     """The requests of one cache folder; safe to use from many processes and threads."""
 
-    def __init__(self, root: str | os.PathLike | None = None) -> None:
+    def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
         self.database = Database(root)
 
     def ask(self, session: str, target: Target) -> None:
@@ -97,7 +97,7 @@ class RequestQueue:
         )
 
 
-def _request(row: tuple) -> Request | None:
+def _request(row: tuple[Any, ...]) -> Request | None:
     """The request of a row; None for a damaged one, which the session then makes again."""
     session, request_id, study, heads, streams, split, state, message, attempts = row
     try:

@@ -111,7 +111,7 @@ class Worker:
     def _open(self, name: str) -> tuple[Study, LanguageModel]:
         """The study as it is now, and its model, which stays open until another one is needed."""
         study = open_study(name, self.root)
-        fingerprint = study.manifest.model.get("fingerprint")
+        fingerprint = str(study.manifest.model.get("fingerprint"))
         if fingerprint not in self._models:
             self._models.clear()  # one model in memory at a time
             self._models[fingerprint] = reopen_model(study.model_record, study.name)

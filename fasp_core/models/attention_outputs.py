@@ -13,12 +13,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 
 @contextmanager
 def heads_zeroed(
-    model: nn.Module, layers: Sequence[nn.Module], off: Mapping[int, Sequence[int]]
+    model: PreTrainedModel, layers: Sequence[nn.Module], off: Mapping[int, Sequence[int]]
 ) -> Iterator[dict[int, list[tuple[int, int]]]]:
     """While inside, attention gives zero for the heads `off` (by layer); yields (H, D) of each call by layer.
 
@@ -26,7 +27,7 @@ def heads_zeroed(
     """
     layer_of = {id(module): i for i, layer in enumerate(layers) for module in layer.modules()}
     seen: dict[int, list[tuple[int, int]]] = {}
-    name = model.config._attn_implementation
+    name = str(model.config._attn_implementation)
     before = dict(ALL_ATTENTION_FUNCTIONS._local_mapping)
 
     def attention(module: nn.Module, *args: Any, **kwargs: Any) -> tuple[Tensor, Any]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import TypeVar
+from typing import Self, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from fasp_core.errors import InputError
 
@@ -34,7 +35,7 @@ class TokenBatch:
         """The last S tokens of every row, (B, S)."""
         return self.ids[:, self.ids.shape[1] - self.scored.shape[1] :]
 
-    def repeat(self, times: int) -> TokenBatch:
+    def repeat(self, times: int) -> Self:
         """The whole batch `times` over, (times·B, …), copy after copy."""
         return type(self)(*(t.repeat(times, 1) for t in self._tensors))
 
@@ -58,7 +59,7 @@ def pad_batch(
     return TokenBatch(ids.to(device), mask.to(device), counts.to(device))
 
 
-def model_inputs(model: nn.Module, batch: TokenBatch) -> dict[str, Tensor | bool]:
+def model_inputs(model: PreTrainedModel, batch: TokenBatch) -> dict[str, Tensor | bool]:
     """Keyword arguments of the model's forward: without padding the mask is left out, which is faster.
 
     Raises InputError as `check_tokens` does.
@@ -72,9 +73,14 @@ def model_inputs(model: nn.Module, batch: TokenBatch) -> dict[str, Tensor | bool
     return inputs
 
 
-def check_tokens(model: nn.Module, batch: TokenBatch) -> None:
+def embedding_rows(model: PreTrainedModel) -> int:
+    """How many tokens the model has embeddings for."""
+    return cast(nn.Embedding, model.get_input_embeddings()).num_embeddings
+
+
+def check_tokens(model: PreTrainedModel, batch: TokenBatch) -> None:
     """Raise InputError for a token that the model has no embedding for: one added to the tokenizer alone."""
-    rows, highest = model.get_input_embeddings().num_embeddings, int((batch.ids * batch.mask).max())
+    rows, highest = embedding_rows(model), int((batch.ids * batch.mask).max())
     if highest >= rows:
         raise InputError(
             f"a text holds token {highest}, added to the tokenizer alone, and the model has only {rows} embeddings; "
@@ -82,7 +88,7 @@ def check_tokens(model: nn.Module, batch: TokenBatch) -> None:
         )
 
 
-def bytes_per_token(model: nn.Module, *, gradient: bool) -> int:
+def bytes_per_token(model: PreTrainedModel, *, gradient: bool) -> int:
     """What one token of a batch holds in memory at its peak, from the model's shape (an estimate, on the high side)."""
     config = model.config.get_text_config()
     hidden, inner = config.hidden_size, getattr(config, "intermediate_size", None) or 0
@@ -92,7 +98,7 @@ def bytes_per_token(model: nn.Module, *, gradient: bool) -> int:
     return 4 * (logits + layer * (config.num_hidden_layers if gradient else 4))
 
 
-def tokens_per_batch(model: nn.Module, *, gradient: bool) -> int:
+def tokens_per_batch(model: PreTrainedModel, *, gradient: bool) -> int:
     """How many tokens one batch may hold (at least one sequence always runs)."""
     return max(1, ACTIVATION_BYTES // bytes_per_token(model, gradient=gradient))
 

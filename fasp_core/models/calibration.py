@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from fasp_core.errors import InputError, RunError
 from fasp_core.models.batching import in_batches, tokens_per_batch
 from fasp_core.models.language_model import LanguageModel
-from fasp_core.models.skipping import layers_replaced
+from fasp_core.models.skipping import LayerOutput, layers_replaced
 from fasp_core.progress import Stop, check_stop
 
 
@@ -27,14 +28,14 @@ class Moments:
 
     def __init__(self) -> None:
         self.n = 0
-        self.total: Tensor | float = 0.0  # (H·D)
-        self.square: Tensor | float = 0.0  # (H·D, H·D)
+        self.total = torch.zeros((), dtype=torch.double)  # (H·D) once there are rows
+        self.square = torch.zeros((), dtype=torch.double)  # (H·D, H·D)
 
     def add(self, rows: Tensor) -> None:
         """Take in rows, (n, H·D)."""
         rows = rows.double()
         total, square = rows.sum(0), rows.T @ rows
-        self.n, self.total, self.square = self.n + rows.shape[0], self.total + total, self.square + square
+        self.n, self.total, self.square = self.n + rows.shape[0], total + self.total, square + self.square
 
     def mean_and_cross(self, *, centred: bool) -> tuple[Tensor, Tensor]:
         """The mean (H·D) and the covariance (H·D, H·D); uncentred: a mean of 0 and the mean of xxᵀ. On the CPU.
@@ -55,22 +56,22 @@ def layer_moments(
     `windows` are token ids. What the caller changes in a layer before it asks for the next one is seen by that one.
     Raises InputError where there is no token, Cancelled between batches once `stop()` is true.
     """
-    windows = [ids for ids in ([int(i) for i in window] for window in windows) if ids]
-    if not windows:
+    texts = [ids for ids in ([int(i) for i in window] for window in windows) if ids]
+    if not texts:
         raise InputError("there is no calibration text; give a text of at least one window")
     by_length: dict[int, list[int]] = {}  # only windows of one length share a batch, so that nothing is padded
-    for i, ids in enumerate(windows):
+    for i, ids in enumerate(texts):
         by_length.setdefault(len(ids), []).append(i)
-    reader = _Reader(lm, windows)
+    reader = _Reader(lm, texts)
     for layer in sorted(set(layers)):
         moments = Moments()
         for alike in by_length.values():
 
-            def read(rows: list[int], layer: int = layer, moments: Moments = moments, alike: list = alike) -> None:
+            def read(rows: list[int], layer: int = layer, moments: Moments = moments, alike: list[int] = alike) -> None:
                 check_stop(stop, "calibration")
                 moments.add(reader.written(layer, [alike[row] for row in rows]))
 
-            in_batches([len(windows[i]) for i in alike], tokens_per_batch(lm.model, gradient=False), read)
+            in_batches([len(texts[i]) for i in alike], tokens_per_batch(lm.model, gradient=False), read)
         reader.resume_at(layer)
         yield layer, moments
 
@@ -82,7 +83,8 @@ class _Reader:
         self.lm, self.windows, self.first = lm, windows, 0
         self.states: dict[int, Tensor] = {}  # by window: the hidden state below layer `first`, (T, width)
         self.higher: dict[int, Tensor] = {}  # by window: that below the layer being read
-        self.rest: tuple | None = None  # what layers return beside the hidden state; None: nothing, no tuple either
+        # What layers return beside the hidden state; None: nothing, no tuple either.
+        self.rest: tuple[Any, ...] | None = None
 
     def resume_at(self, layer: int) -> None:
         """Begin at this layer from now on; all windows have been read up to it."""
@@ -91,8 +93,9 @@ class _Reader:
     @torch.no_grad()
     def written(self, layer: int, rows: list[int]) -> Tensor:
         """The input of the layer's projection at all tokens of some windows of one length, (n, H·D)."""
-        layout, model, seen = self.lm.layout, self.lm.model, {}
-        below = self._restored(rows) if self.first > 0 else None
+        layout, model = self.lm.layout, self.lm.model
+        seen: dict[str, Any] = {}
+        below = self._restored(rows) if self.first > 0 else ()  # of no layer
 
         def keep_input(module: nn.Module, args: tuple[Tensor, ...]) -> None:
             seen["written"] = args[0]
@@ -113,12 +116,11 @@ class _Reader:
             self._keep(rows, seen["below"])
         return seen["written"].flatten(0, 1)
 
-    def _keep(self, rows: list[int], output: Tensor | tuple) -> None:
-        bare = isinstance(output, Tensor)  # blocks return the hidden states, alone or first in a tuple
-        hidden, self.rest = (output, None) if bare else (output[0], output[1:])
+    def _keep(self, rows: list[int], output: LayerOutput) -> None:
+        hidden, self.rest = (output, None) if isinstance(output, Tensor) else (output[0], output[1:])
         self.higher |= dict(zip(rows, hidden, strict=True))
 
-    def _restored(self, rows: list[int]) -> Tensor | tuple:
+    def _restored(self, rows: list[int]) -> LayerOutput:
         hidden = torch.stack([self.states[row] for row in rows])
         return hidden if self.rest is None else (hidden, *self.rest)
 

@@ -32,8 +32,8 @@ from transformers.pytorch_utils import Conv1D
 from fasp_core.errors import InputError, nearest
 from fasp_core.head import Head
 from fasp_core.models.calibration import Moments, layer_moments
-from fasp_core.models.compensation_choice import COMPENSATIONS, RIDGE
-from fasp_core.models.heads import HeadLayout
+from fasp_core.models.compensation_choice import COMPENSATIONS, RIDGE, Compensate
+from fasp_core.models.heads import HeadLayout, Projection
 from fasp_core.models.language_model import LanguageModel
 from fasp_core.models.projection_bias import SWITCH, BiasPlace, add_missing_biases, bias_place
 from fasp_core.models.removal import by_layer
@@ -64,7 +64,7 @@ class Compensation:
     `"bias"`: the projections have a bias. `"attention_bias"`: the config's switch of this name gives them one.
     """
 
-    how: str
+    how: Compensate
     heads: tuple[Head, ...]
     layers: tuple[LayerRefit, ...]
     intercept: BiasPlace
@@ -77,7 +77,7 @@ def fit_compensation(
     heads: Iterable[Head],
     windows: Sequence[Sequence[int]],
     *,
-    how: str = "least_squares",
+    how: Compensate = "least_squares",
     ridge: float = RIDGE,
     stop: Stop | None = None,
 ) -> Compensation:
@@ -93,7 +93,8 @@ def fit_compensation(
     for layer in gone:
         if type(kind := lm.layout.projections[layer]) not in (nn.Linear, Conv1D):
             raise InputError(f"layer {layer} cannot be refitted: its output projection is a {type(kind).__name__}")
-    intercept, refits, n_tokens = bias_place(lm.model, lm.layout), [], 0
+    intercept, n_tokens = bias_place(lm.model, lm.layout), 0
+    refits: list[LayerRefit] = []
     with ExitStack() as stack:
         for layer, moments in layer_moments(lm, windows, list(gone), stop=stop):
             projection = lm.layout.projections[layer]
@@ -109,7 +110,7 @@ def fit_compensation(
 
 
 def refit_layer(
-    projection: nn.Module, moments: Moments, removed: Tensor, *, linear: bool, intercept: BiasPlace, ridge: float
+    projection: Projection, moments: Moments, removed: Tensor, *, linear: bool, intercept: BiasPlace, ridge: float
 ) -> tuple[Tensor, Tensor | None, float, float]:
     """New weight and bias of a projection, and the mean squares lost and left (see `LayerRefit`).
 
@@ -157,7 +158,7 @@ def ridge_regression(cross: Tensor, inputs: Tensor, outputs: Tensor, ridge: floa
 
 
 @contextmanager
-def compensated_heads(model: nn.Module, compensation: Compensation) -> Iterator[None]:
+def compensated_heads(model: PreTrainedModel, compensation: Compensation) -> Iterator[None]:
     """The model without the compensation's heads while inside; the very weights it had are back on exit."""
     projections = HeadLayout.of(model).projections
     with ExitStack() as stack:
@@ -181,7 +182,7 @@ def compensate_heads(model: PreTrainedModel, compensation: Compensation) -> PreT
 
 
 @contextmanager
-def _swapped(projection: nn.Module, weight: Tensor, bias: Tensor | None) -> Iterator[None]:
+def _swapped(projection: Projection, weight: Tensor, bias: Tensor | None) -> Iterator[None]:
     old = projection.weight, projection.bias
     _set(projection, weight, bias)
     try:
@@ -190,7 +191,7 @@ def _swapped(projection: nn.Module, weight: Tensor, bias: Tensor | None) -> Iter
         projection.weight, projection.bias = old
 
 
-def _set(projection: nn.Module, weight: Tensor, bias: Tensor | None) -> None:
+def _set(projection: Projection, weight: Tensor, bias: Tensor | None) -> None:
     trained = projection.weight.requires_grad
     projection.weight = nn.Parameter(weight, requires_grad=trained)
     if bias is not None:

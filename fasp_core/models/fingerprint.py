@@ -47,5 +47,5 @@ def _in_format(weight: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
 
 def _digest(weight: torch.Tensor) -> str:
     digest = hashlib.sha256(f"{weight.dtype} {tuple(weight.shape)}".encode())
-    digest.update(weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    digest.update(weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

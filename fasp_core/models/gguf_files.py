@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers import modeling_gguf_pytorch_utils as reader
 
 from fasp_core.errors import InputError
-from fasp_core.models.loading import check_complete, unreadable
+from fasp_core.models.loading import Reported, check_complete, unreadable
 
 MAGIC = b"GGUF"
 # Config entries that describe the file and not the model.
@@ -26,14 +27,16 @@ def read_gguf(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
 
     Raises InputError for a file that is not GGUF, is cut short or damaged, or holds an unsupported architecture.
     """
-    source = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name, "local_files_only": True}
+    folder = str(path.parent)
+    options: dict[str, Any] = {"gguf_file": path.name, "local_files_only": True}
     try:
         with open(path, "rb") as file:
             if file.read(len(MAGIC)) != MAGIC:
                 raise InputError(f"{path} is not a GGUF file (it does not begin with 'GGUF'); fetch it again")
-        packed, report = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32, output_loading_info=True)
+        loaded = AutoModelForCausalLM.from_pretrained(folder, **options, dtype=torch.float32, output_loading_info=True)
+        packed, report = cast(Reported, loaded)
         check_complete(path, report)
-        tokenizer = AutoTokenizer.from_pretrained(**source)
+        tokenizer = AutoTokenizer.from_pretrained(folder, **options)
     except InputError:
         raise
     # Damage makes the readers raise whatever error: ValueError, IndexError, UnicodeDecodeError, …

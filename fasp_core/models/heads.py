@@ -13,10 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedConfig
+from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from fasp_core.errors import InputError
 from fasp_core.head import Head, flat_id, head_of
@@ -27,6 +29,7 @@ PROJECTION_NAMES = ("o_proj", "out_proj", "c_proj", "dense")
 LAYER_COUNTS = ("decoder_layers", "num_decoder_layers", "num_hidden_layers")
 HEAD_COUNTS = ("decoder_attention_heads", "num_decoder_attention_heads", "num_attention_heads")
 GateHook = Callable[[nn.Module, tuple[Tensor, ...]], tuple[Tensor, ...]]  # a forward pre-hook of a projection
+Projection = nn.Linear | Conv1D  # or a module that is like one of these
 HookOf = Callable[[int, Tensor], GateHook]  # of a layer and its gates, (H) or (B, H)
 
 
@@ -43,7 +46,7 @@ class HeadLayout:
     head_dim: int
     query_group: int
     layers: tuple[nn.Module, ...]
-    projections: tuple[nn.Module, ...]
+    projections: tuple[Projection, ...]
 
     def __repr__(self) -> str:
         return f"<HeadLayout: {self.n_layers} layers × {self.heads_per_layer} heads of width {self.head_dim}>"
@@ -69,7 +72,7 @@ class HeadLayout:
         return head_of(flat_id, self.heads_per_layer)
 
     @classmethod
-    def of(cls, model: nn.Module) -> HeadLayout:
+    def of(cls, model: PreTrainedModel) -> HeadLayout:
         """Find the heads of a loaded Hugging Face causal language model.
 
         Raises InputError, naming the architecture, where heads cannot be told apart.
@@ -97,12 +100,12 @@ class HeadLayout:
         return cls(n_layers, heads, width // heads, heads // kv_heads, layers, projections)
 
 
-def projection_width(projection: nn.Module) -> int:
+def projection_width(projection: Projection) -> int:
     """Input width H·D of an output projection: `in_features` of a Linear, rows of GPT-2's transposed Conv1D."""
-    return projection.in_features if hasattr(projection, "in_features") else projection.weight.shape[0]
+    return int(getattr(projection, "in_features", None) or projection.weight.shape[0])
 
 
-def _decoder_layers(model: nn.Module, n_layers: int, name: str) -> tuple[nn.Module, ...]:
+def _decoder_layers(model: PreTrainedModel, n_layers: int, name: str) -> tuple[nn.Module, ...]:
     text = model if model.config is model.config.get_text_config() else model.get_decoder()
     for module in text.modules():
         if isinstance(module, nn.ModuleList) and len(module) == n_layers and any(map(_find_projection, module)):
@@ -113,15 +116,15 @@ def _decoder_layers(model: nn.Module, n_layers: int, name: str) -> tuple[nn.Modu
     )
 
 
-def _find_projection(layer: nn.Module) -> nn.Module | None:
+def _find_projection(layer: nn.Module) -> Projection | None:
     for path, module in layer.named_modules():
         *parents, last = path.split(".")
         if last in PROJECTION_NAMES and any("attn" in p or "attention" in p for p in parents):
-            return module
+            return cast(Projection, module)
     return None
 
 
-def _output_projection(layer: nn.Module, name: str) -> nn.Module:
+def _output_projection(layer: nn.Module, name: str) -> Projection:
     projection = _find_projection(layer)
     if projection is None:
         raise InputError(_mixed(name))
@@ -146,7 +149,7 @@ def _first(config: PreTrainedConfig, names: tuple[str, ...]) -> int | None:
 
 
 @contextmanager
-def gate_heads(model: nn.Module, off: Iterable[Head]) -> Iterator[None]:
+def gate_heads(model: PreTrainedModel, off: Iterable[Head]) -> Iterator[None]:
     """Knock out the heads `off` while inside; the model is as it was on exit, also after an error.
 
     Raises InputError for a head that does not exist.

@@ -10,6 +10,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fasp_core.errors import InputError
+from fasp_core.models.batching import embedding_rows
 from fasp_core.models.fingerprint import model_fingerprint
 from fasp_core.models.heads import HeadLayout
 
@@ -77,7 +78,7 @@ class LanguageModel:
         layout = HeadLayout.of(model)
         _check_vocabulary(model, tokenizer, ref)
         tokenizer.padding_side = "left"
-        rows = model.get_input_embeddings().num_embeddings
+        rows = embedding_rows(model)
         if tokenizer.pad_token is None or tokenizer.pad_token_id >= rows:  # padding is masked, so any token serves
             tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
         fingerprint = model_fingerprint(model)  # before the weights move to another device
@@ -96,7 +97,7 @@ class LanguageModel:
 
 
 def _check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, ref: str) -> None:
-    rows = model.get_input_embeddings().num_embeddings
+    rows = embedding_rows(model)
     if tokenizer.vocab_size > rows:
         raise InputError(
             f"{ref}: its tokenizer has {tokenizer.vocab_size} tokens and its model {rows}; they do not belong together"

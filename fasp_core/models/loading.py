@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import safe_open
+from transformers import PreTrainedModel
 from transformers import modeling_gguf_pytorch_utils as gguf_reader
 from transformers.utils import logging
 
@@ -24,6 +26,7 @@ NO_WEIGHT = re.compile(
 )
 
 WEIGHTS = "model.safetensors"
+Reported = tuple[PreTrainedModel, dict[str, Any]]  # what `from_pretrained(…, output_loading_info=True)` returns
 FORM_KEY, COMPACT = "fasp_form", "compact"  # in the header of a compact checkpoint's weights
 
 
@@ -45,11 +48,16 @@ def quiet_loading() -> Iterator[None]:
                 logging.enable_progress_bar()
 
 
+def converted(model: PreTrainedModel, to: torch.device | torch.dtype) -> PreTrainedModel:
+    """The model on a device or in a number format, in place."""
+    return model.to(to)  # type: ignore[arg-type]  # transformers declares it without arguments
+
+
 def check_complete(source: object, report: dict[str, Any]) -> None:
     """Raises InputError where files lack weights, which transformers would fill up at random, or hold others, which it
     would drop.
 
-    `report` is what `from_pretrained(…, output_loading_info=True)` returns beside the model.
+    `report` is that of `Reported`.
     """
     if missing := sorted(report["missing_keys"]):
         raise InputError(f"{source} lacks {len(missing)} of the model's weights, first {missing[0]}; fetch it again")

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from huggingface_hub import constants
@@ -36,7 +36,7 @@ from fasp_core.models.default_model import default_model_folder
 from fasp_core.models.fingerprint import model_fingerprint
 from fasp_core.models.gguf_files import read_gguf
 from fasp_core.models.language_model import DTYPES, LanguageModel, choose_device, model_name
-from fasp_core.models.loading import check_complete, is_compact, quiet_loading, unreadable
+from fasp_core.models.loading import Reported, check_complete, converted, is_compact, quiet_loading, unreadable
 from fasp_core.models.self_check import check_model
 
 # From this size on, half the memory is worth more than the last digits; CPUs are slow at bfloat16.
@@ -136,7 +136,7 @@ def _read(ref: str, device: torch.device, dtype: str) -> Opened:
         if path.suffix != ".gguf":
             raise InputError(f"{ref} is a file, but not a .gguf file; give a model's folder, a .gguf file or a hub id")
         model, tokenizer = read_gguf(path.absolute())
-        return model.to(_dtype(dtype, device, model.num_parameters)), tokenizer, torch.float32
+        return converted(model, _dtype(dtype, device, model.num_parameters)), tokenizer, torch.float32
     if path.suffix == ".gguf" or not HUB_ID.fullmatch(ref) or ref.startswith("."):
         raise InputError(
             f"there is no file or folder {ref}; give a model's folder, a .gguf file, a hub id or 'default'"
@@ -186,13 +186,14 @@ def _load(source: str, device: torch.device, dtype: str, *, local_files_only: bo
         config = AutoConfig.from_pretrained(source, **options)
         _check_causal(config, source)
         stored = config.get_text_config().dtype or config.dtype
-        model, report = AutoModelForCausalLM.from_pretrained(
+        loaded = AutoModelForCausalLM.from_pretrained(
             source,
             config=config,
             dtype=_dtype(dtype, device, lambda: _count_parameters(config)),
             output_loading_info=True,
             **options,
         )
+        model, report = cast(Reported, loaded)
         check_complete(source, report)
         return model, AutoTokenizer.from_pretrained(source, **options), stored or model.dtype
     except InputError:

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from fasp_core.models.heads import HeadLayout
 
-SWITCH = "attention_bias"  # what the configs of transformers call it
+SWITCH: Literal["attention_bias"] = "attention_bias"  # what the configs of transformers call it
 BiasPlace = Literal["bias", "attention_bias"] | None
 
 

@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 
 from fasp_core.errors import InputError
 from fasp_core.head import Head
-from fasp_core.models.heads import HeadLayout, gate_heads
+from fasp_core.models.heads import HeadLayout, Projection, gate_heads
 from fasp_core.models.self_check import removal_is_exact
 from fasp_core.models.slicing import AttentionWeights, KeptHeads, zero_heads
 
@@ -48,9 +48,10 @@ def _cut(model: PreTrainedModel, gone: dict[int, set[int]]) -> PreTrainedModel:
     """Slice the heads of each layer out, in place."""
     layout = HeadLayout.of(model)
     parts = {layer: AttentionWeights.of(layout, layer, type(model).__name__) for layer in gone}
-    for layer, removed in gone.items():
-        _shrink(parts[layer], layer, [h for h in range(layout.heads_per_layer) if h not in removed])
-    model.removed_heads = tuple(sorted((layer, head) for layer, hs in gone.items() for head in hs))
+    for layer, members in gone.items():
+        _shrink(parts[layer], layer, [h for h in range(layout.heads_per_layer) if h not in members])
+    removed = tuple(sorted((layer, head) for layer, hs in gone.items() for head in hs))
+    model.removed_heads = removed  # type: ignore[assignment]  # a module declares tensors and modules only
     return model
 
 
@@ -96,7 +97,8 @@ def copy_sharing_weights(model: PreTrainedModel, dtype: torch.dtype | None = Non
 
 def by_layer(model: PreTrainedModel, heads: Iterable[Head]) -> dict[int, set[int]]:
     """The heads of each layer that has any; raises InputError for heads that do not exist."""
-    layout, layers = HeadLayout.of(model), {}
+    layout = HeadLayout.of(model)
+    layers: dict[int, set[int]] = {}
     for layer, head in heads:
         layout.flat_id(layer, head)
         layers.setdefault(layer, set()).add(head)
@@ -114,13 +116,12 @@ def _shrink(parts: AttentionWeights, layer: int, queries: list[int]) -> None:
     if kept.slots != kept.queries:
         _fill_groups(parts, kept)
     counts = dict.fromkeys(QUERY_COUNTS, len(kept.slots)) | dict.fromkeys(KEY_COUNTS, len(kept.keys))
-    for name, value in (counts | {"split_size": len(kept.slots) * parts.layout.head_dim}).items():
+    sizes = {"split_size": len(kept.slots) * parts.layout.head_dim, "num_key_value_groups": kept.group}
+    for name, value in (counts | sizes).items():
         if hasattr(module, name):
             setattr(module, name, value)
     if hasattr(module, "config"):
-        module.config = LayerConfig(module.config, counts)
-    if hasattr(module, "num_key_value_groups"):
-        module.num_key_value_groups = kept.group
+        module.config = LayerConfig(module.config, counts)  # type: ignore[assignment]  # as in `_cut`
     if "alibi" in inspect.signature(module.forward).parameters:
         module.register_forward_pre_hook(KeepSlopes(kept.slots, parts.layout.heads_per_layer), with_kwargs=True)
 
@@ -158,9 +159,10 @@ class PickingLinear(nn.Linear):
     head_dim: int
 
     @classmethod
-    def turn(cls, module: nn.Linear, picked: Sequence[int], head_dim: int) -> None:
+    def turn(cls, module: Projection, picked: Sequence[int], head_dim: int) -> None:
         """Make a plain projection one of these, in place; its weights stay what they are."""
-        module.__class__, module.head_dim = cls, head_dim
+        module.__class__ = cls
+        module.head_dim = head_dim  # type: ignore[assignment]  # as in `_cut`
         device = "cpu" if module.weight.is_meta else module.weight.device  # a model without weights gets them later
         module.register_buffer("picked", torch.tensor(picked, device=device), persistent=False)
 
@@ -191,7 +193,9 @@ class KeepSlopes:
     def __init__(self, queries: tuple[int, ...], heads: int) -> None:
         self.queries, self.heads = queries, heads
 
-    def __call__(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+    def __call__(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         alibi = kwargs["alibi"].unflatten(0, (-1, self.heads))  # (B, H, 1, T)
         return args, {**kwargs, "alibi": alibi[:, list(self.queries)].flatten(0, 1)}
 
@@ -202,7 +206,7 @@ class NoAttention(nn.Module):
     It still counts tokens in the cache, from whose layers transformers takes the length of what was read.
     """
 
-    def __init__(self, attention: nn.Module, projection: nn.Module, layer: int) -> None:
+    def __init__(self, attention: nn.Module, projection: Projection, layer: int) -> None:
         super().__init__()
         self.layer = layer
         self.bias = projection.bias

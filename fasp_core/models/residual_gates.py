@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from fasp_core.models.calibration import layer_moments
-from fasp_core.models.compensation import RIDGE
+from fasp_core.models.compensation_choice import RIDGE
 from fasp_core.models.heads import GateHook
 from fasp_core.models.language_model import LanguageModel
 from fasp_core.models.projection_bias import bias_place
@@ -58,8 +58,8 @@ def fit_residuals(
         mean, cross = moments.mean_and_cross(centred=centred)
         means.append(mean)
         maps.append(residual_map(cross, lm.layout.head_dim, ridge))
-    where = {"dtype": lm.dtype, "device": lm.device}
-    return HeadResiduals(torch.stack(means).to(**where), torch.stack(maps).to(**where), lm.layout.head_dim)
+    mean, linear = (torch.stack(each).to(lm.device, lm.dtype) for each in (means, maps))
+    return HeadResiduals(mean, linear, lm.layout.head_dim)
 
 
 def residual_map(cross: Tensor, head_dim: int, ridge: float) -> Tensor:

@@ -11,24 +11,25 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 import transformers
-from torch import Tensor, nn
-from transformers import GenerationConfig
+from torch import Tensor
+from transformers import GenerationConfig, PreTrainedModel
 
 from fasp_core.errors import InputError
 from fasp_core.files.paths import cache_root
 from fasp_core.files.writing import write_atomic
 from fasp_core.models.attention_outputs import heads_zeroed
-from fasp_core.models.batching import model_inputs, pad_batch
+from fasp_core.models.batching import embedding_rows, model_inputs, pad_batch
 from fasp_core.models.generation import without_own_settings
 from fasp_core.models.heads import apply_gates
 from fasp_core.models.language_model import LanguageModel
-from fasp_core.models.skipping import layers_replaced
+from fasp_core.models.skipping import LayerOutput, layers_replaced
 
 VERSION = 1  # of the checks: a model that passed older ones is tried anew
 LONG, SHORT, NEW = 12, 7, 3  # tokens of the two sequences, and of their continuations
@@ -40,7 +41,7 @@ class _Wrong(Exception):
     """What a check found, as the end of a sentence about the model."""
 
 
-def check_model(lm: LanguageModel, root: str | os.PathLike | None = None) -> None:
+def check_model(lm: LanguageModel, root: str | os.PathLike[str] | None = None) -> None:
     """Raise InputError, naming the architecture and the reason, for a model that cannot be measured correctly.
 
     `root` is the folder of studies and models, as in `cache_root`.
@@ -67,7 +68,7 @@ def check_model(lm: LanguageModel, root: str | os.PathLike | None = None) -> Non
         write_atomic(passed, lambda path: path.write_text(json.dumps({"class": name, "ref": lm.ref})))
 
 
-def _record(lm: LanguageModel, root: str | os.PathLike | None) -> Path:
+def _record(lm: LanguageModel, root: str | os.PathLike[str] | None) -> Path:
     """The file that says that a model passed these checks, in this number format and version of transformers."""
     made_by = f"{lm.fingerprint}-{lm.device.type}-{transformers.__version__}-{VERSION}"
     return cache_root(root) / "models" / ".checked" / f"{made_by}.json"
@@ -110,7 +111,8 @@ def _generation(lm: LanguageModel) -> None:
         output_logits=True,
     )
     with without_own_settings(lm.model):
-        made = lm.model.generate(input_ids=batch.ids, attention_mask=batch.mask, generation_config=config)
+        generate = cast(Callable[..., Any], lm.model.generate)
+        made = generate(input_ids=batch.ids, attention_mask=batch.mask, generation_config=config)
     for row, ids in enumerate(sequences):
         written = made.sequences[row, batch.ids.shape[1] :].tolist()
         (expected,) = _alone(lm, [[*ids, *written[:-1]]])
@@ -178,7 +180,7 @@ def _resuming(lm: LanguageModel) -> None:
     below = layout.n_layers // 2
     if below == 0:
         return
-    outputs: list[Tensor | tuple] = []
+    outputs: list[LayerOutput] = []
     handle = layout.layers[below - 1].register_forward_hook(lambda module, args, output: outputs.append(output))
     try:
         (expected,) = _alone(lm, ids)
@@ -190,9 +192,9 @@ def _resuming(lm: LanguageModel) -> None:
         raise _Wrong("its layers share more than hidden states, so that heads cannot be measured layer by layer")
 
 
-def removal_is_exact(model: nn.Module, removed: nn.Module, gates: AbstractContextManager) -> bool:
+def removal_is_exact(model: PreTrainedModel, removed: PreTrainedModel, gates: AbstractContextManager[None]) -> bool:
     """Whether a model without heads gives the logits of the intact one inside `gates`, where their gates are 0."""
-    rows = model.get_input_embeddings().num_embeddings
+    rows = embedding_rows(model)
     ids = torch.randint(0, rows, (1, LONG), generator=torch.Generator().manual_seed(0))
     weight = next(model.parameters())
     with torch.no_grad():
@@ -204,7 +206,7 @@ def removal_is_exact(model: nn.Module, removed: nn.Module, gates: AbstractContex
 
 def _tokens(lm: LanguageModel) -> list[list[int]]:
     """A long and a short sequence of ordinary tokens, always the same for a vocabulary."""
-    rows = min(lm.model.get_input_embeddings().num_embeddings, len(lm.tokenizer))
+    rows = min(embedding_rows(lm.model), len(lm.tokenizer))
     special = {*lm.tokenizer.all_special_ids, getattr(lm.model.config.get_text_config(), "pad_token_id", None)}
     ordinary = [token for token in range(rows) if token not in special] or list(range(rows))
     places = torch.randint(0, len(ordinary), (LONG + SHORT,), generator=torch.Generator().manual_seed(0)).tolist()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from torch import Tensor, nn
 
+LayerOutput = Tensor | tuple[Any, ...]  # the hidden states, alone or first in a tuple
+
 
 @contextmanager
-def layers_replaced(layers: Sequence[nn.Module], output: Callable[[], Tensor | tuple]) -> Iterator[None]:
+def layers_replaced(layers: Sequence[nn.Module], output: Callable[[], LayerOutput]) -> Iterator[None]:
     """While inside, these layers do nothing but return `output()`.
 
     An instance attribute `forward` shadows the class's method, so the model's own loop, masks and positions stay

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from fasp_core.errors import InputError
-from fasp_core.models.heads import HeadLayout
+from fasp_core.models.heads import HeadLayout, Projection
 
 # Fused projections look alike from outside, so their layout is written down here by the class that splits them:
 # "blocks" is [all queries | all keys | all values], "by head" is [q, k, v] of head 0, [q, k, v] of head 1, …
@@ -69,8 +69,8 @@ class AttentionWeights:
 
     module: nn.Module
     place: tuple[nn.Module, str]
-    projection: nn.Module
-    inputs: tuple[nn.Module, ...]
+    projection: Projection
+    inputs: tuple[Projection, ...]
     fused: str | None
     norms: tuple[tuple[str, str, nn.Module], ...]
     layout: HeadLayout
@@ -158,7 +158,7 @@ class AttentionWeights:
         return math.hypot(*parts)
 
 
-def projection_magnitude(layout: HeadLayout, projection: nn.Module, head: int) -> float:
+def projection_magnitude(layout: HeadLayout, projection: Projection, head: int) -> float:
     """L2 norm of one head's slice of an output projection; its bias belongs to no head."""
     return _select(projection.weight, input_dim(projection), head_places([head], layout.head_dim)).float().norm().item()
 
@@ -188,18 +188,18 @@ def input_dim(module: nn.Module) -> int:
     return 0 if isinstance(module, Conv1D) else 1
 
 
-def _width(module: nn.Module) -> int:
+def _width(module: Projection) -> int:
     return module.weight.shape[1 - input_dim(module)]
 
 
-def _keep_outputs(module: nn.Module, kept: Tensor) -> None:
+def _keep_outputs(module: Projection, kept: Tensor) -> None:
     set_weight(module, "weight", _select(module.weight, 1 - input_dim(module), kept))
     if module.bias is not None:
         set_weight(module, "bias", _select(module.bias, 0, kept))
     setattr(module, "nf" if isinstance(module, Conv1D) else "out_features", len(kept))
 
 
-def _keep_inputs(module: nn.Module, kept: Tensor) -> None:
+def _keep_inputs(module: Projection, kept: Tensor) -> None:
     set_weight(module, "weight", _select(module.weight, input_dim(module), kept))
     setattr(module, "nx" if isinstance(module, Conv1D) else "in_features", len(kept))
 

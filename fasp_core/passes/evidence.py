@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from torch import nn
+from transformers import PreTrainedModel
 
 from fasp_core.errors import InputError
 from fasp_core.head import Head, head_text
@@ -54,15 +54,15 @@ def token_texts(lm: LanguageModel, tokens: Sequence[int]) -> list[str]:
 
     A character that several tokens make is that of the last of them.
     """
-    decoded = [lm.tokenizer.decode(list(tokens[:t])).rstrip("\ufffd") for t in range(len(tokens))]
-    decoded.append(lm.tokenizer.decode(list(tokens)))
+    decoded = [str(lm.tokenizer.decode(list(tokens[:t]))).rstrip("\ufffd") for t in range(len(tokens))]
+    decoded.append(str(lm.tokenizer.decode(list(tokens))))
     return [after[len(before) :] for before, after in pairwise(decoded)]
 
 
 @contextmanager
-def _weights_given_out(model: nn.Module) -> Iterator[None]:
+def _weights_given_out(model: PreTrainedModel) -> Iterator[None]:
     """Only the plain attention of transformers gives out its weights; the model's own is put back afterwards."""
-    before = model.config._attn_implementation
+    before = str(model.config._attn_implementation)
     model.set_attn_implementation("eager")
     try:
         yield

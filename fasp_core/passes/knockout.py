@@ -17,22 +17,25 @@ Letters: B sequences, T tokens, S scored tokens, L layers, H heads per layer, N 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from fasp_core.models.batching import TokenBatch, halving, model_inputs, tokens_per_batch
 from fasp_core.models.heads import HeadLayout, HookOf, apply_gates, gate_hook
 from fasp_core.models.language_model import LanguageModel
-from fasp_core.models.skipping import layers_replaced
+from fasp_core.models.skipping import LayerOutput, layers_replaced
 from fasp_core.progress import Stop, check_stop
 
-Value = Callable[[nn.Module, TokenBatch], Tensor]  # one number per sequence, (B), with the gates as they are
+Batch = TypeVar("Batch", bound=TokenBatch)
+Value = Callable[[PreTrainedModel, Batch], Tensor]  # one number per sequence, (B), with the gates as they are
 
 
-def token_logits(model: nn.Module, batch: TokenBatch) -> Tensor:
+def token_logits(model: PreTrainedModel, batch: TokenBatch) -> Tensor:
     """Logits of each scored token, (B, S, V), float32 or better; meaningless where a position is not scored."""
     n_scored = batch.scored.shape[1]
 
@@ -47,7 +50,7 @@ def token_logits(model: nn.Module, batch: TokenBatch) -> Tensor:
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
-def token_log_probs(model: nn.Module, batch: TokenBatch) -> Tensor:
+def token_log_probs(model: PreTrainedModel, batch: TokenBatch) -> Tensor:
     """Log-probability of each scored token, (B, S) in nats, float32 or better; 0 where a position is not scored."""
     logits = token_logits(model, batch)
     chosen = logits.gather(-1, batch.targets[..., None])[..., 0]
@@ -60,13 +63,13 @@ def base_log_probs(lm: LanguageModel, batch: TokenBatch) -> Tensor:
     return sequence_log_probs(lm.model, batch).cpu()
 
 
-def sequence_log_probs(model: nn.Module, batch: TokenBatch) -> Tensor:
+def sequence_log_probs(model: PreTrainedModel, batch: TokenBatch) -> Tensor:
     """Log-probability of each sequence's scored tokens, (B) in nats."""
     return token_log_probs(model, batch).sum(-1)
 
 
 def gradient_log_ratios(
-    lm: LanguageModel, batch: TokenBatch, value: Value = sequence_log_probs, *, hook_of: HookOf | None = None
+    lm: LanguageModel, batch: Batch, value: Value[Batch] = sequence_log_probs, *, hook_of: HookOf | None = None
 ) -> tuple[Tensor, Tensor]:
     """First-order log-ratios of all heads, (B, N), and the base log-probabilities, (B), both float32 on the CPU.
 
@@ -104,10 +107,10 @@ def _open_gates(lm: LanguageModel, batch: TokenBatch) -> Tensor:
 @torch.no_grad()
 def knockout_log_ratios(
     lm: LanguageModel,
-    batch: TokenBatch,
+    batch: Batch,
     heads: Sequence[int],
     *,
-    value: Value = sequence_log_probs,
+    value: Value[Batch] = sequence_log_probs,
     hook_of: HookOf | None = None,
     max_tokens: int | None = None,
     stop: Stop | None = None,
@@ -141,11 +144,11 @@ def knockout_log_ratios(
 
 def _resumed_values(
     lm: LanguageModel,
-    batch: TokenBatch,
+    batch: Batch,
     layer: int,
     heads: list[int],
-    recorded: dict[int, Tensor | tuple],
-    value: Value,
+    recorded: dict[int, LayerOutput],
+    value: Value[Batch],
     hook_of: HookOf | None,
 ) -> Tensor:
     """The value with each of K `heads` of one layer knocked out, (K, B), from the layer's cached input."""
@@ -163,13 +166,13 @@ def _resumed_values(
 
 
 @contextmanager
-def _recorded_layers(layout: HeadLayout, wanted: Sequence[int]) -> Iterator[dict[int, Tensor | tuple]]:
+def _recorded_layers(layout: HeadLayout, wanted: Iterable[int]) -> Iterator[dict[int, LayerOutput]]:
     """While inside, forward passes record what the layer below each wanted one returns, by the lower layer's number."""
-    recorded: dict[int, Tensor | tuple] = {}
+    recorded: dict[int, LayerOutput] = {}
     with ExitStack() as stack:
         for below in {layer - 1 for layer in wanted if layer > 0}:
 
-            def keep(module: nn.Module, args: tuple, output: Tensor | tuple, below: int = below) -> None:
+            def keep(module: nn.Module, args: tuple[Any, ...], output: LayerOutput, below: int = below) -> None:
                 recorded[below] = output
 
             stack.callback(layout.layers[below].register_forward_hook(keep).remove)
@@ -177,14 +180,14 @@ def _recorded_layers(layout: HeadLayout, wanted: Sequence[int]) -> Iterator[dict
 
 
 @contextmanager
-def _layers_skipped(layout: HeadLayout, layer: int, output_below: Tensor | tuple, times: int) -> Iterator[None]:
+def _layers_skipped(layout: HeadLayout, layer: int, output_below: LayerOutput, times: int) -> Iterator[None]:
     """While inside, each layer below `layer` only returns `times` copies of the recorded output.
 
     An instance attribute `forward` hides the class's method. So the model's own loop, masks and positions stay as they
     are, and the layer's other attributes (such as `attention_type`) can still be read.
     """
-    bare = isinstance(output_below, Tensor)  # blocks return the hidden states, alone or first in a tuple
-    hidden = (output_below if bare else output_below[0]).repeat(times, 1, 1)  # (K·B, T, width)
-    output = hidden if bare else (hidden, *output_below[1:])
+    hidden, *rest = (output_below,) if isinstance(output_below, Tensor) else output_below
+    hidden = hidden.repeat(times, 1, 1)  # (K·B, T, width)
+    output = hidden if isinstance(output_below, Tensor) else (hidden, *rest)
     with layers_replaced(layout.layers[:layer], lambda: output):
         yield

@@ -19,7 +19,8 @@ from itertools import takewhile
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from transformers import PreTrainedModel
 
 from fasp_core.data.pairs import PairSet
 from fasp_core.data.tokens import plain_tokens, start_tokens
@@ -109,7 +110,7 @@ def likelihood_knockout(
     return _measure(lm, prompts, pairs, stems, len(heads), work, False, stop)
 
 
-def read_log_odds(model: nn.Module, batch: ReadBatch) -> Tensor:
+def read_log_odds(model: PreTrainedModel, batch: ReadBatch) -> Tensor:
     """The weighted sum of each row's reads, (B) in nats."""
     n_read = batch.scored.shape[1]
     handle = model.get_output_embeddings().register_forward_pre_hook(

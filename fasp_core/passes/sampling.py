@@ -11,7 +11,8 @@ importance weights are not valid.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -88,7 +89,7 @@ def continue_with(
         pad_token_id=lm.tokenizer.pad_token_id,
     )
     with torch.no_grad(), without_own_settings(lm.model):
-        out = lm.model.generate(
+        out = cast(Callable[..., Any], lm.model.generate)(
             input_ids=batch.ids,
             attention_mask=batch.mask,
             generation_config=config,

@@ -36,7 +36,7 @@ CRITIC_TEXTS = 512  # of an axis: many times what four weights need
 
 
 @dataclass(frozen=True)
-class _OfScorer(Stage):
+class _OfScorer(Stage[Shard]):
     """Stages whose shards are of one scorer."""
 
     scorer: str

@@ -49,27 +49,41 @@ class AxisPrompts:
 class RunContext:
     """One per run and process; everything but `lm` and `scorer` is plain data. `windows` are lists of token ids.
 
-    `lm` is None where stored texts are rated, which needs no model.
+    `opened` is None where stored texts are rated, which needs no model; `kept` are None where no pairs are compared.
     """
 
-    lm: LanguageModel | None
+    opened: LanguageModel | None
     scorer: Scorer
     settings: StudySettings
     prompts: PromptSet
     windows: list[list[int]]
-    pairs: PairSet | None = None
+    kept: PairSet | None = None
     stop: Stop | None = None
     _axes: dict[str, AxisPrompts] = field(default_factory=dict)
 
     @classmethod
     def of(cls, study: Study, lm: LanguageModel | None, scorer: Scorer, stop: Stop | None = None) -> RunContext:
         """The context of a run that measures `study`."""
-        settings = study.manifest.settings
-        windows = study.windows
-        valid = windows.loc[windows["split"] == "valid", "token_ids"].tolist()
+        settings = study.settings
+        rows = study.windows
+        valid = rows.loc[rows["split"] == "valid", "token_ids"].tolist()
         order = shuffled(len(valid), seed=settings.seed, stream=TEXT)
         windows = [valid[i].tolist() for i in order]
         return cls(lm, scorer, settings, study.prompts, windows, study_pairs(study), stop)
+
+    @property
+    def lm(self) -> LanguageModel:
+        """The model; raises ValueError where none was opened."""
+        if self.opened is None:
+            raise ValueError("this run has no model")
+        return self.opened
+
+    @property
+    def pairs(self) -> PairSet:
+        """The study's pairs; raises ValueError where it has none."""
+        if self.kept is None:
+            raise ValueError("this run has no pairs")
+        return self.kept
 
     def axis(self, axis: str) -> AxisPrompts:
         """The prompts that an axis is scored on."""

@@ -20,6 +20,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,7 +37,7 @@ from fasp_core.selection.rules import gamma_key
 from fasp_core.selection.select_heads import head_count, protected_heads
 from fasp_core.stats.axis_sums import AxisSamples, AxisSums
 from fasp_core.stats.bias import head_effects
-from fasp_core.study.shard_names import ORDER, order_name, parse
+from fasp_core.study.shard_names import ORDER, order_name, shard_of
 from fasp_core.study.shard_tables import table_ratios
 from fasp_core.study.study import Study
 from fasp_core.study.views import axis_samples
@@ -159,8 +160,8 @@ class StageScorer:
             for start in range(0, self.n, size):
                 check_stop(context.stop, "fasp_iterative", resumes=True)
                 parts.append(self._batch(range(start, min(start + size, self.n))))
-        prompt_ids, ends, ratios = zip(*parts, strict=True)
-        prompt_ids = np.concatenate(prompt_ids)
+        ids, ends, ratios = zip(*parts, strict=True)
+        prompt_ids = np.concatenate(ids)
         prompts = context.axis(self.axis).frame.set_index("prompt_id").loc[prompt_ids]
         texts = rated_texts(prompts["prompt"], chain.from_iterable(ends), context.settings)
         return AxisSamples(
@@ -189,11 +190,11 @@ def _codes(values: np.ndarray | pd.Series) -> np.ndarray:
     return np.unique(values, return_inverse=True)[1]
 
 
-def _stored_stages(study: Study, axis: str, gamma: float, settings: IterativeSettings) -> list[dict]:
+def _stored_stages(study: Study, axis: str, gamma: float, settings: IterativeSettings) -> list[dict[str, Any]]:
     """The stages on disk: their heads, the protected heads and the settings."""
     stages, key = [], gamma_key(gamma)
     for name in study.shard_names(ORDER, axis):
-        if parse(name).gamma == key:
+        if shard_of(name).gamma == key:
             table = study.read_shard(name)
             stages.append({**json.loads(table.schema.metadata[b"stage"]), "heads": table["head"].to_pylist()})
     for made in stages:

@@ -23,7 +23,7 @@ from fasp_core.study.shard_names import GRADIENT, KNOCKOUT, SAMPLES, TEXT, shard
 from fasp_core.study.shard_tables import ratio_table
 
 
-class _LogRatios(Stage):
+class _LogRatios(Stage[Shard]):
     """What both kinds read: windows, or samples."""
 
     def needs(self, shard: Shard, settings: StudySettings) -> list[str]:
@@ -78,7 +78,7 @@ class Knockout(_LogRatios):
         return shard_name(KNOCKOUT, self.stream, shard.number, heads=shard.heads)
 
     def table(self, shard: Shard, context: RunContext, needed: Mapping[str, pa.Table]) -> pa.Table:
-        return knockout_table(context.lm, self.sequences(shard, context, needed), shard.heads, context.stop)
+        return knockout_table(context.lm, self.sequences(shard, context, needed), shard.heads or (), context.stop)
 
 
 def sample_sequences(

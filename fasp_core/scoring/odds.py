@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -15,7 +16,7 @@ from fasp_core.study.shard_names import ODDS, ODDS_KNOCKOUT, shard_name
 from fasp_core.study.shard_tables import odds_table
 
 
-class Odds(Stage):
+class Odds(Stage[Shard]):
     """Log-odds, and their first-order changes without each head."""
 
     kind, unit = "likelihood", "reads"
@@ -29,7 +30,7 @@ class Odds(Stage):
         return odds_table(order, stems, *measured, range(context.lm.layout.n_heads))
 
 
-class OddsKnockout(Stage):
+class OddsKnockout(Stage[Shard]):
     """Log-odds, and their exact changes without the shard's heads."""
 
     kind, unit = "likelihood knockout", "knock-outs"
@@ -39,12 +40,12 @@ class OddsKnockout(Stage):
 
     def table(self, shard: Shard, context: RunContext, needed: Mapping[str, pa.Table]) -> pa.Table:
         order, prompts, stems = _asked(shard, context, self.stream)
-        heads = shard.heads
+        heads = shard.heads or ()
         measured = likelihood_knockout(context.lm, prompts, context.pairs, heads, stems=stems, stop=context.stop)
         return odds_table(order, stems, *measured, heads)
 
 
-def _asked(shard: Shard, context: RunContext, axis: str) -> tuple[pd.DataFrame, list[str], list]:
+def _asked(shard: Shard, context: RunContext, axis: str) -> tuple[pd.DataFrame, list[str], np.ndarray]:
     """The shard's rows of the axis's order, their prompts, and the stems that follow each."""
     prompts, pairs = context.axis(axis), context.pairs
     once = each_prompt_once(prompts.frame, seed=context.settings.seed, axis=axis, n_blocks=pairs.n_blocks)

@@ -198,7 +198,7 @@ def perplexity_cut(study: Study, *, gamma: float) -> Ranking:
 def bias_cut(study: Study, axis: str, *, scorer: str, protected: np.ndarray, alpha: float) -> tuple[Ranking, float]:
     """The unprotected heads by z_bias, cut below the top ⌊αN⌋; and the reliability of their order."""
     effects, n = axis_effects(study, axis, scorer=scorer, protected=protected)
-    size = study.manifest.settings.knockout_samples_per_shard
+    size = study.settings.knockout_samples_per_shard
     ranking = Ranking(
         effects.z,
         effects.gradient_se,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from fasp_core.progress import ProgressCallback, StageClock, check_stop
 from fasp_core.scoring.context import RunContext
-from fasp_core.scoring.stage import Stage
+from fasp_core.scoring.stage import Some, Stage
 from fasp_core.study.study import Study
 
 
@@ -30,7 +30,7 @@ class Run:
         """Flat ids of the model's heads."""
         return list(range(self.context.lm.layout.n_heads))
 
-    def fill(self, stage: Stage) -> None:
+    def fill(self, stage: Stage[Some]) -> None:
         """Measure and store what the study lacks of a stage; raises Cancelled between shards once told to stop."""
         if not stage.shards:
             return

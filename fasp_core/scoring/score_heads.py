@@ -63,7 +63,7 @@ def score_heads(
     pairs: PairSet | None = None,
     scored: str | None = None,
     name: str | None = None,
-    root: str | os.PathLike | None = None,
+    root: str | os.PathLike[str] | None = None,
     settings: StudySettings | None = None,
     progress: ProgressCallback | None = None,
     stop: Stop | None = None,
@@ -83,8 +83,10 @@ def score_heads(
     found = _existing(name or lm.name, root)
     given, prompts = prompts, prompts or (found.prompts if found else load_prompts())
     if scorer is None:  # the study's own, as long as anything is to be rated
-        rated = found is not None and found.manifest.scorers and "toxicity" in metrics
-        scorer = reopen_scorer(*found.scorer_record(), study=found.name) if rated else open_scorer()
+        if found is not None and found.manifest.scorers and "toxicity" in metrics:
+            scorer = reopen_scorer(*found.scorer_record(), study=found.name)
+        else:
+            scorer = open_scorer()
     if budget == "paper":
         settings = settings or paper_settings(lm)
     for axis in axes:
@@ -193,7 +195,7 @@ def _budget(budget: str | Budget, prompts: PromptSet, axes: Sequence[str]) -> Bu
     return BUDGETS[budget]
 
 
-def _existing(name: str, root: str | os.PathLike | None) -> Study | None:
+def _existing(name: str, root: str | os.PathLike[str] | None) -> Study | None:
     there = (study_folder(name, root) / "manifest.json").exists()
     return open_study(name, root) if there else None
 
@@ -204,7 +206,7 @@ def _create(
     axes: Sequence[str],
     text: TextSet | None,
     name: str,
-    root: str | os.PathLike | None,
+    root: str | os.PathLike[str] | None,
     settings: StudySettings | None,
 ) -> Study:
     settings, text = settings or StudySettings(), text or load_text()
@@ -235,7 +237,7 @@ def _create(
 
 def _check_scored(study: Study, scored: str | None) -> None:
     """Raise InputError where a run asks to rate something else of a text than the study does."""
-    made = study.manifest.settings.scored
+    made = study.settings.scored
     if scored not in (None, made):
         raise InputError(
             f"study '{study.name}' rates {made} only (scored: {made}), and this run asks for {scored}; give it another "
@@ -249,7 +251,7 @@ def _check_same(
     """Raise InputError unless the study was made with the same model, data and settings; None is not compared."""
     study.require_model()
     made = study.manifest
-    pairs = {
+    pairs: dict[str, tuple[object, object]] = {
         "model": (made.model.get("fingerprint"), lm.fingerprint),
         "number format": (made.model.get("dtype"), str(lm.dtype).removeprefix("torch.")),
     }

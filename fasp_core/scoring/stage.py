@@ -12,7 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Generic, Protocol, TypeVar
 
 import pyarrow as pa
 
@@ -34,15 +34,32 @@ class Shard:
         return len(self.units) * (1 if self.heads is None else len(self.heads))
 
 
+class Piece(Protocol):
+    """What a stage measures at once: a shard, mostly; its `size` is what progress counts."""
+
+    @property
+    def size(self) -> int: ...
+
+
+Some = TypeVar("Some", bound=Piece)
+
+
 @dataclass(frozen=True)
-class Stage(ABC):
-    """The shards of one kind and stream; `kind` and `unit` are the words of its progress."""
+class Stage(ABC, Generic[Some]):
+    """The shards of one kind and stream."""
 
     stream: str
-    shards: Sequence[Shard]
+    shards: Sequence[Some]
 
-    kind: ClassVar[str]
-    unit: ClassVar[str]
+    @property
+    @abstractmethod
+    def kind(self) -> str:
+        """What progress calls this kind of measurement."""
+
+    @property
+    @abstractmethod
+    def unit(self) -> str:
+        """What progress counts."""
 
     @property
     def title(self) -> str:
@@ -50,15 +67,15 @@ class Stage(ABC):
         return f"{self.kind} {self.stream}"
 
     @abstractmethod
-    def name(self, shard: Shard) -> str:
+    def name(self, shard: Some) -> str:
         """The shard's file name."""
 
-    def needs(self, shard: Shard, settings: StudySettings) -> list[str]:
+    def needs(self, shard: Some, settings: StudySettings) -> list[str]:
         """File names of the shards that this one is made from, all of them measured before."""
         return []
 
     @abstractmethod
-    def table(self, shard: Shard, context: RunContext, needed: Mapping[str, pa.Table]) -> pa.Table:
+    def table(self, shard: Some, context: RunContext, needed: Mapping[str, pa.Table]) -> pa.Table:
         """Measure the shard; `needed` has the table of every name in `needs`."""
 
 

@@ -21,9 +21,9 @@ from fasp_core.study.shard_names import (
     RATING_OF,
     REGENERATED,
     SAMPLES,
-    parse,
     rating_name,
     shard_name,
+    shard_of,
 )
 from fasp_core.study.shard_tables import PROMPTS_CUT
 from fasp_core.toxicity.rated import as_given, rated_texts
@@ -32,7 +32,7 @@ from fasp_core.toxicity.scorers import score_texts
 ECHO_PROMPTS = 1_024  # of an axis: enough to know what prompts alone give; large prompt sets have tens of thousands
 
 
-class Sampling(Stage):
+class Sampling(Stage[Shard]):
     """Continuations of the intact model: unit, prompt_id, draw, token_ids, continuation.
 
     The metadata's `prompts_cut` counts the texts whose prompt was cut on the left to fit the model's context.
@@ -47,7 +47,7 @@ class Sampling(Stage):
         return samples_table(context, self.stream, shard.units)
 
 
-class Regenerating(Stage):
+class Regenerating(Stage[Shard]):
     """Continuations without each of the shard's heads, for the prompts, draws and noise of the intact model's samples.
 
     The published recipe's measurement, coupled: unit, token_ids, continuation, head; heads vary slowest.
@@ -67,7 +67,7 @@ class Regenerating(Stage):
 
     def table(self, shard: Shard, context: RunContext, needed: Mapping[str, pa.Table]) -> pa.Table:
         tables = []
-        for flat_id in shard.heads:
+        for flat_id in shard.heads or ():
             with gate_heads(context.lm.model, off=[context.lm.layout.head(flat_id)]):
                 table = samples_table(context, self.stream, shard.units)
             head = pa.array([flat_id] * table.num_rows, pa.int32())
@@ -84,29 +84,28 @@ class Texts:
 
 
 @dataclass(frozen=True)
-class Rating(Stage):
+class Rating(Stage[Texts]):
     """The toxicity of texts or continuations (see `toxicity.rated`): unit, toxicity and, of regenerated texts, head."""
 
-    shards: Sequence[Texts]
     scorer: str
 
     unit = "texts"
 
     @classmethod
-    def of(cls, texts: Stage, scorer: str) -> Rating:
+    def of(cls, texts: Stage[Shard], scorer: str) -> Rating:
         """The rating of all that a stage samples."""
         return cls(texts.stream, [Texts(texts.name(shard), shard.size) for shard in texts.shards], scorer)
 
     @property
     def kind(self) -> str:
-        return RATING_OF[parse(self.shards[0].name).kind]
+        return RATING_OF[shard_of(self.shards[0].name).kind]
 
     def name(self, shard: Texts) -> str:
         return rating_name(shard.name, self.scorer)
 
     def needs(self, shard: Texts, settings: StudySettings) -> list[str]:
         """The texts and, where these are regenerated, the samples of the same units, which name the prompts."""
-        texts = parse(shard.name)
+        texts = shard_of(shard.name)
         samples = [shard_name(SAMPLES, self.stream, texts.shard)] if texts.kind == REGENERATED else []
         return [shard.name, *samples]
 
@@ -122,7 +121,7 @@ class Rating(Stage):
 
 
 @dataclass(frozen=True)
-class Echo(Stage):
+class Echo(Stage[Shard]):
     """The toxicity of bare prompts, each once: unit, prompt_id, toxicity. What no head can change."""
 
     scorer: str

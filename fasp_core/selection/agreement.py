@@ -68,7 +68,7 @@ def metric_agreement(a: HeadScores, b: HeadScores, *, axis: str, gamma: float = 
     n_free = int((chosen[1] != "protected").sum())
     chance = hypergeom(n_free, int((pruned[0] & (chosen[1] != "protected")).sum()), n)
     return Agreement(
-        metrics=tuple(scores.meta.metric or "toxicity" for scores in (a, b)),
+        metrics=(a.meta.metric or "toxicity", b.meta.metric or "toxicity"),
         axis=axis,
         gamma=float(gamma),
         alpha=float(alpha),
@@ -94,7 +94,7 @@ def _interval(rho: float, n: int) -> tuple[float, float]:
 
 def _ceiling(a: HeadScores, b: HeadScores, axis: str) -> float:
     """√(reliability × reliability); NaN where one is not known, 0 where one is all noise."""
-    known = [scores.reliability(axis) for scores in (a, b)]
-    if None in known:
+    of_a, of_b = (scores.reliability(axis) for scores in (a, b))
+    if of_a is None or of_b is None:
         return math.nan
-    return math.sqrt(max(0.0, known[0]) * max(0.0, known[1]))
+    return math.sqrt(max(0.0, of_a) * max(0.0, of_b))

@@ -234,7 +234,8 @@ def to_record(
 
 
 def _estimate(value: float | None, se: float | None, n: int | None) -> Estimate | None:
-    return None if _known(value) is None else Estimate(value, math.nan if se is None else se, n or 0)
+    known = _known(value)
+    return None if known is None else Estimate(known, math.nan if se is None else se, n or 0)
 
 
 def _known(value: float | None) -> float | None:

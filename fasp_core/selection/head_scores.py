@@ -183,11 +183,11 @@ class HeadScores:
         """All that is known besides the table, as one object of plain JSON values (see `description`)."""
         return to_record(self.meta, self.intact_ppl, self.intact, self.orders)
 
-    def to_csv(self, path: str | os.PathLike) -> None:
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write the table, whole or not at all. A CSV cannot carry the `record`; Parquet does."""
         write_atomic(Path(path), lambda temporary: self.frame.to_csv(temporary, index=False))
 
-    def to_parquet(self, path: str | os.PathLike) -> None:
+    def to_parquet(self, path: str | os.PathLike[str]) -> None:
         """Write the table and the `record`, whole or not at all."""
         import pyarrow.parquet as pq
 
@@ -202,7 +202,7 @@ class HeadScores:
         return table.replace_schema_metadata({META_KEY: json.dumps(self.record()).encode()})
 
     @classmethod
-    def read(cls, path: str | os.PathLike) -> HeadScores:
+    def read(cls, path: str | os.PathLike[str]) -> HeadScores:
         """A table written by `to_csv` or `to_parquet`, or a CSV of one's own with the same columns, rows in any order.
 
         Every further column must hold numbers too. Raises InputError that names the file, the row (the header is row 1)

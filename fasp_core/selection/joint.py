@@ -93,7 +93,7 @@ class _Search:
     ) -> None:
         self.target, self.ids, self.count, self.exactly = target, candidates, count, exactly
         self.effect, self.variance = target.effect[candidates], target.effect_variance[candidates]  # (C, G)
-        self.cost = np.zeros(candidates.size) if bound is None else z_ppl[candidates]
+        self.cost = np.zeros(candidates.size) if bound is None or z_ppl is None else z_ppl[candidates]
         self.bound = np.inf if bound is None else bound
         self.blur = 0.0
         self.gain = ROUNDING * max(abs(target.left(np.empty(0, int))), np.finfo(float).tiny)

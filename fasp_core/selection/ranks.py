@@ -33,9 +33,8 @@ class HeadLine:
 def head_lines(scores: HeadScores, head: Head) -> list[HeadLine]:
     """z_ppl, then z_bias of each axis, of one head."""
     flat = flat_id(head, scores.heads_per_layer)
-    columns = [(None, scores.z_ppl, scores.z_ppl_se)]
-    columns += [(axis, scores.z_bias(axis), scores.z_bias_se(axis)) for axis in scores.axes]
-    return [_head_line(axis, z, se, flat) for axis, z, se in columns]
+    by_axis = [_head_line(axis, scores.z_bias(axis), scores.z_bias_se(axis), flat) for axis in scores.axes]
+    return [_head_line(None, scores.z_ppl, scores.z_ppl_se, flat), *by_axis]
 
 
 def _head_line(axis: str | None, z: np.ndarray, se: np.ndarray, flat: int) -> HeadLine:
@@ -59,4 +58,4 @@ def _head_line(axis: str | None, z: np.ndarray, se: np.ndarray, flat: int) -> He
 
 def strongest_head(scores: HeadScores, axis: str) -> Head:
     """The head with the highest z_bias; ties go to the lowest flat id, and heads that were not measured come last."""
-    return head_of(np.argmax(np.nan_to_num(scores.z_bias(axis), nan=-np.inf)), scores.heads_per_layer)
+    return head_of(int(np.argmax(np.nan_to_num(scores.z_bias(axis), nan=-np.inf))), scores.heads_per_layer)

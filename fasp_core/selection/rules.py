@@ -36,7 +36,7 @@ from fasp_core.stats.shrinkage import posterior_mean
 class Choice:
     """What a rule may look at besides the scores: `free` (N) bool are the heads that γ leaves unprotected."""
 
-    axis: str | None
+    axis: str  # empty for a rule that uses none
     weights: Mapping[str, float]
     gamma: float
     count: int  # how many heads are to be pruned
@@ -55,15 +55,15 @@ class Together:
 
 @dataclass(frozen=True)
 class Rule:
-    """`order(scores, choice)` gives (N,) values, the lowest are pruned first, or `chooses` gives the set itself."""
+    """`chooses(scores, choice)` gives (N,) values, the lowest are pruned first, or a set that was chosen `Together`."""
 
-    order: Callable[[HeadScores, Choice], np.ndarray] | None
+    chooses: Callable[[HeadScores, Choice], np.ndarray | Together]
     what: str  # what it ranks by, for messages; {axis} is filled in
     uses_axis: bool = False
     uses_weights: bool = False
     uses_seed: bool = False
     protects: bool = False  # whether γ applies
-    chooses: Callable[[HeadScores, Choice], Together] | None = None
+    together: bool = False  # whether it chooses a set as a whole, which may be smaller than asked for
 
 
 def gamma_key(gamma: float) -> str:
@@ -162,7 +162,7 @@ def intact_bias(scores: HeadScores, axis: str) -> float:
 RULES = {
     "fasp": Rule(_fasp, "z_bias of {axis}", uses_axis=True, protects=True),
     "fasp_robust": Rule(_robust, "z_bias of {axis}", uses_axis=True, protects=True),
-    "fasp_joint": Rule(None, "effects on the groups of {axis}", uses_axis=True, protects=True, chooses=_joint),
+    "fasp_joint": Rule(_joint, "effects on the groups of {axis}", uses_axis=True, protects=True, together=True),
     "fasp_multi": Rule(_multi, "z_bias of every axis", uses_weights=True, protects=True),
     "fasp_iterative": Rule(_iterative, "place in the order", uses_axis=True, protects=True),
     "bias_only": Rule(_fasp, "z_bias of {axis}", uses_axis=True),

@@ -13,7 +13,9 @@ from fasp_core.selection import published
 from fasp_core.selection.head_scores import HeadScores
 
 
-def read_head_scores(path: str | os.PathLike, *, model: str | None = None, n_layers: int | None = None) -> HeadScores:
+def read_head_scores(
+    path: str | os.PathLike[str], *, model: str | None = None, n_layers: int | None = None
+) -> HeadScores:
     """Head scores from a file: the authors' published CSV or JSON (see `published`), or our own CSV or Parquet.
 
     `model` chooses from `head_contributions.json`, and names the model of a CSV that does not; `n_layers` is needed

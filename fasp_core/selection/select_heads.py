@@ -63,7 +63,7 @@ class Selection:
     @property
     def kept(self) -> tuple[Head, ...]:
         """Heads that are neither pruned nor protected, sorted."""
-        return tuple(head_of(flat, self.heads_per_layer) for flat in np.flatnonzero(self.roles() == "kept"))
+        return tuple(head_of(flat, self.heads_per_layer) for flat in np.flatnonzero(self.roles() == "kept").tolist())
 
     def roles(self) -> np.ndarray:
         """What becomes of every head, (N,) by flat id: `protected`, `kept` or `pruned`."""
@@ -119,8 +119,9 @@ def select_heads(
     free = np.ones(scores.n_heads, bool)
     free[protected] = False
     count = head_count(alpha, scores.n_heads)
-    choice = Choice(axis=axis, weights=weights, gamma=float(gamma), count=count, free=free, seed=int(seed))
-    chosen = _lowest(rule, scores, choice) if rule.chooses is None else rule.chooses(scores, choice)
+    choice = Choice(axis=axis or "", weights=weights, gamma=float(gamma), count=count, free=free, seed=int(seed))
+    found = rule.chooses(scores, choice)
+    chosen = found if isinstance(found, Together) else _lowest(found, rule, scores, choice)
     return Selection(
         pruned=_heads(chosen.heads, scores.heads_per_layer),
         protected=_heads(protected, scores.heads_per_layer),
@@ -137,9 +138,8 @@ def select_heads(
     )
 
 
-def _lowest(rule: Rule, scores: HeadScores, choice: Choice) -> Together:
-    """The unprotected heads that come first in the rule's order."""
-    order = rule.order(scores, choice)
+def _lowest(order: np.ndarray, rule: Rule, scores: HeadScores, choice: Choice) -> Together:
+    """The unprotected heads that come first in the rule's order, (N,) by flat id."""
     measured = ~np.isnan(order) & ~(np.isnan(scores.importance()) & rule.protects)
     candidates = np.flatnonzero(choice.free & measured)  # sorted, so that ties go to the lowest flat id
     _enough(candidates, choice.free, choice.count, rule.what.format(axis=choice.axis), scores.heads_per_layer)

@@ -177,7 +177,7 @@ def effective_share(samples: AxisSamples) -> np.ndarray:
     for g in range(len(samples.groups)):
         rows = samples.group == g
         r = samples.gradient[rows].astype(float)
-        if use_exact.any():
+        if samples.knockout is not None:
             r[:, use_exact] = samples.knockout[rows][:, use_exact]
         n = np.isfinite(r).sum(0)
         w = np.exp(r - np.nanmax(r, axis=0))

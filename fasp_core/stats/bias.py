@@ -38,10 +38,10 @@ class HeadEffects:
     `reliability` is the split-half Spearman correlation of z over the heads that are not `protected`,
     Spearman–Brown corrected: what a second, equally large measurement would correlate with this one.
     `bias` is that of the intact model; `bias_floor` and `bias_corrected` say what noise does to it (see `noise_floor`).
-    `group_means` (G) and their errors are those of the intact model; `gaps` (G) are its μ − μ_g, and `gap_moves` (N, G)
-    what each removal adds to them, with standard errors: n / (n − 1) times those of the bootstrap, as HC3 of
-    MacKinnon and White 1985 (doi:10.1016/0304-4076(85)90158-7). `unbiased` has the scores by the unbiased estimator,
-    where z is by advantages with λ < 1.
+    `group_means` (G) are those of the intact model; `gaps` (G) are its μ − μ_g, and `gap_moves` (N, G) what each
+    removal adds to them, with standard errors: n / (n − 1) times those of the bootstrap, as HC3 of MacKinnon and White
+    1985 (doi:10.1016/0304-4076(85)90158-7). `unbiased` has the scores by the unbiased estimator, where z is by
+    advantages with λ < 1.
     """
 
     z: np.ndarray
@@ -224,7 +224,7 @@ def summed(rows: EffectRows) -> EffectRows:
         rows,
         first_order=rows.first_order.sum(axis=1, keepdims=True),
         z=rows.z.sum(axis=1, keepdims=True),
-        corrected=rows.corrected.any(keepdims=True),
+        corrected=np.array([rows.corrected.any()]),
         moves=rows.moves.sum(axis=1, keepdims=True),
     )
 

@@ -85,6 +85,8 @@ def doubtful_heads(samples: OddsSamples) -> list[int]:
     Over the reads that have both, the root mean square of (knock-out − gradient) is above half that of the knock-out,
     and above the median standard error of z_bias.
     """
+    if samples.knockout is None:
+        return []
     exact = samples.knockout.reshape(-1, samples.gradient.shape[-1])
     error, size = (np.sqrt(np.nanmean(x**2, axis=0)) for x in (exact - samples.gradient.reshape(exact.shape), exact))
     return np.flatnonzero((error > size / 2) & (error > np.median(likelihood_effects(samples).z_se))).tolist()
@@ -147,15 +149,16 @@ def _effect_rows(samples: OddsSamples, weights: np.ndarray) -> EffectRows:
     per_prompt = samples.stem.shape[1]
     groups = [np.flatnonzero(np.repeat(samples.group == g, per_prompt)) for g in range(len(samples.groups))]
     corrected = np.all([has[rows].sum(0) >= MIN_KNOCKOUT_PROMPTS * per_prompt for rows in groups], axis=0)
-    means, shifted, combined = [], [], []
+    of_groups: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # (R), (R, N) twice
     for rows in groups:
         weight = weights[:, rows]
         with np.errstate(invalid="ignore", divide="ignore"):
             n, n_exact = weight.sum(1, keepdims=True), weight @ has[rows].astype(float)
-            means.append((weight @ value[rows] / n)[:, 0])
-            shifted.append(means[-1][:, None] + weight @ gradient[rows] / n)
-            combined.append(shifted[-1] + np.where(corrected, weight @ difference[rows] / n_exact, 0.0))
-    means, shifted, combined = (np.stack(parts, -1) for parts in (means, shifted, combined))  # (R, G), (R, N, G) twice
+            mean = (weight @ value[rows] / n)[:, 0]
+            shift = mean[:, None] + weight @ gradient[rows] / n
+            of_groups.append((mean, shift, shift + np.where(corrected, weight @ difference[rows] / n_exact, 0.0)))
+    # (R, G), (R, N, G) twice
+    means, shifted, combined = (np.stack(parts, -1) for parts in zip(*of_groups, strict=True))
     base = axis_bias(means, samples.shares)[:, None]
     first_order, z = (base - axis_bias(moved, samples.shares) for moved in (shifted, combined))
     return EffectRows(means, first_order, z, corrected, combined - means[:, None, :])

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -44,7 +45,7 @@ class Compared:
     harm: Estimate
 
     @property
-    def verdict(self) -> str:
+    def verdict(self) -> Literal["better", "no clear change", "worse"]:
         """Better or worse where the 95 % interval of `harm` leaves out 0, else no clear change."""
         if self.harm.high < 0:
             return "better"
@@ -97,7 +98,7 @@ def compared(
     return Compared(*(Estimate.of_replicates(each, len(unit), units) for each in estimates))
 
 
-def compared_estimates(before: Estimate, after: Estimate, change: Estimate, ideal: Ideal) -> Compared:
+def compared_estimates(before: Estimate, after: Estimate, change: Estimate, *, ideal: Ideal) -> Compared:
     """The same from estimates that were made elsewhere; `ideal` is LOW or HIGH."""
     harm = change if ideal == LOW else Estimate(-change.value, change.se, change.n, change.df)
     return Compared(before, after, change, harm)

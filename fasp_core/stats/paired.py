@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -109,9 +110,9 @@ def _axis_metrics(
 
     `sizes` and `units` are the readings and the independent units of each group.
     """
-    pi, counted = share.to_numpy(), {"n": int(sizes.sum()), "units": int(units.min()), "scale": scale}
-    bias = _paired(*(axis_bias(each, pi) for each in means), **counted)
-    corrected = _paired(*(corrected_bias(each, e, pi) for each, e in zip(means, errors, strict=True)), **counted)
+    pi, paired = share.to_numpy(), partial(_paired, n=int(sizes.sum()), units=int(units.min()), scale=scale)
+    bias = paired(*(axis_bias(each, pi) for each in means))
+    corrected = paired(*(corrected_bias(each, e, pi) for each, e in zip(means, errors, strict=True)))
     groups = [
         _paired(*(each[:, g] for each in means), n=int(sizes[name]), units=int(units[name]), scale=scale)
         for g, name in enumerate(share.index)

@@ -58,16 +58,16 @@ class PromptSums:
             mine, theirs = (", ".join(sorted(sums.heads)) or "none" for sums in (self, other))
             raise InputError(f"sums of heads by {mine} cannot be added to those by {theirs}; measure both alike")
         ids = np.union1d(self.prompt, other.prompt)
-        mine, theirs = (np.searchsorted(ids, sums.prompt) for sums in (self, other))
+        rows, added = (np.searchsorted(ids, sums.prompt) for sums in (self, other))
         group = np.empty(ids.size, int)
-        group[mine], group[theirs] = self.group, other.group
-        if (group[mine] != self.group).any():
+        group[rows], group[added] = self.group, other.group
+        if (group[rows] != self.group).any():
             raise InputError("a prompt is of another group in these sums; sum up texts of one axis and prompt set")
 
         def total(a: np.ndarray, b: np.ndarray) -> np.ndarray:
             out = np.zeros((ids.size, *a.shape[1:]))
-            out[mine] += a
-            out[theirs] += b
+            out[rows] += a
+            out[added] += b
             return out
 
         heads = {name: total(sums, other.heads[name]) for name, sums in self.heads.items()}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from fasp_core.study.effects import advantage_discount, advantage_shards, contribution_sums
 from fasp_core.study.folder import StudyFolder
-from fasp_core.study.shard_names import ADVANTAGE, SUMS, parse, shard_name
+from fasp_core.study.shard_names import ADVANTAGE, SUMS, shard_name, shard_of
 from fasp_core.study.shard_tables import sums_table
 from fasp_core.study.views import prompts_cut
 
@@ -46,12 +46,12 @@ def _fold(study: StudyFolder, axis: str, scorer: str) -> int:
     if names:
         texts = sum(study.manifest.shards[name].rows for name in names)
         sums, lam = contribution_sums(study, axis, scorer), advantage_discount(study, axis, scorer)
-        name = shard_name(SUMS, axis, parse(names[-1]).shard, scorer=scorer)
+        name = shard_name(SUMS, axis, shard_of(names[-1]).shard, scorer=scorer)
         study.write_shard(name, sums_table(sums, lam=lam, prompts_cut=prompts_cut(study, axis)))
     # also what an earlier time was killed before it could delete
     old = study.shard_names(SUMS, axis, scorer=scorer)[:-1]
     folded = study.n_folded(axis, scorer)
-    old += [name for name in study.shard_names(ADVANTAGE, axis, scorer=scorer) if parse(name).shard < folded]
+    old += [name for name in study.shard_names(ADVANTAGE, axis, scorer=scorer) if shard_of(name).shard < folded]
     if old:
         study.drop_shards(old)
     return texts

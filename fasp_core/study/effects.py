@@ -17,7 +17,7 @@ from fasp_core.stats.axis_sums import AxisSums
 from fasp_core.stats.bias import HeadEffects, head_effects
 from fasp_core.stats.prompt_sums import PromptSums
 from fasp_core.study.folder import StudyFolder
-from fasp_core.study.shard_names import ADVANTAGE, GRADIENT, SAMPLES, TOXICITY, parse, shard_name
+from fasp_core.study.shard_names import ADVANTAGE, GRADIENT, SAMPLES, TOXICITY, shard_name, shard_of
 from fasp_core.study.shard_tables import table_contributions, table_sums
 from fasp_core.study.views import AxisGroups, axis_groups, axis_samples, known_scorer, sample_frame
 
@@ -57,12 +57,9 @@ def advantage_discount(study: StudyFolder, axis: str, scorer: str) -> float:
 
 def advantage_shards(study: StudyFolder, axis: str, scorer: str) -> list[str]:
     """The shards of advantages that were not folded into sums, up to the first that is missing."""
-    names = []
-    for number in itertools.count(study.n_folded(axis, scorer)):
-        name = shard_name(ADVANTAGE, axis, number, scorer=scorer)
-        if not study.has_shard(name):
-            return names
-        names.append(name)
+    numbers = itertools.count(study.n_folded(axis, scorer))
+    names = (shard_name(ADVANTAGE, axis, number, scorer=scorer) for number in numbers)
+    return list(itertools.takewhile(study.has_shard, names))
 
 
 def contribution_sums(study: StudyFolder, axis: str, scorer: str) -> PromptSums:
@@ -91,7 +88,7 @@ def _sums(study: StudyFolder, axis: str, scorer: str | None) -> tuple[AxisSums, 
 
 def _prompt_sums(study: StudyFolder, name: str, known: AxisGroups) -> PromptSums:
     """The sums over the texts of one shard of advantages."""
-    made = parse(name)
+    made = shard_of(name)
     samples = study.read_shard(shard_name(SAMPLES, made.stream, made.shard))
     toxicity = study.read_shard(shard_name(TOXICITY, made.stream, made.shard, scorer=made.scorer))
     _, discounted, unbiased = table_contributions(study.read_shard(name))

@@ -20,7 +20,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import pyarrow as pa
@@ -30,8 +30,8 @@ from filelock import FileLock, Timeout
 from fasp_core.data.prompt_set import PromptSet
 from fasp_core.errors import InputError, another_scorer, nearest
 from fasp_core.files.writing import write_atomic, write_errors
-from fasp_core.study.manifest import Manifest, load_manifest, manifest_text, shard_record
-from fasp_core.study.shard_names import ADVANTAGE, GRADIENT, ODDS, SUMS, TOXICITY, ShardName, parse
+from fasp_core.study.manifest import Manifest, StudySettings, load_manifest, manifest_text, shard_record
+from fasp_core.study.shard_names import ADVANTAGE, GRADIENT, ODDS, SUMS, TOXICITY, ShardName, parse, shard_of
 
 PROMPTS_PATTERN = re.compile(r"prompts\.[A-Za-z0-9_-]+\.parquet")
 # Measured numbers hardly repeat: without dictionaries shards of log-ratios are a third smaller.
@@ -54,12 +54,12 @@ class StudyFolder:
     @property
     def n_layers(self) -> int:
         """L, layers of the model."""
-        return self.manifest.model["n_layers"]
+        return cast(int, self.manifest.model["n_layers"])  # checked by the manifest
 
     @property
     def heads_per_layer(self) -> int:
         """H, query heads per layer."""
-        return self.manifest.model["heads_per_layer"]
+        return cast(int, self.manifest.model["heads_per_layer"])
 
     @property
     def axes(self) -> list[str]:
@@ -81,6 +81,12 @@ class StudyFolder:
                 f"study '{self.name}' holds imported scores only, without model, prompts and texts, and this needs "
                 "them; measure a model under another name: python -m fasp_core score MODEL --axes AXIS --name NAME"
             )
+
+    @property
+    def settings(self) -> StudySettings:
+        """What the measurements depend on besides model and data; raises InputError for imported scores."""
+        self.require_model()
+        return cast(StudySettings, self.manifest.settings)  # checked by the manifest
 
     @property
     def model_record(self) -> dict[str, Any]:
@@ -155,8 +161,9 @@ class StudyFolder:
     def is_measured(self, name: str) -> bool:
         """Whether what this shard holds was measured: it is there, or was folded into sums (see `compaction`)."""
         of = parse(name)
-        folded = of is not None and of.kind == ADVANTAGE and of.shard < self.n_folded(of.stream, of.scorer)
-        return self.has_shard(name) or folded
+        if of is None or of.kind != ADVANTAGE or of.scorer is None:
+            return self.has_shard(name)
+        return self.has_shard(name) or of.shard < self.n_folded(of.stream, of.scorer)
 
     def sums_shard(self, axis: str, scorer: str) -> str | None:
         """The shard of sums that the most shards of advantages were folded into; None where none were."""
@@ -165,7 +172,7 @@ class StudyFolder:
     def n_folded(self, axis: str, scorer: str) -> int:
         """How many shards of advantages, the first ones, were folded into sums."""
         name = self.sums_shard(axis, scorer)
-        return 0 if name is None else parse(name).shard + 1
+        return 0 if name is None else shard_of(name).shard + 1
 
     def read_shard(self, name: str) -> pa.Table:
         """A finished shard; raises InputError if the file is missing or is not what was written."""

@@ -35,12 +35,12 @@ EXAMPLE = "gpt2-published"  # the name of the study that `example_study` makes
 
 
 def import_scores(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     *,
     name: str | None = None,
     model: str | None = None,
     n_layers: int | None = None,
-    root: str | os.PathLike | None = None,
+    root: str | os.PathLike[str] | None = None,
     force: bool = False,
 ) -> Study:
     """A study of the head scores in a file (see `read_head_scores`, which `model` and `n_layers` are for).
@@ -82,7 +82,7 @@ def import_scores(
     return open_study(name, root)
 
 
-def example_study(root: str | os.PathLike | None = None) -> Study:
+def example_study(root: str | os.PathLike[str] | None = None) -> Study:
     """The head scores of GPT-2 as FASP's authors published them, which come with the project, as a study.
 
     It is imported when it is first asked for. Raises InputError where another study has its name.
@@ -95,7 +95,7 @@ def example_study(root: str | os.PathLike | None = None) -> Study:
     return study
 
 
-def models_in(path: str | os.PathLike) -> list[str]:
+def models_in(path: str | os.PathLike[str]) -> list[str]:
     """The models whose scores a `head_contributions.json` holds, in its order; none for other files."""
     path = Path(path)
     if path.suffix != ".json":
@@ -113,7 +113,7 @@ def _name_for(path: Path, model: str | None) -> str:
     return ".".join(filter(None, parts))[:100] or "imported"
 
 
-def _folder_for(name: str, root: str | os.PathLike | None, *, force: bool) -> AbstractContextManager[Path]:
+def _folder_for(name: str, root: str | os.PathLike[str] | None, *, force: bool) -> AbstractContextManager[Path]:
     """The new folder of a study; raises InputError if the name is taken by what must not be replaced."""
     folder = study_folder(name, root)
     if not os.path.lexists(folder):

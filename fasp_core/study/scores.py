@@ -23,12 +23,12 @@ from fasp_core.study.shard_tables import table_ratios
 from fasp_core.study.verdicts import bias_verdicts, prompt_echo
 from fasp_core.study.views import (
     axis_groups,
+    compared_pairs,
     iterative_orders,
     known_scorer,
     measured_axes,
     odds_samples,
     prompts_cut,
-    study_pairs,
     window_samples,
 )
 
@@ -145,7 +145,7 @@ def _provenance(study: StudyFolder, measured: list[str], metric: str, scorer: st
 def _measured_with(study: StudyFolder, metric: str, scorer: str | None) -> dict[str, str]:
     """What bias was measured with: the scorer of toxicity, or the pairs."""
     if metric == "likelihood":
-        return {"unit": "nats", "pairs_fingerprint": study_pairs(study).fingerprint}
+        return {"unit": "nats", "pairs_fingerprint": compared_pairs(study).fingerprint}
     scorer = known_scorer(study, scorer)
     return {"scorer": scorer, "scorer_fingerprint": study.manifest.scorers[scorer]}
 

@@ -89,8 +89,8 @@ class ShardName:
         written = {
             "stream": self.stream,
             "shard": f"{self.shard:03d}" if self.kind == ORDER else f"{self.shard:05d}",
-            "scorer": self.scorer,
-            "digest": self.digest,
+            "scorer": str(self.scorer),
+            "digest": str(self.digest),
             "gamma": f"g{self.gamma}",
         }
         return ".".join([self.kind, *(written[part] for part in _PARTS[self.kind]), "parquet"])
@@ -110,7 +110,7 @@ def order_name(axis: str, gamma: str, stage: int) -> str:
 
 def rating_name(texts: str, scorer: str) -> str:
     """File name of the toxicities of a shard of texts."""
-    made = parse(texts)
+    made = shard_of(texts)
     return str(ShardName(RATING_OF[made.kind], made.stream, made.shard, scorer, made.digest))
 
 
@@ -118,11 +118,21 @@ def rating_name(texts: str, scorer: str) -> str:
 def parse(name: str) -> ShardName | None:
     """What a file name says; None for a file that is no shard of a stream (prompts, windows, pairs, magnitudes)."""
     kind = name.split(".", 1)[0]
-    found = kind in _PATTERNS and _PATTERNS[kind].fullmatch(name)
+    found = _PATTERNS[kind].fullmatch(name) if kind in _PATTERNS else None
     if not found:
         return None
-    fields = found.groupdict()
-    return ShardName(kind, **{**fields, "shard": int(fields["shard"])})
+    said = found.groupdict()
+    return ShardName(
+        kind, said["stream"], int(said["shard"]), said.get("scorer"), said.get("digest"), said.get("gamma")
+    )
+
+
+def shard_of(name: str) -> ShardName:
+    """What the file name of a shard of a stream says; raises ValueError for any other."""
+    made = parse(name)
+    if made is None:
+        raise ValueError(f"{name} is no shard of a stream")
+    return made
 
 
 def heads_digest(heads: Sequence[int]) -> str:

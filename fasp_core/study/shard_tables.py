@@ -114,9 +114,9 @@ def sums_table(sums: PromptSums, *, lam: float, prompts_cut: int) -> pa.Table:
 
 def table_sums(table: pa.Table) -> tuple[float, PromptSums]:
     """λ, and the sums of a table that `sums_table` made."""
-    rows = {name: table[name].to_numpy() for name in ("prompt_id", "group", "n", "f", "f2")}
+    prompt, group, n, f, f2 = (table[name].to_numpy() for name in ("prompt_id", "group", "n", "f", "f2"))
     heads = {name: column_lists(table[name]) for name in ("discounted", "unbiased")}
-    return json.loads(table.schema.metadata[b"lambda"]), PromptSums(*rows.values(), heads)
+    return json.loads(table.schema.metadata[b"lambda"]), PromptSums(prompt, group, n, f, f2, heads)
 
 
 def critic_table(weights: np.ndarray, texts: int) -> pa.Table:

@@ -41,8 +41,8 @@ class Study(StudyFolder):
             raise InputError(f"study '{self.name}' holds imported scores, and none by {metric}")
         return imported_scores(self, scorer=scorer)
 
-    def omnibus(self, axis: str, scorer: str | None = None, *, metric: str = "toxicity") -> BiasVerdict:
-        """Whether an axis has a bias at all; p-values are adjusted for all axes that were measured (Holm).
+    def omnibus(self, axis: str, scorer: str | None = None, *, metric: str = "toxicity") -> BiasVerdict | None:
+        """Whether an axis has a bias at all, None for one of one group; p-values are adjusted for all axes (Holm).
 
         Raises InputError for an axis that was not measured, and for imported scores.
         """
@@ -73,7 +73,7 @@ def create_study(folder: Path, manifest: Manifest, prompts: PromptSet, windows: 
     return study
 
 
-def open_study(name: str = "default", root: str | os.PathLike | None = None) -> Study:
+def open_study(name: str = "default", root: str | os.PathLike[str] | None = None) -> Study:
     """Open a study on disk, by name; raises InputError if there is none, or its manifest is damaged."""
     folder = study_folder(name, root)
     if not (folder / "manifest.json").is_file():
@@ -85,7 +85,7 @@ def open_study(name: str = "default", root: str | os.PathLike | None = None) -> 
     return Study(folder, load_manifest(folder))
 
 
-def list_studies(root: str | os.PathLike | None = None) -> list[str]:
+def list_studies(root: str | os.PathLike[str] | None = None) -> list[str]:
     """Names of the studies on disk, sorted."""
     folder = cache_root(root)
     if not folder.is_dir():
@@ -94,7 +94,7 @@ def list_studies(root: str | os.PathLike | None = None) -> list[str]:
     return sorted(name for name in names if NAME_PATTERN.fullmatch(name) and name not in NOT_STUDIES)
 
 
-def delete_study(name: str, root: str | os.PathLike | None = None) -> None:
+def delete_study(name: str, root: str | os.PathLike[str] | None = None) -> None:
     """Delete a study with all that was measured for it, also a damaged one.
 
     Raises InputError if there is none, while a process writes it, and for a link, which leads elsewhere.
@@ -110,7 +110,7 @@ def delete_study(name: str, root: str | os.PathLike | None = None) -> None:
         shutil.rmtree(gone)
 
 
-def rename_study(name: str, new: str, root: str | os.PathLike | None = None) -> None:
+def rename_study(name: str, new: str, root: str | os.PathLike[str] | None = None) -> None:
     """Give a study another name; what was measured for it stays.
 
     Raises InputError where there is no such study, the new name is taken or cannot name a study, while a process
@@ -136,7 +136,7 @@ def _require_unlocked(folder: Path) -> None:
     lock.release()
 
 
-def study_folder(name: str, root: str | os.PathLike | None = None) -> Path:
+def study_folder(name: str, root: str | os.PathLike[str] | None = None) -> Path:
     """Where the study of this name lives; raises InputError for a name that could leave the cache folder."""
     if not NAME_PATTERN.fullmatch(name) or name in NOT_STUDIES:
         raise InputError(

@@ -27,8 +27,8 @@ from fasp_core.study.shard_names import (
     SAMPLES,
     TEXT,
     TOXICITY,
-    parse,
     shard_name,
+    shard_of,
 )
 from fasp_core.study.shard_tables import column_lists, table_changes, table_prompts_cut, table_ratios
 
@@ -58,7 +58,12 @@ def scored_axes(study: StudyFolder) -> list[str]:
 
 def study_pairs(study: StudyFolder) -> PairSet | None:
     """The pairs that the study compares; None before the first."""
-    return PairSet(study.read_shard(PAIRS).to_pandas()) if study.has_shard(PAIRS) else None
+    return compared_pairs(study) if study.has_shard(PAIRS) else None
+
+
+def compared_pairs(study: StudyFolder) -> PairSet:
+    """The same of a study that compares some; raises InputError for another."""
+    return PairSet(study.read_shard(PAIRS).to_pandas())
 
 
 @dataclass(frozen=True)
@@ -182,7 +187,7 @@ def toxicity_sums(study: StudyFolder, axis: str, *, scorer: str | None = None) -
     if name := study.sums_shard(axis, scorer):
         parts.append(study.read_shard(name).select(columns).to_pandas())
     for name in study.shard_names(TOXICITY, axis, scorer=scorer):
-        if (made := parse(name)).shard >= folded:
+        if (made := shard_of(name)).shard >= folded:
             samples = study.read_shard(shard_name(SAMPLES, axis, made.shard)).select(["unit", "prompt_id"]).to_pandas()
             rated = samples.merge(study.read_shard(name).to_pandas(), on="unit")
             rated = rated.assign(n=1.0, f=rated["toxicity"], f2=rated["toxicity"] ** 2)
@@ -195,8 +200,8 @@ def toxicity_sums(study: StudyFolder, axis: str, *, scorer: str | None = None) -
 def prompts_cut(study: StudyFolder, axis: str) -> int:
     """How many texts of an axis have a prompt that was cut on the left to fit the model's context."""
     sums = [name for scorer in study.manifest.scorers if (name := study.sums_shard(axis, scorer))]
-    most = max(sums, key=lambda name: parse(name).shard, default=None)
-    later = [n for n in study.shard_names(SAMPLES, axis) if most is None or parse(n).shard > parse(most).shard]
+    most = max(sums, key=lambda name: shard_of(name).shard, default=None)
+    later = [n for n in study.shard_names(SAMPLES, axis) if most is None or shard_of(n).shard > shard_of(most).shard]
     return sum(table_prompts_cut(study.read_shard(name)) for name in [*filter(None, [most]), *later])
 
 

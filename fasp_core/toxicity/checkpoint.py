@@ -50,8 +50,8 @@ class Checkpoint:
         outputs = args.get("num_classes")
         if not isinstance(weights, dict) or not all(isinstance(w, torch.Tensor) for w in weights.values()):
             raise InputError(f"{path}: no 'state_dict' of tensors; it is not a Detoxify checkpoint")
-        named = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
-        if not named or not isinstance(outputs, int) or not 0 < len(classes) <= outputs:
+        names = classes if isinstance(classes, list) and all(isinstance(name, str) for name in classes) else []
+        if not isinstance(outputs, int) or not 0 < len(names) <= outputs:
             raise InputError(f"{path}: its classes ({classes}) do not name its outputs ({outputs}); get the file again")
         return cls(
             path,
@@ -59,7 +59,7 @@ class Checkpoint:
             _class(path, args.get("model_name"), PreTrainedModel),
             _class(path, args.get("tokenizer_name"), PreTrainedTokenizerBase),
             outputs,
-            classes,
+            names,
             {name: weight for name, weight in weights.items() if not HARMLESS.fullmatch(name)},
         )
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from fasp_core.models.batching import ACTIVATION_BYTES, in_batches
@@ -44,7 +44,7 @@ def label_probabilities(
     return scores
 
 
-def longest_input(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> int:
+def longest_input(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
     """Tokens the model has positions for; RoBERTa and its like count positions from the padding's id + 1."""
     positions = getattr(model.config.get_text_config(), "max_position_embeddings", None) or tokenizer.model_max_length
     for name, module in model.named_modules():

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -175,9 +176,8 @@ def _load(checkpoint: Checkpoint, folder: Path) -> tuple[PreTrainedConfig, Detox
     """The base model's config with the checkpoint's outputs, and the model that Detoxify makes of the checkpoint."""
     try:
         with quiet_loading():
-            config = checkpoint.model_class.config_class.from_pretrained(
-                folder, num_labels=checkpoint.outputs, local_files_only=True
-            )
+            config_class = cast("type[PreTrainedConfig]", checkpoint.model_class.config_class)
+            config = config_class.from_pretrained(folder, num_labels=checkpoint.outputs, local_files_only=True)
             checkpoint.check_fit(config)
             return config, Detoxify(checkpoint=checkpoint.with_base(folder.absolute()))
     except InputError:

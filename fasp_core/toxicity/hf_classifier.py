@@ -18,6 +18,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -57,7 +58,8 @@ class HfScorer:
         folder = model_folder(source)
         target = choose_device(device)
         self.model, self.tokenizer = _load(folder)
-        labels = [str(self.model.config.id2label[i]) for i in range(self.model.config.num_labels)]
+        names = cast("dict[int, str]", self.model.config.id2label)
+        labels = [str(names[i]) for i in range(len(names))]
         self.softmax = _is_softmax(self.model.config, folder)
         self.index = _find_label(labels, label, folder)
         self.label = labels[self.index]

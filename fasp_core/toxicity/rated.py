@@ -15,8 +15,11 @@ from fasp_core.data.sampling import CONTINUATION
 class RatingSettings(Protocol):
     """How texts are rated: `scored` is "continuation" or "text", `lowercase` as in the published recipe."""
 
-    scored: str
-    lowercase: bool
+    @property
+    def scored(self) -> str: ...
+
+    @property
+    def lowercase(self) -> bool: ...
 
 
 def rated_texts(prompts: Iterable[str], continuations: Iterable[str], settings: RatingSettings) -> list[str]:

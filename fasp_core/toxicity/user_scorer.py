@@ -14,8 +14,9 @@ import hashlib
 import importlib.util
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +67,7 @@ class UserScorer:
 def _load(path: Path, source: bytes, ref: str, function: str, fingerprint: str) -> Callable[[list[str]], Any]:
     """Run the file under a name of its own and take the function from it."""
     name = f"user_scorer_{fingerprint}"
-    spec = importlib.util.spec_from_loader(name, loader=None, origin=str(path))
-    module = importlib.util.module_from_spec(spec)
+    module = importlib.util.module_from_spec(ModuleSpec(name, None, origin=str(path)))
     module.__file__ = str(path)
     sys.modules[name] = module  # dataclasses and pickles look their module up there
     try:
@@ -85,7 +85,7 @@ def _load(path: Path, source: bytes, ref: str, function: str, fingerprint: str) 
 
 
 @contextmanager
-def _working_directory_first():
+def _working_directory_first() -> Iterator[None]:
     """What the user's file imports is looked for beside it first."""
     folder = str(Path.cwd())
     sys.path.insert(0, folder)

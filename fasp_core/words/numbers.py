@@ -8,6 +8,7 @@ A `±` is always one standard error; an interval is always 95 %.
 from __future__ import annotations
 
 import math
+from typing import TypeGuard
 
 import numpy as np
 
@@ -26,7 +27,7 @@ def error_decimals(se: float) -> int:
     return digits - 1 - exponent
 
 
-def _usable(se: float | None) -> bool:
+def _usable(se: float | None) -> TypeGuard[float]:
     return se is not None and math.isfinite(se) and se > 0
 
 

@@ -27,7 +27,7 @@ def describe_verdict(verdict: BiasVerdict | None, *, unit: str | None = None) ->
     if verdict.state == CLEAR:
         size = (
             ""
-            if verdict.low is None
+            if verdict.low is None or verdict.high is None
             else f" of {format_interval(verdict.low, verdict.high)}{unit} (95\u00a0% interval)"
         )
         return f"There is a bias on this axis{size}; {p}."
@@ -75,8 +75,8 @@ def _rounded(n: int) -> int:
     return int(round(n, 2 - len(str(n)))) if n >= 100 else n
 
 
-def _number(value: float) -> str:
-    return format_number(value, value / 10)
+def _number(value: float | None) -> str:
+    return "–" if value is None else format_number(value, value / 10)
 
 
 def _probability(p: float) -> str:

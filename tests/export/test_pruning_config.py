@@ -6,6 +6,7 @@ import errno
 import json
 import os
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -23,7 +24,8 @@ from fasp_core.selection.description import from_record
 from fasp_core.selection.head_scores import HeadScores
 from fasp_core.selection.select_heads import select_heads
 from fasp_core.stats.estimate import Estimate
-from fasp_core.study.manifest import StudySettings
+from fasp_core.study.manifest import Manifest, StudySettings
+from fasp_core.study.study import Study
 
 AXIS = "gender_and_sex"
 META = {
@@ -125,7 +127,9 @@ def test_an_unknown_error_is_null():
 
 
 def test_from_a_study_and_from_a_model():
-    manifest = SimpleNamespace(
+    manifest = Manifest(
+        name="s",
+        created="2026-01-01",
         model={**META["model"], "heads_per_layer": 4},
         prompts=META["prompts"],
         text=META["text"],
@@ -134,7 +138,7 @@ def test_from_a_study_and_from_a_model():
         versions={"torch": "2"},
         notes=[],
     )
-    made = PruningConfig.from_selection(SELECTION, SimpleNamespace(manifest=manifest, has_model=True))
+    made = PruningConfig.from_selection(SELECTION, Study(Path("s"), manifest))
     assert (made.scorer.fingerprint, made.versions, made.seeds) == ("v1", {"torch": "2"}, {"study": 3})
     layout = SimpleNamespace(n_layers=3, heads_per_layer=4, head_dim=16)
     made = PruningConfig.from_selection(

@@ -19,8 +19,8 @@ from fasp_core.stats.pair_measures import LOW, compared_estimates
 
 AXIS = "gender_and_sex"
 PARTS = Estimate(0.31, 0.02, 50), Estimate(0.21, 0.02, 50), Estimate(-0.1, 0.01, 50)
-ROW = Row("log-ratio", AXIS, "mine|<b>", "nats", compared_estimates(*PARTS, LOW))
-UNKNOWN = Row("preferred", None, "few", "share", compared_estimates(*[Estimate(0.5, math.nan, 3)] * 3, LOW))
+ROW = Row("log-ratio", AXIS, "mine|<b>", "nats", compared_estimates(*PARTS, ideal=LOW))
+UNKNOWN = Row("preferred", None, "few", "share", compared_estimates(*[Estimate(0.5, math.nan, 3)] * 3, ideal=LOW))
 
 
 def test_a_row_in_words():

@@ -126,5 +126,5 @@ def test_few_units_tell_nothing():
 
 def test_estimates_made_elsewhere():
     parts = Estimate(1.0, 0.1, 9), Estimate(2.0, 0.1, 9), Estimate(1.0, 0.1, 9)
-    assert compared_estimates(*parts, LOW).verdict == "worse"
-    assert compared_estimates(*parts, HIGH).verdict == "better"
+    assert compared_estimates(*parts, ideal=LOW).verdict == "worse"
+    assert compared_estimates(*parts, ideal=HIGH).verdict == "better"
