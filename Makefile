@@ -12,7 +12,7 @@ CUDA := triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-c
   nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse \
   nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
 
-.PHONY: run setup check test study lint types format lock audit clean
+.PHONY: run setup check test study lint types unused format lock audit clean
 
 run: setup
 	$(PY) -m fasp_core app
@@ -21,8 +21,8 @@ run: setup
 setup: $(INSTALLED)
 	@$(PY) -m fasp_core.models.default_model
 
-# What to run before every commit: linter, formatter, type checker, and the tests that need no model.
-check: lint types
+# What to run before every commit: linter, formatter, type checker, dead code, and the tests that need no model.
+check: lint types unused
 	$(PY) -m pytest --quiet tests/data tests/figures tests/selection tests/words tests/test_*.py --deselect tests/test_install.py
 
 # Two processes, whole files each; every test runs torch on one thread.
@@ -40,6 +40,10 @@ lint: $(INSTALLED)
 # Types of the engine, strictly; the settings are in pyproject.toml.
 types: $(INSTALLED)
 	$(PY) -m mypy
+
+# What only tests use; the exceptions and their reasons are in pyproject.toml.
+unused: $(INSTALLED)
+	$(PY) -m vulture
 
 format: $(INSTALLED)
 	$(PY) -m ruff check --fix .

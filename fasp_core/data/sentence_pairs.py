@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 
 from fasp_core.data.frames import PACKAGED_FACTS, PACKAGED_SENTENCES, SPLITS, check_split, frame_fingerprint
@@ -105,8 +104,3 @@ def load_facts() -> SentencePairs:
             opening = fact["prompt"].format(fact[right])
             rows.append(("gender", SPLITS[i % len(SPLITS)], opening, f"{opening} {right}", f"{opening} {wrong}", ""))
     return SentencePairs("facts", "differing", pd.DataFrame(rows, columns=list(COLUMNS)))
-
-
-def unit_codes(frame: pd.DataFrame) -> np.ndarray:
-    """The unit of each row as a number from 0, (n,)."""
-    return pd.factorize(frame["unit"])[0]

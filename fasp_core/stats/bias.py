@@ -57,7 +57,6 @@ class HeadEffects:
     bias_corrected: float
     bias_corrected_se: float
     group_means: np.ndarray
-    group_means_se: np.ndarray
     gaps: np.ndarray
     gaps_se: np.ndarray
     gap_moves: np.ndarray
@@ -157,7 +156,6 @@ def estimated(
         bias_corrected=float(without_noise[0]),
         bias_corrected_se=float(draws.se(without_noise)),
         group_means=rows.means[0],
-        group_means_se=draws.se(rows.means),
         gaps=group_gaps(rows.means[0], shares),
         gaps_se=gap_se,
         gap_moves=gap_moves[0],

@@ -236,24 +236,6 @@ def holm(p_values: np.ndarray) -> np.ndarray:
     return adjusted
 
 
-def sign_flip_test(contributions: np.ndarray, *, flips: int = PERMUTATIONS, seed: int = 0) -> float:
-    """p-value of the hypothesis that the contributions of prompts, (P, K), have mean 0 in every column.
-
-    For what has no groups, such as what each head adds to the mean toxicity: is there anything to rank? The statistic
-    is Σ_k (Σ_p x_pk)² / Σ_p x_pk². Under the hypothesis the sign of a prompt's whole row may be flipped (exact where
-    rows are symmetric around 0, else for many prompts; Winkler et al. 2014, doi:10.1016/j.neuroimage.2014.01.060).
-    A column of zeros has no part in it.
-    """
-    x = np.asarray(contributions, float)
-    size = np.sqrt((x**2).sum(0))
-    x = x[:, size > 0] / size[size > 0]
-    if not x.size:
-        return 1.0
-    signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(flips, len(x)))
-    seen, flipped = (x.sum(0) ** 2).sum(), ((signs @ x) ** 2).sum(-1)
-    return float((1 + (flipped >= seen * (1 - TIE)).sum()) / (1 + flips))
-
-
 def _within_variance(sizes: np.ndarray, sums: np.ndarray, squares: np.ndarray, group: np.ndarray) -> np.ndarray | None:
     """The part of the variance of each group's mean, (G), that texts of one prompt show; None where none has two."""
     texts, repeats = np.bincount(group, sizes), np.bincount(group, sizes - 1)

@@ -40,7 +40,7 @@ from fasp_core.models.loading import check_complete, quiet_loading, unreadable
 from fasp_core.toxicity.classifying import label_probabilities, longest_input
 
 TOXIC = ("toxic", "toxicity")  # the labels that are read where none is named
-ONE_OF_MANY, MANY = "single_label_classification", "multi_label_classification"
+MANY = "multi_label_classification"
 UNUSED = re.compile(
     r"(^|\.)pooler\."
 )  # checkpoints often keep the base model's pooler, which the classifier leaves out
