@@ -12,7 +12,7 @@ CUDA := triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-c
   nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse \
   nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
 
-.PHONY: run setup check test study lint types unused format lock audit clean
+.PHONY: run setup check test bench study lint types unused format lock audit clean
 
 run: setup
 	$(PY) -m fasp_core app
@@ -28,6 +28,10 @@ check: lint types unused
 # Two processes, whole files each; every test runs torch on one thread.
 test: setup
 	$(PY) -m pytest --numprocesses 2 --dist loadfile
+
+# All benchmarks that finish in minutes; their figures go to benchmarks/RESULTS.md. Measure on a quiet machine.
+bench: setup
+	$(PY) -m benchmarks
 
 # Measures the study that is shipped, cache/default; with SEED=1 another one to compare it with, cache/seed-1. Hours.
 study: setup
