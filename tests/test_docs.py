@@ -1,6 +1,6 @@
 """The documents say what the code does: signatures, commands, help, links and paths.
 
-python tests/test_docs.py      # writes the signatures in docs/architecture.md and the whole of docs/cli.md anew
+python tests/test_docs.py      # writes the signatures in docs/architecture.md, and docs/cli.md and docs/api.md, anew
 """
 
 from __future__ import annotations
@@ -16,15 +16,21 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.main import get_command
 
+import fasp_core
 from fasp_core.cli.app import app
 from fasp_core.cli.help import cli_markdown
 from fasp_core.files.paths import PROJECT
+from fasp_core.words.verdicts import describe_verdict
+from ui.words import choice_sentence
 
 DOCS = sorted((PROJECT / "docs").glob("*.md"))
 PAGES = [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", PROJECT / "CHANGELOG.md", *DOCS]
-ARCHITECTURE, CLI = PROJECT / "docs" / "architecture.md", PROJECT / "docs" / "cli.md"
+ARCHITECTURE, CLI, API, TUTORIAL = (
+    PROJECT / "docs" / f"{name}.md" for name in ("architecture", "cli", "api", "tutorial")
+)
 WIDTH = 120
 BLOCK = re.compile(r"(?<=<!-- contracts -->\n```python\n).*?(?=```\n)", re.S)
 ENTRY = re.compile(r"^[A-Za-z_][\w.]*(?=\()")
@@ -217,7 +223,58 @@ def test_cli_md_is_the_help():
     assert CLI.read_text("utf-8") == cli_markdown(), "run: PYTHONPATH=. python tests/test_docs.py"
 
 
+# The site: its navigation, the page of the Python API, and what the tutorial says.
+
+
+def api_markdown() -> str:
+    """docs/api.md: an entry for each public name, which `make docs` fills in from the code."""
+    names = [f"{getattr(fasp_core, name).__module__}.{name}" for name in fasp_core.__all__]
+    return (
+        "# Python\n\n`import fasp_core as fasp` gives these names; each module is loaded when its name is first used. "
+        "`make docs` fills in\nsignatures and descriptions from the code.\n\n"
+        '```python\nimport fasp_core as fasp\n\nscores = fasp.open_study("default").scores()\n'
+        'selection = fasp.select_heads(scores, axis="gender_and_sex", gamma=0.3, alpha=0.1)\n```\n\n'
+        + "\n".join(f"::: {name}\n" for name in names)
+    )
+
+
+def test_api_md_names_the_public_api():
+    assert API.read_text("utf-8") == api_markdown(), "run: PYTHONPATH=. python tests/test_docs.py"
+
+
+def test_the_code_of_the_api_page_runs():
+    names: dict[str, object] = {}
+    exec(API.read_text("utf-8").split("```python\n")[1].split("```")[0], names)
+    assert len(names["selection"].pruned) == 27
+
+
+def entries(nav: object) -> list[str]:
+    """The files of a navigation, at any depth."""
+    if isinstance(nav, str):
+        return [nav]
+    return [file for part in (nav.values() if isinstance(nav, dict) else nav) for file in entries(part)]
+
+
+def test_every_document_is_in_the_site_s_navigation_once():
+    site = yaml.safe_load((PROJECT / "mkdocs.yml").read_text("utf-8"))
+    assert sorted(entries(site["nav"])) == [path.name for path in DOCS]
+    assert site["strict"]
+    assert site["theme"]["font"] is False  # no font from another server
+
+
+def test_the_tutorial_says_what_the_pages_say():
+    text, quoted = TUTORIAL.read_text("utf-8"), " ".join(TUTORIAL.read_text("utf-8").replace("\n>", " ").split())
+    verdict = fasp_core.open_study("default").omnibus("gender_and_sex", metric="likelihood")
+    assert describe_verdict(verdict, unit="nats").replace("\u00a0", " ") in quoted
+    assert choice_sentence("fasp", 270, 81, 27) in quoted
+    code = "".join(path.read_text("utf-8") for folder in ("ui", "pages") for path in (PROJECT / folder).rglob("*.py"))
+    for label in re.findall(r"(?<!\*)\*([A-Z][^*\n]+)\*(?!\*)", text):
+        axis = label.lower().replace(" ", "_")
+        assert f'"{label}"' in code or axis in fasp_core.load_prompts().axes or label == "Not clear yet", label
+
+
 if __name__ == "__main__":
     text = ARCHITECTURE.read_text("utf-8")
     ARCHITECTURE.write_text(BLOCK.sub(lambda found: refreshed(found[0]), text), "utf-8")
     CLI.write_text(cli_markdown(), "utf-8")
+    API.write_text(api_markdown(), "utf-8")
