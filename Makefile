@@ -13,7 +13,7 @@ CUDA := triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-c
   nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse \
   nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
 
-.PHONY: run setup check test bench study lint types unused format docs lock audit clean
+.PHONY: run setup check test bench study lint types unused format docs lock audit fresh clean
 
 run: setup
 	$(PY) -m fasp_core app
@@ -78,6 +78,10 @@ $(TOOLS)/.installed: requirements-tools.txt
 	$(PYTHON) -m venv --clear $(TOOLS)
 	$(TOOLS)/bin/python -m pip install --disable-pip-version-check --requirement requirements-tools.txt
 	@touch $@
+
+# A clone of HEAD in an empty home: set up by one command, then tried without a network. Minutes; see the file.
+fresh:
+	$(PYTHON) tests/fresh_machine.py
 
 # Removes the environments only; studies under cache/ stay.
 clean:
