@@ -55,6 +55,11 @@ def test_the_perplexity_is_the_shipped_study_s():
     assert f"perplexity on the built-in text is {format_estimate(ppl.value, ppl.se)}." in README.read_text("utf-8")
 
 
+def test_the_bias_of_the_prompts_alone_is_the_shipped_study_s():
+    echo = open_study("default", PROJECT / "cache").scores(metric="toxicity").prompt_echo["gender_and_sex"]
+    assert f"have a bias of {format_estimate(echo.value, echo.se)} by" in README.read_text("utf-8")
+
+
 @pytest.mark.parametrize("field", ["title", "year", "booktitle", "url"])
 def test_the_citation_is_that_of_the_citation_file(field):
     ours = re.search(rf"^  {field}\s+= {{(.*)}},?$", README.read_text("utf-8"), re.M)[1]
