@@ -41,7 +41,7 @@ with kept_in_url(page.url_path):
     st.set_page_config(page_title=" · ".join(filter(None, (page.title, shown_title(), "FASP"))))
     image_picker()
     copy_link()
-    job_notice()
+    job_notice(page.url_path)
     report_theme()
     let_taps_select()
     page.run()
