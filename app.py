@@ -10,6 +10,7 @@ from ui.copy_link import copy_link
 from ui.gate import let_in
 from ui.job_notice import job_notice
 from ui.page import shown_title, study_picker
+from ui.still import keep_pictures
 from ui.theme import dark, report_theme
 from ui.touch import let_taps_select
 from ui.view import address_of_view, kept_in_url
@@ -44,4 +45,5 @@ with kept_in_url(page.url_path):
     job_notice(page.url_path)
     report_theme()
     let_taps_select()
+    keep_pictures()
     page.run()
