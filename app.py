@@ -9,6 +9,7 @@ from ui.charts import image_picker
 from ui.copy_link import copy_link
 from ui.gate import let_in
 from ui.job_notice import job_notice
+from ui.menu import close_menu_after_a_choice
 from ui.page import shown_title, study_picker
 from ui.still import keep_pictures
 from ui.theme import dark, report_theme
@@ -45,5 +46,6 @@ with kept_in_url(page.url_path):
     job_notice(page.url_path)
     report_theme()
     let_taps_select()
+    close_menu_after_a_choice()
     keep_pictures()
     page.run()
