@@ -11,7 +11,9 @@ from ui.copy_link import copy_link
 from ui.gate import let_in
 from ui.help_names import name_help
 from ui.job_notice import job_notice
+from ui.menu import close_menu_after_a_choice
 from ui.page import shown_title, study_picker
+from ui.still import keep_pictures
 from ui.theme import dark, report_theme
 from ui.touch import let_taps_select
 from ui.tour import tour
@@ -48,8 +50,10 @@ with kept_in_url(page.url_path):
     image_picker()
     copy_link()
     tour(page.url_path)
-    job_notice()
+    job_notice(page.url_path)
     report_theme()
     let_taps_select()
+    close_menu_after_a_choice()
+    keep_pictures()
     name_help()
     page.run()

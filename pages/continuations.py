@@ -127,7 +127,7 @@ def set_name(found: MeasuredSet) -> str:
     heads = heads_text(found.target.heads)
     what = found.name or (heads if len(heads) <= 40 else f"{heads[:40]}…")
     how = f" ({words.COMPENSATED[found.target.compensate]})" if found.target.compensate != "none" else ""
-    return f"{len(found.target.heads)} heads{how} · {found.target.split} prompts · {what}"
+    return f"{words.some_heads(len(found.target.heads))}{how} · {found.target.split} prompts · {what}"
 
 
 def heading(found: pd.DataFrame, n: int, what: str, filename: str) -> bool:

@@ -6,8 +6,10 @@ Sentences about numbers that other programs use too are in `fasp_core/words`.
 from __future__ import annotations
 
 from fasp_core.evaluation.result import Evaluation
+from fasp_core.jobs.time_left import TimeLeft
 from fasp_core.selection.rules import RULES
 from fasp_core.words.captions import measured_size
+from fasp_core.words.spoken import duration
 
 # -- the glossary: what a term means, shown where it is used -------------------------------------------------------
 
@@ -133,6 +135,11 @@ def method_label(method: str) -> str:
     return f"{METHODS[method]} ({method})"
 
 
+def some_heads(n: int) -> str:
+    """A number of heads: `1 head`, `1,024 heads`."""
+    return f"{n:,} {'head' if n == 1 else 'heads'}"
+
+
 def choice_sentence(method: str, n_heads: int, n_protected: int, n_pruned: int) -> str:
     """What γ and α mean for this model, by the numbers of heads that they protect and prune.
 
@@ -145,7 +152,7 @@ def choice_sentence(method: str, n_heads: int, n_protected: int, n_pruned: int) 
         return f"Of all {n_heads:,} heads, prune {which}. γ has no effect on this method."
     if not n_protected:
         return f"Protect no head; of all {n_heads:,}, prune {which}."
-    protected = f"{n_protected:,} {'head' if n_protected == 1 else 'heads'}"
+    protected = some_heads(n_protected)
     return f"Protect the {protected} the model needs most; of the other {n_heads - n_protected:,}, prune {which}."
 
 
@@ -255,6 +262,7 @@ TIERS = {
 }
 GROUPS_ERROR = "± is one standard error. The change is measured on the same texts, so its error is smaller."
 MEASURE_MORE = {"toxicity": "Collect samples", "likelihood": "Read more prompts"}
+MEASURING_MORE = "More is being measured; this page shows the new scores as soon as that has ended."
 _IN_BACKGROUND = "Runs in the background; watch or stop it on the page *Studies*."
 MEASURE_MORE_HELP = {
     "toxicity": f"{_IN_BACKGROUND} More samples make the ranking more reliable.",
@@ -348,7 +356,7 @@ def measured_on(evaluation: Evaluation) -> str:
     """What a measurement was made on, and how far it is."""
     prompts = {"valid": "validation", "test": "test"}[evaluation.split]
     size = measured_size(evaluation.n_texts, evaluation.n_readings, evaluation.n_windows)
-    heads = f"{len(evaluation.pruned):,} {'head' if len(evaluation.pruned) == 1 else 'heads'} pruned"
+    heads = f"{some_heads(len(evaluation.pruned))} pruned"
     if not evaluation.done:
         return f"**{measurement_state(evaluation)}**: {size} so far, {heads}. Not a result yet."
     return f"{heads}, measured on {size} of {prompts} prompts. Intervals are 95\u00a0%."
@@ -505,6 +513,14 @@ JOB_STATES = {
     "queued": ("Waiting", "grey"),
     "damaged": ("Damaged", "red"),
 }
+JOB_ENDED = {
+    "done": "is done",
+    "failed": "has failed",
+    "cancelled": "is paused",
+    "lost": "was lost",
+    "damaged": "is damaged",
+}
+OPEN_STUDY = "Open the study"
 STARTING = "Starting; the model is opened first."
 WAITS_FOR_TURN = "Waiting for its turn: one job at a time measures on a device."
 WAITING = "Place {} in the queue: one job at a time measures on a device."
@@ -554,6 +570,20 @@ IMPORT_FIELDS = {
     "--layers": "the field Layers",
     "--name": "the field Name",
 }
+
+
+def jobs_at_work(running: int, waiting: int, left: TimeLeft) -> str:
+    """How many jobs run and wait, and the time left for them.
+
+    >>> jobs_at_work(1, 2, TimeLeft(200.0, at_least=True))
+    '1 job at work, 2 waiting · at least 3 min 20 s left'
+    """
+    jobs = f"{running} {'job' if running == 1 else 'jobs'} at work" + (f", {waiting} waiting" if waiting else "")
+    if left.seconds is None:
+        return f"{jobs} · time left not known yet"
+    return f"{jobs} · {'at least' if left.at_least else 'about'} {duration(left.seconds)} left"
+
+
 DOWNLOADING = "Its weights are being downloaded; the job is in the list above."
 DOWNLOAD_HELP = "Downloads the weights and their base model as a job; this needs the internet. Nothing loads unasked."
 BUSY = "The machine is busy with other work now: it will take longer than that."

@@ -1,7 +1,8 @@
-"""How fast the app answers: `python -m benchmarks.app [--json FILE] [--screenshots FOLDER]`.
+"""How fast the app answers: `python -m benchmarks.app [--json FILE] [--screenshots FOLDER | --first-load]`.
 
 Each module beside this one with a `measure()` times one page. Times are of this machine: measure on a quiet one.
-With --screenshots nothing is timed; the pictures of the README are made anew instead.
+With --screenshots nothing is timed, the pictures of the README are made anew instead; with --first-load requests and
+bytes of the first load are counted.
 """
 
 from __future__ import annotations
@@ -24,11 +25,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, help="also write the times to this file")
     parser.add_argument("--screenshots", type=Path, metavar="FOLDER", help="take the pictures of the README instead")
+    parser.add_argument("--first-load", action="store_true", help="count what a new browser loads instead")
     options = parser.parse_args()
     if options.screenshots:
         from .screenshots import take
 
         take(options.screenshots)
+        return
+    if options.first_load:
+        from .first_load import first_load, show
+
+        show(first_load())
         return
     timings = []
     for name in PAGES:

@@ -1,4 +1,4 @@
-"""The pictures of the README, taken anew: the shipped study, and the published scores of GPT-2 if they are there."""
+"""The pictures of the README, taken anew: the shipped study, and the published scores of GPT-2."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from pathlib import Path
 
 from playwright.sync_api import Page
 
-from fasp_core.study.importing import import_scores
+from fasp_core.study.importing import EXAMPLE, example_study
 
 from .serving import PROJECT, chromium, served
 
-PUBLISHED = PROJECT.parent / "shared" / "data" / "fasp-published" / "head_contributions.json"
-WIDE, NARROW = (1280, 800), (390, 844)
+WIDE, TALL, NARROW = (1280, 800), (1280, 1300), (390, 844)
 
 
 def _as_opened(page: Page) -> None:
@@ -36,12 +35,11 @@ class Shot:
     size: tuple[int, int] = WIDE
     scheme: str = "light"
     prepare: Callable[[Page], None] = _as_opened
-    study: str = "default"
 
 
 SHOTS = (
-    Shot("heads", "/", prepare=_to_the_maps),
-    Shot("correlations", "/correlations?study=gpt2", study="gpt2"),
+    Shot("heads", "/", TALL),
+    Shot("correlations", f"/correlations?study={EXAMPLE}"),
     Shot("heads-dark-phone", "/", NARROW, "dark", _to_the_maps),
 )
 
@@ -54,12 +52,9 @@ def take(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         cache = Path(scratch)
         shutil.copytree(PROJECT / "cache" / "default", cache / "default")
-        if PUBLISHED.is_file():
-            import_scores(PUBLISHED, model="gpt2", name="gpt2", root=cache)
+        example_study(cache)
         with served(cache, cache / "server.log") as address, chromium() as browser:
             for shot in SHOTS:
-                if not (cache / shot.study).is_dir():
-                    continue
                 width, height = shot.size
                 page = browser.new_page(
                     viewport={"width": width, "height": height}, color_scheme=shot.scheme, device_scale_factor=1.5

@@ -38,14 +38,14 @@ def attention_map(tokens: Sequence[str], weights: Sequence[Sequence[float]], *, 
         xgap=1,
         ygap=1,
         hoverongaps=False,
-        colorbar={"title": {"text": "weight"}, "thickness": 12},
+        colorbar={"title": {"text": "weight", "side": "right"}, "thickness": 12},
     )
     ticks = {"tickvals": labels, "ticktext": names, "automargin": True, "fixedrange": True, "showgrid": False}
     lay_out(
         figure,
         colours,
-        height=120 + SIDE * n,
-        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        height=144 + SIDE * n,
+        margin={"l": 8, "r": 8, "t": 32, "b": 8},  # above it is the button that saves it
         dragmode=False,
         xaxis={**ticks, "tickangle": -60, "title": {"text": "attends to"}},
         yaxis={**ticks, "autorange": "reversed", "title": {"text": "token"}},

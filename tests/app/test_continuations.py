@@ -34,6 +34,14 @@ def test_texts_are_filtered_by_group_and_toxicity_and_sorted(cache):
     assert captions(app)[0] == f"male · toxicity {format_fixed(expected.iloc[0], 2)}"
 
 
+def test_while_texts_are_hidden_their_file_is_too(cache):
+    make_study(cache)
+    app = open_page(CONTINUATIONS)
+    assert app.get("download_button")[0].proto.disabled
+    app.toggle(key="reveal.continuations").set_value(True).run()
+    assert not app.get("download_button")[0].proto.disabled
+
+
 def test_search_finds_texts_and_says_when_there_are_none(cache):
     make_study(cache)
     app = open_page(CONTINUATIONS, search="continuation 200")

@@ -8,6 +8,7 @@ import zipfile
 
 import pytest
 from helpers.app_pages import all_text, button, keep, open_page
+from helpers.left_job import leave_job as leave_live_job
 from helpers.made_study import make_study
 
 from fasp_core.export.pruning_config import PruningConfig
@@ -55,6 +56,19 @@ def test_a_measurement_cut_short_never_leaves_as_a_result(cache, started):
     assert "Measurement 8\u00a0% complete (validation prompts)" in app.warning[0].value
     button(app, "Make the checkpoint").click().run()
     assert PruningConfig.load(started[0][0][-1]).metrics == {}
+
+
+def test_a_checkpoint_that_is_being_written_can_be_cancelled(cache, started, monkeypatch):
+    cancelled = []
+    monkeypatch.setattr("fasp_core.jobs.jobs.cancel_job", cancelled.append)  # the job is this very process
+    make_study(cache)
+    app = open_page(EXPORT)
+    button(app, "Make the checkpoint").click().run()
+    folder = leave_live_job(cache, key=started[0][1], alive=True)
+    app.run()
+    assert "The checkpoint is being written" in app.info[0].value
+    button(app, "Cancel").click().run()
+    assert cancelled == [folder.name]
 
 
 def test_a_checkpoint_is_verified_and_then_offered(cache, started):

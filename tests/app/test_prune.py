@@ -17,6 +17,7 @@ from fasp_core.evaluation.history import measured_sets
 from fasp_core.evaluation.set_names import name_set
 from fasp_core.jobs.requests import RequestQueue
 from fasp_core.selection.head_scores import HeadScores
+from fasp_core.selection.prediction import predict_effect
 from fasp_core.selection.select_heads import select_heads
 from fasp_core.study.importing import import_scores
 from fasp_core.words.numbers import sentence_start
@@ -52,6 +53,16 @@ def test_axes_are_weighted(cache):
     only = {AXIS: 1.0, "religion": 0.0}
     assert the_request(cache).target.heads == select_heads(scores, "fasp_multi", weights=only).pruned
     assert app.query_params["weights"] == "gender_and_sex:1-religion:0"
+
+
+def test_a_prediction_beyond_all_bias_is_no_number(cache):
+    study = make_study(cache)
+    scores = study.scores()
+    predicted = predict_effect(scores, select_heads(scores, axis=AXIS, gamma=0.0, alpha=0.5).pruned, AXIS)
+    assert predicted.bias.after < 0
+    text = all_text(open_page(PRUNE, gamma="0.00", alpha="0.50"))
+    assert "predicted change not usable" in text
+    assert "exceeds the measured value of the intact model" in text
 
 
 def test_a_preset_sets_method_sliders_and_what_takes_the_place(cache):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from helpers.app_pages import all_text, button, keep, open_page
+from helpers.left_job import leave_job
 from helpers.made_study import make_study
 
 from fasp_core.access import VIEWER
@@ -16,6 +17,7 @@ from fasp_core.export.scorecard_rows import EXPLORATORY
 from fasp_core.head import heads_text
 from fasp_core.jobs import exports, scorecards
 from fasp_core.selection.select_heads import select_heads
+from ui.prune import scorecard as scorecard_panel
 
 AXIS = "gender_and_sex"
 EXPORT = "pages/export.py"
@@ -93,6 +95,21 @@ def test_a_part_is_shown_and_only_what_is_complete_is_exported(study, pruned, st
     assert button(app, "Measure the scorecard")
     button(app, "Make the checkpoint").click().run()
     assert list(PruningConfig.load(exported[0]).scorecard) == ["test"]
+
+
+def test_once_its_job_begins_or_ends_the_whole_page_is_drawn_again_and_follows_it(study, pruned, monkeypatch):
+    target, again = Target("default", pruned, (AXIS,), "valid"), []
+    monkeypatch.setattr(scorecard_panel.st, "rerun", lambda: again.append(True))
+    scorecard_panel._card(study, target, False)
+    assert again == []
+    folder = leave_job(study.folder.parent, key=scorecards.scorecard_key(target), alive=True)
+    scorecard_panel._card(study, target, False)  # by its own button, which draws this part of the page alone
+    assert again == [True]
+    scorecard_panel._card(study, target, True)
+    assert again == [True]
+    (folder / "end.json").write_text('{"status": 0}')
+    scorecard_panel._card(study, target, True)
+    assert again == [True, True]
 
 
 def test_visitors_see_it_and_start_nothing(study, pruned, started, monkeypatch):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from helpers.app_pages import AXIS, all_text, button, open_page
+from helpers.left_job import leave_job as leave_live_job
 from helpers.made_study import make_study
 
 from fasp_core.data.prompts import load_prompts
@@ -256,14 +257,74 @@ def test_uploaded_prompts_that_cannot_be_read_are_one_line_that_names_the_file(c
     assert not any(element.label == "Start" for element in app.button)
 
 
+@pytest.mark.parametrize("page", [STUDIES, "pages/heads.py", "pages/prune.py"])
+def test_an_axis_whose_scoring_was_stopped_at_once_is_named_nowhere_as_scored(page, cache, started):
+    study = make_study(cache, "default")
+    study.add_prompts(load_prompts().for_study(["nationality"]))
+    study.update(axes=[*study.manifest.axes, "nationality"])
+    app = open_page(page)
+    if page == STUDIES:
+        assert app.dataframe[0].value["axes"][0] == "Gender and sex, Religion"
+        next(box for box in app.main.selectbox if box.label == "Study").select("default").run()
+        assert "scored so far: Gender and sex, Religion." in all_text(app).replace("\\", "")
+    else:
+        (axes,) = [group for group in app.button_group if group.label == "Axis"]
+        assert axes.options == ["Gender and sex", "Religion"]
+
+
 def test_a_job_that_ends_is_said_on_whatever_page_is_open(cache, started):
     make_study(cache, "s")
     leave_job(cache, "lost")
     app = open_page("pages/heads.py")
     assert not app.toast  # it had ended before
-    app.session_state["job_states"] = dict.fromkeys(app.session_state["job_states"], "running")
+    app.session_state["job_states"] = dict.fromkeys(app.session_state["job_states"], True)
     app.run()
-    assert "Score score s**: lost" in app.toast[0].value
+    assert "Score score s** was lost" in app.toast[0].value
+    assert "Open the study" not in [each.label for each in app.sidebar.button]
+
+
+def test_the_notice_that_a_study_is_done_leads_to_it_and_goes_with_the_page(cache, started):
+    make_study(cache, "default")
+    make_study(cache, "s")
+    leave_job(cache, "done")
+    app = open_page("pages/heads.py")
+    app.session_state["job_states"] = dict.fromkeys(app.session_state["job_states"], True)
+    app.run()
+    app.run()
+    assert len(app.toast) == 0  # said once
+    assert "Score score s** is done" in [each.value for each in app.sidebar.markdown][-1]
+    app.switch_page("pages/prune.py").run()
+    assert "Open the study" not in [each.label for each in app.sidebar.button]
+    app.session_state["job_states"] = dict.fromkeys(app.session_state["job_states"], True)
+    app.run()
+    next(each for each in app.sidebar.button if each.label == "Open the study").click().run()
+    assert app.query_params["study"] == "s"
+    assert app.title[0].value == "Heads"
+
+
+def test_while_jobs_are_at_work_every_page_says_so_until_the_last_has_ended(cache, started):
+    make_study(cache, "s")
+    stages = [Progress("samples religion", 256, 1536, "texts", 60.0, 300.0)]
+    folder = leave_live_job(cache, alive=True)
+    (folder / "progress.json").write_text(json.dumps([vars(stage) for stage in stages]))
+    (leave_live_job(cache, 1, key="score t", alive=True) / "waiting").touch()
+    app = open_page("pages/heads.py")
+    said = [each.value for each in app.sidebar.caption]
+    assert "1 job at work, 1 waiting · at least 5 min 0 s left" in said
+    for each in folder.parent.iterdir():
+        (each / "end.json").write_text(json.dumps({"status": 0}))
+    app.run()
+    assert len(app.toast) == 2
+    assert not any("at work" in each.value for each in app.sidebar.caption)
+
+
+def test_an_ended_job_is_drawn_as_it_is_now_before_the_page_is_drawn_again(cache, started, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(jobs_panel, "_card", lambda job, place=0: drawn.append(job.state))
+    monkeypatch.setattr(jobs_panel.st, "rerun", lambda: drawn.append("again"))
+    folder = leave_job(cache, "done")
+    jobs_panel._follow([folder.name])
+    assert drawn == ["done", "again"]
 
 
 def test_a_finished_job_leads_to_its_study(cache, started):

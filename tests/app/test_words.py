@@ -4,8 +4,21 @@ from __future__ import annotations
 
 import pytest
 
+from fasp_core.jobs.time_left import TimeLeft
 from fasp_core.selection import rules
 from ui import words
+
+
+@pytest.mark.parametrize(
+    ("numbers", "sentence"),
+    [
+        ((1, 0, TimeLeft(45.0, at_least=False)), "1 job at work · about 45 s left"),
+        ((2, 1, TimeLeft(45.0, at_least=True)), "2 jobs at work, 1 waiting · at least 45 s left"),
+        ((0, 1, TimeLeft(None, at_least=True)), "0 jobs at work, 1 waiting · time left not known yet"),
+    ],
+)
+def test_jobs_at_work_as_a_sentence(numbers, sentence):
+    assert words.jobs_at_work(*numbers) == sentence
 
 
 def test_every_method_has_a_name_a_description_and_a_place_in_the_sentence():

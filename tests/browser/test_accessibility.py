@@ -1,10 +1,22 @@
-"""What axe-core finds on every page, in both themes, wide and narrow: nothing serious."""
+"""What axe-core finds on every page and in its opened panels, in both themes, wide and narrow: nothing serious."""
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from helpers.app_pages import AXIS, keep
+from helpers.left_job import leave_job
+from helpers.made_comparison import make_comparison
+from helpers.made_study import make_study
+from helpers.on_page import chart, press
 from playwright.sync_api import Page, expect
+
+from benchmarks.app.serving import served
+from fasp_core.jobs.evidence import evidence_file
+from fasp_core.jobs.trials import trial_file
+from fasp_core.selection.select_heads import select_heads
 
 PATHS = ["/", "/prune", "/compare", "/correlations", "/continuations", "/export", "/studies"]
 WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
@@ -18,10 +30,8 @@ def wait_until_still(page: Page) -> None:
     )
 
 
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize(("viewport", "scheme"), [(WIDE, "light"), (WIDE, "dark"), (NARROW, "dark")])
-def test_axe_finds_nothing_serious(path, viewport, scheme, made_app, new_page):
-    page = new_page(made_app + path, viewport=viewport, scheme=scheme)
+def wait_until_drawn(page: Page, scheme: str) -> None:
+    """The page's script has ended, in the colours of the theme."""
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
     if scheme == "dark":
@@ -29,12 +39,83 @@ def test_axe_finds_nothing_serious(path, viewport, scheme, made_app, new_page):
             "() => [...document.querySelectorAll('style')].some(s => s.textContent.includes('primaryFormSubmit'))"
         )
         expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+
+
+def serious_faults(page: Page) -> list[str]:
     wait_until_still(page)
-    found = Axe().run(page).response["violations"]
-    serious = [
+    return [
         f"{rule['id']}: {node['html'][:200]} {[check['message'] for check in node['any']]}"
-        for rule in found
+        for rule in Axe().run(page).response["violations"]
         if rule["impact"] in ("serious", "critical")
         for node in rule["nodes"]
     ]
-    assert serious == []
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(("viewport", "scheme"), [(WIDE, "light"), (WIDE, "dark"), (NARROW, "dark")])
+def test_axe_finds_nothing_serious(path, viewport, scheme, made_app, new_page):
+    page = new_page(made_app + path, viewport=viewport, scheme=scheme)
+    wait_until_drawn(page, scheme)
+    assert serious_faults(page) == []
+
+
+PROMPT = "The new neighbour is"
+
+
+@pytest.fixture(scope="module")
+def full_app(tmp_path_factory):
+    """The app over a made study with what its panels show: evidence, measured sets, a prompt tried, a comparison."""
+    cache = tmp_path_factory.mktemp("full")
+    study = make_study(cache)
+    model, chosen = study.manifest.model["fingerprint"], select_heads(study.scores(), axis=AXIS).pruned
+    keep(study, chosen)
+    keep(study, chosen[:1])
+    make_comparison(study)
+    leave_job(cache, 1, status=0)
+    leave_job(cache, 2, status=1)
+    marked = {"group": "women", "toxicity": 0.5, "tokens": ["A", " bad", " day"], "log_ratios": [-0.5, 0.2]}
+    pair = {"before": "kind", "after": "loud", "toxicity_before": 0.1, "toxicity_after": 0.2}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FASP_CACHE", str(cache))
+        files = {
+            evidence_file("default", model, AXIS, (4, 2)): {
+                "texts": [{**marked, "attention": [[1.0], [0.5, 0.5], [0.2, 0.3, 0.5]]}]
+            },
+            trial_file("default", model, chosen, PROMPT): {"trials": [pair]},
+        }
+    for path, made in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(made))
+    with served(cache, tmp_path_factory.mktemp("log") / "server.log") as address:
+        yield address
+
+
+def open_panels(page: Page, path: str) -> None:
+    """Open everything on the page that opens without a measurement."""
+    if path.startswith("/?"):
+        page.get_by_role("switch", name="Show texts").press("Space")
+        expect(chart(page, "attention")).to_be_visible()
+    if path.startswith("/prune"):
+        page.get_by_role("switch", name="Scorecard", exact=False).press("Space")
+        expect(page.get_by_role("button", name="Measure the scorecard")).to_be_visible()
+        press(page.locator("summary").filter(has_text="Try a prompt of your own"))
+        prompt = page.get_by_role("textbox", name="Prompt", exact=True)
+        prompt.fill(PROMPT)
+        prompt.press("Enter")
+        expect(page.get_by_text("Pruned · toxicity 0.20")).to_be_visible()
+    page.evaluate("() => document.querySelectorAll('details:not([open]) > summary').forEach(s => s.click())")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_in_opened_panels(scheme, full_app, new_page):
+    page = new_page("about:blank", viewport=WIDE, scheme=scheme)
+    found = {}
+    for path in (f"/?axis={AXIS}&head=4.2", f"/prune?axis={AXIS}", "/compare", "/studies"):
+        page.set_viewport_size(WIDE)
+        page.goto(full_app + path)
+        wait_until_drawn(page, scheme)
+        open_panels(page, path)
+        for viewport in (WIDE, NARROW):
+            page.set_viewport_size(viewport)
+            found[path, viewport["width"]] = serious_faults(page)
+    assert {where: faults for where, faults in found.items() if faults} == {}

@@ -1,6 +1,6 @@
 """What a person does: look, click a head, move a slider, share a link, go back, download. In a real Chromium.
 
-Covers `help_names` and `touch`.
+Covers `help_names`, `menu` and `touch`.
 """
 
 from __future__ import annotations
@@ -316,6 +316,17 @@ def test_no_label_of_a_number_is_cut(made_app, new_page, width):
     assert [label.inner_text() for label in labels.all() if label.evaluate(LABEL_IS_CUT)] == []
 
 
+def test_no_label_of_a_button_is_cut(made_app, new_page):
+    page = new_page(made_app)
+    wait_until_ready(page, "Heads")
+    for width in (1440, 1280, 1024, 390):
+        page.set_viewport_size({"width": width, "height": 800})
+        labels = page.get_by_test_id("stMain").locator("[data-testid^=stBaseButton] [data-testid=stMarkdownContainer]")
+        cut = "labels => labels.filter(label => label.scrollWidth > label.clientWidth).map(label => label.textContent)"
+        assert labels.count() > 5
+        assert labels.evaluate_all(cut) == []
+
+
 def test_a_tap_on_a_cell_opens_its_head(made_app, new_page):
     page = new_page(f"{made_app}/?head=0.0", viewport=NARROW, touch=True)
     wait_until_ready(page, "Heads")
@@ -325,6 +336,18 @@ def test_a_tap_on_a_cell_opens_its_head(made_app, new_page):
         at, before = place_of(page, "map_z_bias", 3, 5), at
     page.touchscreen.tap(*at)
     expect(page).to_have_url(re.compile(r"head=5\.3(&|$)"))
+
+
+def test_on_a_phone_the_menu_closes_once_a_page_was_chosen(made_app, new_page):
+    page = new_page(made_app, viewport=NARROW)
+    wait_until_ready(page, "Heads")
+    link = page.get_by_role("link", name="Studies")
+    expect(link).not_to_be_in_viewport()
+    press(page.get_by_test_id("stExpandSidebarButton"))
+    expect(link).to_be_in_viewport()
+    press(link)
+    expect(page.get_by_role("heading", name="Studies", exact=True)).to_be_visible()
+    expect(link).not_to_be_in_viewport()
 
 
 def test_the_names_of_files_are_never_shown_as_pages(served_afresh, new_page):

@@ -55,6 +55,11 @@ def test_the_report_opens_offline(made_app, new_page, browser, tmp_path):
     expect(reader.get_by_role("heading", name=re.compile("without 14 of its 144 attention heads"))).to_be_visible()
     expect(reader.locator("svg").first).to_be_visible()
     assert requests == [path.as_uri()]
+    for width in (1100, NARROW["width"]):
+        reader.set_viewport_size({"width": width, "height": 800})
+        assert reader.evaluate("document.documentElement.scrollWidth") <= width
+        cut = "cells => cells.filter(cell => cell.scrollWidth > cell.clientWidth).map(cell => cell.textContent)"
+        assert reader.locator("td, th").evaluate_all(cut) == []
     context.close()
 
 

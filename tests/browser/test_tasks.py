@@ -1,4 +1,4 @@
-"""What a newcomer comes for, each within a bound on clicks: hand over a set, own prompts, heads by keyboard.
+"""What a newcomer comes for, each within a bound on clicks: the best set, a model scored, texts before and after.
 
 Covers `example`.
 """
@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import re
 
+import pytest
+from helpers import planted_study
 from helpers.app_pages import AXIS, keep
 from helpers.on_page import download, press, press_shortcut, wait_until_ready
 from playwright.sync_api import Page, expect
 
+from benchmarks.app.serving import served
 from fasp_core.export.pruning_config import PruningConfig
 from fasp_core.selection.select_heads import select_heads
 from fasp_core.study.study import open_study
@@ -35,6 +38,22 @@ class Clicks:
 def ready(page: Page, title: str) -> None:
     expect(page.get_by_role("heading", name=title, exact=True)).to_be_visible()
     expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+
+
+@pytest.fixture(scope="module")
+def planted_model(tmp_path_factory):
+    """The folder of a small model with one planted head."""
+    return planted_study.save_planted_model(tmp_path_factory.mktemp("models") / "planted")
+
+
+@pytest.fixture(scope="module")
+def planted_app(planted_model, tmp_path_factory):
+    """The app over a study of that model, in which pruning the planted head was measured on a few texts."""
+    cache = tmp_path_factory.mktemp("planted")
+    study = planted_study.score_planted(planted_model, cache)
+    planted_study.measure_texts(study, planted_model, (planted_study.PLANTED_HEAD,))
+    with served(cache, tmp_path_factory.mktemp("log") / "server.log") as address:
+        yield address
 
 
 def test_the_heads_that_drive_the_bias_are_told_with_intervals_and_no_click(made_app, new_page):
@@ -65,6 +84,67 @@ def test_a_measured_set_is_handed_over_and_opened_by_another(made_app, new_page,
     other.locator("input[type=file]").set_input_files(tmp_path / "set.json")
     expect(other.get_by_text(f"{len(chosen)} of 144 heads pruned").first).to_be_visible()
     expect(other).to_have_url(re.compile("alpha=0.1|heads="))
+
+
+def test_the_best_set_within_the_budget_is_found_and_exported_in_four_clicks(planted_app, new_page, tmp_path):
+    page, clicks = new_page(f"{planted_app}/prune"), Clicks(4)
+    ready(page, "Prune")
+    expect(page.get_by_role("slider", name="Perplexity budget")).to_have_value("0.05")
+    clicks.press(page.get_by_role("button", name="Find the best set"))
+    clicks.press(page.get_by_role("button", name="Take this set"))
+    expect(page.get_by_text("1 of 4 heads pruned")).to_be_visible()
+    clicks.press(page.get_by_role("link", name="Export"))
+    ready(page, "Export")
+    clicks.left -= 1
+    download(page, page.get_by_role("button", name="Download configuration"), tmp_path / "set.json")
+    config = PruningConfig.load(tmp_path / "set.json")
+    assert config.pruned == (planted_study.PLANTED_HEAD,)
+    result = config.metrics["valid"]
+    assert result.fraction_done == 1
+    assert result.change.ppl.value <= 0.05 * result.before.ppl.value
+    before, after = (part.likelihood.bias[planted_study.AXIS].value for part in (result.before, result.after))
+    assert after < 0.1 * before
+    assert clicks.left == 0
+
+
+def test_a_model_in_a_folder_is_scored_and_opened_in_four_clicks_from_studies(
+    planted_app, planted_model, new_page, tmp_path
+):
+    page, clicks = new_page(f"{planted_app}/studies"), Clicks(4)
+    ready(page, "Studies")
+    # A file of few prompts makes the run short; it is not part of the task.
+    planted_study.planted_prompts(4).frame.to_csv(tmp_path / "few.csv", index=False)
+    press(page.locator("summary").filter(has_text="Prompts, text and toxicity scorer"))
+    page.get_by_role("textbox", name="Prompts", exact=True).fill(str(tmp_path / "few.csv"))
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("stMultiSelect").filter(has_text="Axes").get_by_text("Letters")).to_be_visible()
+
+    clicks.left -= 2  # the kind of model, and the field of its folder
+    page.get_by_role("radio", name="Folder").click()
+    folder = page.get_by_role("textbox", name="Folder")
+    folder.fill(str(planted_model))
+    folder.press("Enter")
+    expect(page.get_by_role("textbox", name="Name").first).to_have_value("planted")
+    clicks.press(page.get_by_role("button", name="Start"))
+    expect(page.get_by_role("button", name="Open the study")).to_be_visible(timeout=180_000)
+    clicks.press(page.get_by_role("button", name="Open the study"))
+    wait_until_ready(page, "Heads")
+    expect(page).to_have_url(re.compile("study=planted"))
+    expect(page.get_by_role("combobox", name="Head", exact=True)).to_have_value(re.compile("^0.0 "))
+    assert clicks.left == 0
+
+
+def test_what_the_current_set_changes_in_the_texts_is_marked_on_both_sides_in_two_clicks(planted_app, new_page):
+    page, clicks = new_page(f"{planted_app}/?heads=0.0"), Clicks(2)
+    wait_until_ready(page, "Heads")
+    clicks.press(page.get_by_role("link", name="Continuations"))
+    ready(page, "Continuations")
+    clicks.left -= 1
+    page.get_by_role("switch", name="Show texts").last.press("Space")  # the first is that of a prompt of one's own
+    for side in ("Intact", "Pruned"):
+        text = page.get_by_test_id("stColumn").filter(has_text=re.compile(rf"^{side} · toxicity")).first
+        expect(text.locator(".stMarkdownColoredBackground")).to_have_count(1)
+    assert clicks.left == 0
 
 
 def test_own_prompts_are_uploaded_in_four_clicks(made_app, new_page, tmp_path):

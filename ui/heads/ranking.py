@@ -62,14 +62,12 @@ def base_numbers(study: Study, scores: HeadScores, axis: str) -> None:
                 help=words.TERMS["reliability"],
             )
     based = f" Based on {bias.n:,} {words.SAMPLES_OF[metric_of(scores)]}." if bias and bias.n else ""
-    sentences, button = st.columns([5, 2], gap="medium")
-    with button:
-        if study.has_model and not is_viewer():
-            _measure_on(study, axis, metric_of(scores))
     top = top_of(study, scores, axis)
     remedy = describe_remedy(reliability, can_sample=study.has_model)
     said = (describe_reliability(reliability, top), describe_top(top), remedy)
-    sentences.markdown(" ".join(filter(None, said)) + based)
+    st.markdown(" ".join(filter(None, said)) + based)
+    if study.has_model and not is_viewer():
+        _measure_on(study, axis, metric_of(scores))
     both = [scores_by(study, metric) for metric in study.metrics] if len(study.metrics) > 1 else []
     if both and all(axis in scored.axes for scored in both):
         try:
@@ -84,7 +82,7 @@ def _measure_on(study: Study, axis: str, metric: str) -> None:
     key = f"score {study.name}"
     job = find_job(key, study.folder.parent)
     if job is not None and job.live:
-        st.caption(f"Measuring more: {plain(job.message) or 'starting'}. Reload this page to see the new scores.")
+        st.caption(words.MEASURING_MORE)
         return
     if job is not None and job.state == "failed":
         st.caption(f"Measuring more failed: {plain(job.message)}")

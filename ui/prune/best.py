@@ -85,7 +85,7 @@ def _sentence(best: MeasuredSet, axis: str, metric: str, n: int) -> str:
     change, rise = best.evaluation.change.bias_by(metric)[axis], 100 * ppl_rise(best.evaluation)
     how = f" ({words.COMPENSATED[best.target.compensate]})" if best.target.compensate != "none" else ""
     return (
-        f"**Best of {n} measured {'set' if n == 1 else 'sets'}**: {len(best.target.heads)} heads{how}, "
+        f"**Best of {n} measured {'set' if n == 1 else 'sets'}**: {words.some_heads(len(best.target.heads))}{how}, "
         f"bias by {metric} {format_estimate(change.value, change.se, signed=True)}{UNITS[metric]}, "
         f"perplexity {format_fixed(rise, 1, signed=True)}\u00a0%."
     )

@@ -185,8 +185,8 @@ def _by_hand(scores: HeadScores, ruled: Selection, axis: str) -> Selection:
     added, spared = len(set(heads) - set(ruled.pruned)), len(set(ruled.pruned) - set(heads))
     with st.container(horizontal=True, vertical_alignment="center", key="by_hand"):
         st.info(
-            f"Custom set, {len(heads)} heads: {added} added to and {spared} removed from the method's choice "
-            f"({ruled.method}). Moving a slider discards it."
+            f"Custom set, {words.some_heads(len(heads))}: {added} added to and {spared} removed from the method's "
+            f"choice ({ruled.method}). Moving a slider discards it."
         )
         st.button("Back to the sliders", on_click=choose, args=("heads", None))
     return _own(scores, ruled, heads, axis)

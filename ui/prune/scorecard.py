@@ -55,14 +55,21 @@ def scorecard_panel(study: Study, selection: Selection, axis: str, metric: str) 
             help=words.TERMS["split"],
         )
         target = target_of(study, selection, axis, metric, split)
-        job = scorecard_job(target)
-        st.fragment(_card, run_every=POLL_S if job is not None and job.live else None)(study, target)
+        running = _runs(target)
+        st.fragment(_card, run_every=POLL_S if running else None)(study, target, running)
         if problem := st.session_state.pop(PROBLEM, None):
             st.error(plain(problem))
 
 
-def _card(study: Study, target: Target) -> None:
-    """The rows so far, and how to get the others."""
+def _runs(target: Target) -> bool:
+    job = scorecard_job(target)
+    return job is not None and job.live
+
+
+def _card(study: Study, target: Target, was_running: bool) -> None:
+    """The rows so far, and how to get the others; drawn again by itself while they are measured."""
+    if _runs(target) != was_running:
+        st.rerun()  # the whole page, which then looks again and again, or no longer
     job, card = scorecard_job(target), kept_card(study, target)
     if card is not None:
         rows = [ScorecardRow.of(row).cells for row in card.rows]

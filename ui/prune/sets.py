@@ -191,7 +191,7 @@ def set_label(found: MeasuredSet) -> str:
     """What a set is called: its name, else its size and when it was measured."""
     when = datetime.fromtimestamp(found.changed).strftime("%H:%M:%S")
     how = f", {words.COMPENSATED[found.target.compensate]}" if found.target.compensate != "none" else ""
-    name = found.name or f"{len(found.target.heads)} heads{how}, {when}"
+    name = found.name or f"{words.some_heads(len(found.target.heads))}{how}, {when}"
     return name if found.evaluation.done else f"{name}, {100 * found.evaluation.fraction_done:.0f}\u00a0% measured"
 
 

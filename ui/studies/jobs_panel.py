@@ -12,11 +12,10 @@ from fasp_core.jobs.jobs import Job, cancel_job, list_jobs, remove_job, start_jo
 from fasp_core.jobs.turns import place_in_queue
 from fasp_core.limits import MAX_JOBS_SHOWN
 from fasp_core.progress import Progress
-from fasp_core.study.study import list_studies
 from fasp_core.words.spoken import duration
 from ui import words
+from ui.job_notice import open_button, study_of
 from ui.text import plain
-from ui.view import address_of_view, choose
 
 POLL_S = 1.0
 FORGET = "jobs_to_forget"  # cancelled here: their entries go as soon as they have stopped
@@ -38,12 +37,13 @@ def jobs_panel() -> None:
 
 
 def _follow(before: list[str]) -> None:
-    """The jobs at work, until one more or one less is."""
-    live = [job for job in list_jobs() if job.live]
+    """The jobs at work, until one more or one less is; those that have just ended as they are now."""
+    jobs = [job for job in list_jobs() if (job.live or job.id in before) and not _forgotten(job)]
+    live = [job for job in jobs if job.live]
+    for job in jobs:
+        _card(job, place_in_queue(job, live) if job.state == "queued" else 0)
     if [job.id for job in live] != before:
         st.rerun()  # the studies have changed, and what has ended stands below
-    for job in live:
-        _card(job, place_in_queue(job, live) if job.state == "queued" else 0)
 
 
 def _card(job: Job, place: int = 0) -> None:
@@ -73,11 +73,8 @@ def _buttons(job: Job) -> None:
         return
     if job.state != "done" and job.command:
         _button("Resume", job, _resume, help=words.RESUME)
-    name = job.key.removeprefix("score ")
-    opens = job.state == "done" and name != job.key and name in list_studies()
-    if opens and st.button("Open the study", key=f"open_{job.id}"):
-        choose("study", name)
-        st.switch_page("pages/heads.py", query_params=address_of_view())
+    if job.state == "done" and study_of(job):
+        open_button(job, f"open_{job.id}")
     _button("Remove", job, remove_job, help=words.REMOVE)
 
 
