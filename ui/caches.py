@@ -32,6 +32,7 @@ from fasp_core.stats.estimate import Estimate
 from fasp_core.stats.head_detail import GroupEffect, bias_of, group_effects, most_changed, summed_bias, summed_ppl, tier
 from fasp_core.stats.perplexity import WindowSamples
 from fasp_core.stats.stability import TopOverlap, top_overlap
+from fasp_core.study import verdicts
 from fasp_core.study.effects import axis_sums
 from fasp_core.study.study import Study, open_study
 from fasp_core.study.views import axis_samples, window_samples
@@ -81,6 +82,16 @@ def lines(study: Study, scores: HeadScores, head: Head) -> list[HeadLine]:
 def top_of(study: Study, scores: HeadScores, axis: str) -> TopOverlap | None:
     """What of the top of the ranking by z_bias would stay if it were measured again."""
     return _top(study_key(study), scores.meta.metric, axis, scores)
+
+
+def smallest_told(study: Study, axis: str, metric: str, n: int) -> float | None:
+    """The smallest bias that n texts of an axis tell from none, see `study.verdicts`."""
+    return _smallest_told(study_key(study), axis, metric, n, study)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _smallest_told(key: Key, axis: str, metric: str, n: int, _study: Study) -> float | None:
+    return verdicts.smallest_told(_study, axis, metric=metric, n=n)
 
 
 @st.cache_resource(show_spinner="Reading the samples …", max_entries=2)

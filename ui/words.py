@@ -325,6 +325,7 @@ COMPARED_GAMMAS = "The best of them is chosen for each method and α on valid pr
 COMPARED_AXES = "More axes show side effects, and take that many times longer."
 SEEDS = "Each seed measures everything with other noise; the random method prunes other heads."
 BLOCKS = "Size of a test measurement, in blocks of about 20 texts. Valid prompts get 40 % of it."
+TIME_OF_A_SET = "Measuring one set takes {} on this machine."
 STOP_RUN = "What is measured is kept; start the run again to resume it."
 RUN_ENDED = {
     "failed": "failed",
