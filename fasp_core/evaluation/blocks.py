@@ -18,7 +18,7 @@ from fasp_core.data.order import each_prompt_once, in_passes, sample_order, shuf
 from fasp_core.data.pairs import PairSet, load_pairs
 from fasp_core.data.prompt_set import PromptSet
 from fasp_core.data.tokens import continuation_text
-from fasp_core.evaluation.compensation import pruned_model
+from fasp_core.evaluation.compensation import PrunedModel
 from fasp_core.evaluation.keys import EvaluationPlan, EvaluationSettings, ScorerName, plan_of, pruned_name
 from fasp_core.evaluation.result import Evaluation
 from fasp_core.evaluation.streams import axis_of, metric_of
@@ -106,12 +106,12 @@ class Work:
             lm, streams, split, prompts=prompts, windows=windows, scorer=scorer, settings=settings, pairs=self.pairs
         )
         self.compensate = compensate
-        self._pruned: dict[tuple[Head, ...], Callable[[], AbstractContextManager[None]]] = {}
+        self._pruned: dict[tuple[Head, ...], PrunedModel] = {}
 
     def without(self, heads: tuple[Head, ...]) -> AbstractContextManager[None]:
         """The model without `heads` while inside; where layers are refitted, once for each set."""
         if heads not in self._pruned:
-            self._pruned[heads] = pruned_model(self.lm, heads, self.compensate, stop=self.stop)
+            self._pruned[heads] = PrunedModel(self.lm, heads, self.compensate, stop=self.stop)
         return self._pruned[heads]()
 
     def steps(self) -> list[tuple[str, int]]:
