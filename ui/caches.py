@@ -17,6 +17,7 @@ import streamlit as st
 from fasp_core.comparison.table import ComparisonTable, comparison_file, read_comparison
 from fasp_core.data.prompt_set import PromptSet
 from fasp_core.data.prompts import load_prompts
+from fasp_core.evaluation import set_measures as of_sets
 from fasp_core.evaluation.history import MeasuredSet, paired_texts
 from fasp_core.evaluation.keys import Identity, Target, study_identity
 from fasp_core.files.paths import PROJECT, cache_root
@@ -25,6 +26,7 @@ from fasp_core.jobs.client import EvaluationClient
 from fasp_core.scoring.cost import machine_flops
 from fasp_core.selection.clearest import clearest_metric
 from fasp_core.selection.correlations import AxisCorrelations, axis_correlations
+from fasp_core.selection.head_measures import Measures
 from fasp_core.selection.head_scores import HeadScores
 from fasp_core.selection.ranks import HeadLine, head_lines
 from fasp_core.stats.axis_sums import AxisSamples, AxisSums
@@ -145,6 +147,17 @@ def pairs(study: Study, measured: MeasuredSet) -> pd.DataFrame:
 @st.cache_resource(show_spinner="Reading the texts …", max_entries=4)
 def _pairs(folder: str, plan: str, target: Target, changed: float) -> pd.DataFrame:
     return paired_texts(plan, target.heads, Path(folder).parent, compensate=target.compensate)
+
+
+def set_measures(study: Study, found: list[MeasuredSet], axis: str) -> Measures:
+    """What several measures say of measured sets, see `evaluation.set_measures`; up to a minute old."""
+    sets = tuple((one.plan, one.target, one.changed) for one in found)
+    return _set_measures(study_key(study), sets, axis, study, found)
+
+
+@st.cache_data(show_spinner="Reading the scorecards …", ttl=60, max_entries=16)
+def _set_measures(key: Key, sets: tuple, axis: str, _study: Study, _found: list[MeasuredSet]) -> Measures:
+    return of_sets.set_measures(_study, _found, axis)
 
 
 def correlations(
