@@ -14,6 +14,7 @@ from fasp_core.words.numbers import format_fixed
 from fasp_core.words.text_pairs import RatedPair, changed_share, matching
 from ui import words
 from ui.caches import evaluation_identity, pairs, texts
+from ui.continuations.marking import limit_of, marking_switch, show_marked
 from ui.page import axis_picker, start_page
 from ui.prune.choice import current_heads
 from ui.reveal import reveal_toggle, text_markdown
@@ -77,11 +78,18 @@ def show_pairs(study: Study, axis: str, current: str | None) -> None:
     share = format_fixed(100 * changed_share(frame), 0)
     st.caption(f"{share}\u00a0% of the texts changed. {words.SAME_NOISE}")
     revealed = heading(found, len(frame), "pairs", f"pairs.{axis}.csv")
+    marks = marking_switch(study, chosen, axis, len(frame)) if revealed else {}
+    limit = limit_of(marks)
 
     def draw(row) -> None:
-        texts = (row.continuation_before, row.continuation_after, row.toxicity_before, row.toxicity_after)
+        toxicity = (row.toxicity_before, row.toxicity_after)
         with st.container(border=True, gap="small"):
-            show_pair(RatedPair(*texts), row.prompt, revealed=revealed)
+            if (marked := marks.get((row.block, row.place))) is not None:
+                show_marked(marked, toxicity, limit)
+            else:
+                show_pair(
+                    RatedPair(row.continuation_before, row.continuation_after, *toxicity), row.prompt, revealed=revealed
+                )
             st.caption(plain(row.group.replace("_", " ")))
 
     paged(found, draw)

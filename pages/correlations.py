@@ -17,6 +17,7 @@ from ui import words
 from ui.caches import correlations, named_study
 from ui.charts import draw
 from ui.columns import explained
+from ui.correlations.agreement import agreement_panel
 from ui.example import example_button
 from ui.page import chosen_head, gamma_slider, metric_picker, pick_heads, start_page
 from ui.text import plain
@@ -160,6 +161,8 @@ if len(scores.axes) < 2:
         f"{'one' if scores.axes else 'none'}. Measure another one, for example religion:"
     )
     st.code(f"python -m fasp_core score MODEL --axes {','.join([*scores.axes, 'religion'])}", language=None)
+    if scores.axes:
+        agreement_panel(study, scores)
     raise EndOfPage
 metric_picker(study, scores)
 switches(study)
@@ -182,5 +185,6 @@ try:
             matrix(*named_study(view()["beside"]), "right")
         st.header(words.AXIS_AGAINST_AXIS, anchor=False, help=words.TERMS["z_bias"])
         axis_against_axis(scores)
+    agreement_panel(study, scores)
 except (InputError, FileNotFoundError) as error:
     st.error(plain(error))

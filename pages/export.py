@@ -160,7 +160,9 @@ st.markdown(
 for unfinished in (result for result in known if not result.done):
     st.warning(f"{words.measurement_state(unfinished)}. {words.NOT_EXPORTED}")
 if study.has_model and selection.pruned:
-    scorecard_panel(study, selection, axis, metric_of(scores))
+    scorecard_panel(study, selection, axis, metric_of(scores), first="test")
+    if "test" not in {measured.split for measured in (*results, *cards)}:
+        st.warning(words.EXPORT_EXPLORATORY)
 files(study, config, html_report(config, selection, results, scores))
 if problem := st.session_state.pop("export_problem", None):
     st.error(plain(problem))

@@ -13,6 +13,7 @@ from fasp_core.study.study import Study
 from fasp_core.words.captions import selection_summary
 from fasp_core.words.numbers import format_estimate
 from ui import words
+from ui.foresight import change_told
 from ui.page import axis_and_metric, metric_of, start_page
 from ui.prune.best import best_panel
 from ui.prune.choice import compensate_choice, remember_choice, selection_or_stop, toggle_head, undo_button
@@ -21,6 +22,7 @@ from ui.prune.effects import draw_prediction
 from ui.prune.measurement import confirmed, measured
 from ui.prune.scorecard import scorecard_panel
 from ui.prune.sets import sets_panel
+from ui.text import plain
 from ui.theme import dark
 from ui.trying import try_panel
 from ui.verdict import show_verdict
@@ -91,6 +93,8 @@ def show_effect(study: Study, scores: HeadScores, selection: Selection, axis: st
     compensate_choice()
     if view()["compensate"] != "none":
         st.caption(words.PREDICTED_WITHOUT)
+    if told := change_told(study, scores.base_bias(axis), axis, metric_of(scores)):
+        st.caption(plain(told))
     return measured(study, selection, axis, metric_of(scores))
 
 

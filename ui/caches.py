@@ -17,6 +17,7 @@ import streamlit as st
 from fasp_core.comparison.table import ComparisonTable, comparison_file, read_comparison
 from fasp_core.data.prompt_set import PromptSet
 from fasp_core.data.prompts import load_prompts
+from fasp_core.evaluation import set_measures as of_sets
 from fasp_core.evaluation.history import MeasuredSet, paired_texts
 from fasp_core.evaluation.keys import Identity, Target, study_identity
 from fasp_core.files.paths import PROJECT, cache_root
@@ -25,6 +26,7 @@ from fasp_core.jobs.client import EvaluationClient
 from fasp_core.scoring.cost import machine_flops
 from fasp_core.selection.clearest import clearest_metric
 from fasp_core.selection.correlations import AxisCorrelations, axis_correlations
+from fasp_core.selection.head_measures import Measures
 from fasp_core.selection.head_scores import HeadScores
 from fasp_core.selection.ranks import HeadLine, head_lines
 from fasp_core.stats.axis_sums import AxisSamples, AxisSums
@@ -32,6 +34,7 @@ from fasp_core.stats.estimate import Estimate
 from fasp_core.stats.head_detail import GroupEffect, bias_of, group_effects, most_changed, summed_bias, summed_ppl, tier
 from fasp_core.stats.perplexity import WindowSamples
 from fasp_core.stats.stability import TopOverlap, top_overlap
+from fasp_core.study import verdicts
 from fasp_core.study.effects import axis_sums
 from fasp_core.study.study import Study, open_study
 from fasp_core.study.views import axis_samples, window_samples
@@ -81,6 +84,16 @@ def lines(study: Study, scores: HeadScores, head: Head) -> list[HeadLine]:
 def top_of(study: Study, scores: HeadScores, axis: str) -> TopOverlap | None:
     """What of the top of the ranking by z_bias would stay if it were measured again."""
     return _top(study_key(study), scores.meta.metric, axis, scores)
+
+
+def smallest_told(study: Study, axis: str, metric: str, n: int) -> float | None:
+    """The smallest bias that n texts of an axis tell from none, see `study.verdicts`."""
+    return _smallest_told(study_key(study), axis, metric, n, study)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _smallest_told(key: Key, axis: str, metric: str, n: int, _study: Study) -> float | None:
+    return verdicts.smallest_told(_study, axis, metric=metric, n=n)
 
 
 @st.cache_resource(show_spinner="Reading the samples …", max_entries=2)
@@ -134,6 +147,17 @@ def pairs(study: Study, measured: MeasuredSet) -> pd.DataFrame:
 @st.cache_resource(show_spinner="Reading the texts …", max_entries=4)
 def _pairs(folder: str, plan: str, target: Target, changed: float) -> pd.DataFrame:
     return paired_texts(plan, target.heads, Path(folder).parent, compensate=target.compensate)
+
+
+def set_measures(study: Study, found: list[MeasuredSet], axis: str) -> Measures:
+    """What several measures say of measured sets, see `evaluation.set_measures`; up to a minute old."""
+    sets = tuple((one.plan, one.target, one.changed) for one in found)
+    return _set_measures(study_key(study), sets, axis, study, found)
+
+
+@st.cache_data(show_spinner="Reading the scorecards …", ttl=60, max_entries=16)
+def _set_measures(key: Key, sets: tuple, axis: str, _study: Study, _found: list[MeasuredSet]) -> Measures:
+    return of_sets.set_measures(_study, _found, axis)
 
 
 def correlations(

@@ -307,6 +307,7 @@ SCORECARD = (
     "is before → after with a 95 % interval, and says better, worse or no clear change."
 )
 SCORECARD_RUNS = "Reading sentences with and without these heads"
+STOP_SCORECARD = "Stops the job. What was read is kept, and the rest is read when you measure again."
 SCORECARD_ABSENT = "The scorecard of this set was not measured."
 SCORECARD_FAILED = "The scorecard could not be measured:"
 SCORECARD_COST = "Runs as a job: it evaluates the set where that was not done yet, and reads some hundred sentences."
@@ -427,6 +428,7 @@ COMPARED_GAMMAS = "The best of them is chosen for each method and α on valid pr
 COMPARED_AXES = "More axes show side effects, and take that many times longer."
 SEEDS = "Each seed measures everything with other noise; the random method prunes other heads."
 BLOCKS = "Size of a test measurement, in blocks of about 20 texts. Valid prompts get 40 % of it."
+TIME_OF_A_SET = "Measuring one set takes {} on this machine."
 STOP_RUN = "What is measured is kept; start the run again to resume it."
 RUN_ENDED = {
     "failed": "failed",
@@ -448,6 +450,25 @@ MATRIX = "Below the diagonal the correlation, above it its 95\u00a0% interval; f
 CLICK_A_POINT = "Each point is a head. Click one to see it on every axis."
 AXIS_AGAINST_AXIS = "z_bias by head, axis against axis"
 
+AGREEMENT = "Do measures of one bias agree?"
+SHOW_AGREEMENT = "Compare the measures"
+AGREEMENT_HELP = (
+    "Published measures of bias agree little with each other. This compares how they order the same heads, and the "
+    "same pruned sets."
+)
+AGREE_OVER = {"heads": "heads", "sets": "measured sets"}
+AGREEMENT_MATRIX = {
+    "heads": "Spearman over the {:,} heads that γ leaves unprotected: z_bias by each measure, and z_ppl. Intervals by "
+    "a bootstrap over heads; faded where they include 0 or the data cannot tell.",
+    "sets": "Spearman over {:,} sets measured on validation prompts: how much worse each measure found a set, so above "
+    "0 measures agree. Intervals by a bootstrap over sets; faded where they include 0 or the data cannot tell.",
+}
+NO_AGREEMENT = {
+    "heads": "There are not two measures of this axis over the heads.",
+    "sets": "No set was measured to the end on validation prompts yet: measure some on the page *Prune*, and their "
+    "scorecards for more measures.",
+}
+
 # -- Continuations ---------------------------------------------------------------------------------------------------
 
 TEXTS = {"study": "Texts of the study", "pairs": "Before and after pruning"}
@@ -456,6 +477,13 @@ SAME_NOISE = (
     "Both were drawn with the same random numbers, so pruning caused the first word that differs; the words after it "
     "follow from that."
 )
+MARK_PAIRS_HELP = "Shows which tokens pruning makes likelier or less likely, in place of the words that differ."
+MARK_PAIRS_COST = "Reads all texts of this axis with the intact and the pruned model, as a job, and keeps the result."
+MARKED_PAIRS = (
+    "Orange: the pruned heads made the token likelier; blue: less likely. The stronger, the more; point at a token for "
+    "its log-ratio, pruned against intact. They sum to the text's."
+)
+NOT_MARKED = "The tokens of these texts were not marked."
 UNCHANGED = "The pruned model writes the same."
 NO_PAIRS = (
     "No pruned set of heads has been measured on texts of this axis yet. Choose one on the page *Prune*, by toxicity: "
@@ -480,6 +508,10 @@ NO_TEXTS = (
 
 CONFIGURATION = "The pruned heads, the model they belong to, how they were chosen and what was measured. Loads back."
 REPORT = "One file to read and to send: figures, settings, intervals, reliability, the method. Opens offline."
+EXPORT_EXPLORATORY = (
+    "Nothing of this set was measured on test prompts, which the choice of heads has not seen: what the files below "
+    "say is exploratory. Measure it on test here or on the page *Prune* before you claim anything."
+)
 NOT_EXPORTED = "Its numbers are left out of the files below until it is complete: open the page *Prune*."
 WRITING = "The checkpoint is being written. The job goes on when this page is closed."
 CANCEL_EXPORT = "Stops the job; no part of a checkpoint is kept."

@@ -15,6 +15,7 @@ from fasp_core.cli.evaluate import evaluate
 from fasp_core.cli.evidence import evidence
 from fasp_core.cli.export import export
 from fasp_core.cli.import_file import import_file
+from fasp_core.cli.mark import mark
 from fasp_core.cli.prompts import prompts
 from fasp_core.cli.rescore import rescore
 from fasp_core.cli.run_app import run_app
@@ -46,6 +47,7 @@ app.command()(compare)
 app.command()(search)
 app.command("try")(try_prompt)
 app.command()(evidence)
+app.command()(mark)
 app.command()(verify)
 app.command("import")(import_file)
 app.command()(rescore)

@@ -19,7 +19,7 @@ from fasp_core.data.pairs import PairSet, load_pairs
 from fasp_core.data.prompt_set import PromptSet
 from fasp_core.data.sampling import SamplingSettings
 from fasp_core.data.tokens import continuation_text
-from fasp_core.evaluation.compensation import pruned_model
+from fasp_core.evaluation.compensation import PrunedModel
 from fasp_core.evaluation.keys import EvaluationPlan, EvaluationSettings, ScorerName, plan_of, pruned_name
 from fasp_core.evaluation.result import Evaluation
 from fasp_core.evaluation.streams import axis_of, metric_of
@@ -107,12 +107,12 @@ class Work:
             lm, streams, split, prompts=prompts, windows=windows, scorer=scorer, settings=settings, pairs=self.pairs
         )
         self.compensate = compensate
-        self._pruned: dict[tuple[Head, ...], Callable[[], AbstractContextManager[None]]] = {}
+        self._pruned: dict[tuple[Head, ...], PrunedModel] = {}
 
     def without(self, heads: tuple[Head, ...]) -> AbstractContextManager[None]:
         """The model without `heads` while inside; where layers are refitted, once for each set."""
         if heads not in self._pruned:
-            self._pruned[heads] = pruned_model(self.lm, heads, self.compensate, stop=self.stop)
+            self._pruned[heads] = PrunedModel(self.lm, heads, self.compensate, stop=self.stop)
         return self._pruned[heads]()
 
     def steps(self) -> list[tuple[str, int]]:
@@ -136,16 +136,14 @@ class Work:
             return math.inf  # prompts are continued again
         axis = axis_of(stream)
         reads = len(self.sets[axis].frame) * self.pairs.n_blocks  # every prompt with every stem
-        return -(-reads // self._size(axis, self.settings.prompts_per_block))
+        return -(-reads // self._size(axis, "likelihood"))
 
-    def _size(self, axis: str, about: int) -> int:
-        """So many texts or prompts of an axis that every group has as many, at least one."""
-        groups = len(self.shares[axis])
-        return groups * max(1, round(about / groups))
+    def _size(self, axis: str, metric: str) -> int:
+        return self.settings.block_size(metric, len(self.shares[axis]))
 
     def texts(self, axis: str, block: int) -> pd.DataFrame:
         """The block's samples of one axis: axis, group, prompt_id, prompt, draw. As many for every group."""
-        chosen, size = self.sets[axis], self._size(axis, self.settings.texts_per_block)
+        chosen, size = self.sets[axis], self._size(axis, "toxicity")
         order = sample_order(
             chosen.frame,
             seed=self.settings.seed,
@@ -161,7 +159,7 @@ class Work:
         if axis not in self._once:
             name = f"evaluate {self.split} {axis}"
             self._once[axis] = each_prompt_once(frame, seed=self.settings.seed, axis=name, n_blocks=n_blocks)
-        size = self._size(axis, self.settings.prompts_per_block)
+        size = self._size(axis, "likelihood")
         units = range(block * size, min((block + 1) * size, len(frame) * n_blocks))
         order = in_passes(self._once[axis], units, n_blocks=n_blocks)
         return order.merge(frame[["prompt_id", "axis", "group", "prompt"]], on="prompt_id", how="left")

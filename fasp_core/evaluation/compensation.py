@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from functools import cache
+from functools import cached_property
 
 from fasp_core.data.calibration import calibration_windows
 from fasp_core.head import Head
@@ -15,25 +15,28 @@ from fasp_core.models.language_model import LanguageModel
 from fasp_core.progress import Stop
 
 
-def pruned_model(
-    lm: LanguageModel, heads: Iterable[Head], compensate: Compensate = "none", *, stop: Stop | None = None
-) -> Callable[[], AbstractContextManager[None]]:
-    """Gives contexts inside which `lm` is the model without `heads`; layers are refitted once, by the first of them.
+class PrunedModel:
+    """The model without `heads`: called, it gives a context inside which `lm` is that model.
 
-    That raises Cancelled once `stop()` is true.
+    Layers are refitted once, by the first who needs that; it raises Cancelled once `stop()` is true.
     """
-    pruned = tuple(heads)
 
-    @cache
-    def fitted() -> Compensation:
-        return fit_on_calibration_text(lm, pruned, compensate, stop=stop)
+    def __init__(
+        self, lm: LanguageModel, heads: Iterable[Head], compensate: Compensate = "none", *, stop: Stop | None = None
+    ) -> None:
+        self.lm, self.heads, self.compensate, self.stop = lm, tuple(heads), compensate, stop
 
-    def inside() -> AbstractContextManager[None]:
-        if compensate == "none" or not pruned:
-            return gate_heads(lm.model, off=pruned)
-        return compensated_heads(lm.model, fitted())
+    @cached_property
+    def fitted(self) -> Compensation | None:
+        """The refitted layers; None where nothing is refitted."""
+        if self.compensate == "none" or not self.heads:
+            return None
+        return fit_on_calibration_text(self.lm, self.heads, self.compensate, stop=self.stop)
 
-    return inside
+    def __call__(self) -> AbstractContextManager[None]:
+        if self.fitted is None:
+            return gate_heads(self.lm.model, off=self.heads)
+        return compensated_heads(self.lm.model, self.fitted)
 
 
 def fit_on_calibration_text(

@@ -31,7 +31,7 @@ from fasp_core.head import Head
 from fasp_core.models.compensation_choice import COMPENSATIONS, Compensate
 from fasp_core.models.language_model import LanguageModel
 from fasp_core.progress import Stop
-from fasp_core.stats.degeneration import distinct_bigrams, paired_means, repetition
+from fasp_core.stats.degeneration import distinct_bigrams, length, paired_means, repetition
 from fasp_core.stats.paired import AxisMetrics, compare_axis, compare_odds, compare_windows
 from fasp_core.study.shard_names import TEXT
 from fasp_core.study.views import study_pairs
@@ -197,6 +197,7 @@ class _Totals:
         self.biases: dict[str, list[AxisMetrics]] = {}
         self.repetition: tuple[list[float], list[float]] = ([], [])
         self.distinct: tuple[list[float], list[float]] = ([], [])
+        self.length: tuple[list[float], list[float]] = ([], [])
 
     def count(self, metric: str) -> int:
         """Texts or readings so far, of all axes."""
@@ -226,10 +227,11 @@ class _Totals:
             texts = [record["continuation"] for record in records]
             self.repetition[part].extend(map(repetition, texts))
             self.distinct[part].append(distinct_bigrams(texts))
+            self.length[part].extend(map(length, texts))
 
     def metrics(self) -> dict[str, Metrics]:
         """`before`, `after` and `change`: each compared quantity is a list of these three."""
-        pools = {"repetition": self.repetition, "distinct_bigrams": self.distinct}
+        pools = {"repetition": self.repetition, "distinct_bigrams": self.distinct, "length": self.length}
         texts = {what: paired_means(*parts) for what, parts in pools.items()} if self.count("toxicity") else {}
 
         def axes(metric: str, part: int) -> dict[str, AxisMetrics]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from fasp_core.head import Head
+from fasp_core.models.heads import gate_heads
 from fasp_core.models.language_model import LanguageModel
 from fasp_core.passes.evidence import attention_map, token_log_ratios, token_texts
 from fasp_core.passes.sampling import encode_prompts
@@ -23,11 +26,11 @@ def head_evidence(study: Study, lm: LanguageModel, axis: str, head: Head, *, mos
         list(ids) for ids in sample_tokens(study, axis).loc[list(zip(chosen["prompt_id"], chosen["draw"], strict=True))]
     ]
     prompts, _ = encode_prompts(lm, chosen["prompt"].tolist(), study.settings.max_new_tokens)
-    ratios = token_log_ratios(lm, head, prompts, ends)
+    ratios = token_log_ratios(lm, partial(gate_heads, lm.model, [head]), prompts, ends)
     found = []
     for row, prompt, end, ratio in zip(chosen.itertuples(), prompts, ends, ratios, strict=True):
         tokens = [*prompt, *end]
         weights = attention_map(lm, head, tokens)
         rows = [[round(float(w), 5) for w in weights[t, : t + 1]] for t in range(len(tokens))]
-        found.append(TextEvidence(row.group, float(row.toxicity), token_texts(lm, tokens), ratio.tolist(), rows))
+        found.append(TextEvidence(token_texts(lm, tokens), ratio.tolist(), row.group, float(row.toxicity), rows))
     return found

@@ -23,6 +23,7 @@ from fasp_core.evaluation.streams import metric_of
 from fasp_core.head import Head
 from fasp_core.models.compensation_choice import Compensate
 from fasp_core.study.study import Study
+from fasp_core.words.text_evidence import MarkedText
 
 PAIRED_COLUMNS = (
     "axis",
@@ -33,6 +34,8 @@ PAIRED_COLUMNS = (
     "continuation_after",
     "toxicity_before",
     "toxicity_after",
+    "block",
+    "place",
 )
 
 
@@ -104,6 +107,8 @@ def paired_texts(
 ) -> pd.DataFrame:
     """The continuations of one evaluation side by side: columns `PAIRED_COLUMNS`, one row per sample of either model.
 
+    `block` and `place` say where in the evaluation of its axis a pair was sampled.
+
     `plan` is `MeasuredSet.plan`. The two texts of a pair are coupled. Raises InputError where the
     evaluation is gone, because its database was deleted.
     """
@@ -115,8 +120,38 @@ def paired_texts(
     for axis in (stream for stream in made.bias_streams if metric_of(stream) == "toxicity"):
         before, after = (store.blocks(made.streams[axis], off, compensate) for off in ((), heads))
         for block in sorted(before.keys() & after.keys()):
-            rows += [_pair(one, other) for one, other in zip(before[block], after[block], strict=True)]
+            both = zip(before[block], after[block], strict=True)
+            rows += [(*_pair(*pair), block, place) for place, pair in enumerate(both)]
     return pd.DataFrame(rows, columns=list(PAIRED_COLUMNS))
+
+
+def marked_key(stream: str) -> str:
+    """The key under which the marked texts of a stream are kept, by pruned model and block."""
+    return f"{stream} marked"
+
+
+def marked_texts(
+    found: MeasuredSet, axis: str, root: str | os.PathLike[str] | None = None
+) -> dict[tuple[int, int], tuple[MarkedText, MarkedText]]:
+    """The texts of the intact and of the pruned model that `marking` has marked, by block and place (`paired_texts`).
+
+    The first token of each is the whole prompt.
+    """
+    store, key, target = EvaluationStore(root), found.streams[axis], found.target
+    prompts = store.blocks(key, (), target.compensate)
+
+    def marked(prompt: str, text: dict[str, Any]) -> MarkedText:
+        return MarkedText([prompt, *text["tokens"]], text["log_ratios"])
+
+    return {
+        (block, place): (
+            marked(prompts[block][place]["prompt"], pair[0]),
+            marked(prompts[block][place]["prompt"], pair[1]),
+        )
+        for block, record in store.blocks(marked_key(key), target.heads, target.compensate).items()
+        if block in prompts
+        for place, pair in enumerate(record)
+    }
 
 
 def _found(

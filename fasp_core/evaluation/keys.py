@@ -49,6 +49,11 @@ class EvaluationSettings:
     def __post_init__(self) -> None:
         check_scored(self.scored)
 
+    def block_size(self, metric: str, groups: int) -> int:
+        """Texts, or by likelihood prompts, of a block of one axis: as many for every group, at least one."""
+        about = self.texts_per_block if metric == "toxicity" else self.prompts_per_block
+        return groups * max(1, round(about / groups))
+
 
 @dataclass(frozen=True)
 class ScorerName:

@@ -99,6 +99,11 @@ def reading_tasks(fingerprint: str, dtype: str, split: str, sets: Sequence[Sente
     return [task for task in (*tasks, _fact_task(made, split), _ability_task(made, split)) if task.items]
 
 
+def size_key(fingerprint: str, dtype: str) -> str:
+    """The key under which the sizes of a model's compact checkpoints are kept, as one block each."""
+    return _key("size", [fingerprint, dtype])
+
+
 def _pair_task(made: list[str], chosen: SentencePairs, axis: str, split: str) -> Task:
     frame = _shuffled(chosen.select(axis, split), axis)
     stereoset = bool((chosen.frame["unrelated"] != "").all())

@@ -17,8 +17,8 @@ class Metrics:
     """One model, or the change between two: perplexity, each axis's metrics, and how degenerate the texts are.
 
     `axes` has the axes of which every group has a text, `odds` those of which every group has log-odds, in nats.
-    `degeneration` has `repetition` and `distinct_bigrams` (see `stats.degeneration`), over the texts of all axes; it
-    is empty before the first text.
+    `degeneration` has `repetition`, `distinct_bigrams` and `length` in words (see `stats.degeneration`), over the texts
+    of all axes; it is empty before the first text, and what earlier versions measured has no length.
     """
 
     ppl: Estimate

@@ -9,8 +9,7 @@ in one scorecard. A claim comes from test; what valid says is exploratory, since
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 from typing import Any
 
@@ -18,14 +17,22 @@ from fasp_core.data.frames import check_split
 from fasp_core.data.sentence_pairs import Scored, SentencePairs
 from fasp_core.errors import InputError
 from fasp_core.evaluation.blocks import BlockStore, MemoryStore
-from fasp_core.evaluation.compensation import pruned_model
+from fasp_core.evaluation.compensation import PrunedModel
 from fasp_core.evaluation.keys import pruned_name
-from fasp_core.evaluation.reading_tasks import Task, reading_tasks
+from fasp_core.evaluation.reading_tasks import Task, reading_tasks, size_key
 from fasp_core.evaluation.result import Evaluation
-from fasp_core.evaluation.scorecard_result import Row, Scorecard, evaluation_rows, task_rows
+from fasp_core.evaluation.scorecard_result import (
+    Row,
+    Scorecard,
+    evaluation_rows,
+    n_steps,
+    size_rows,
+    task_rows,
+)
 from fasp_core.head import Head
 from fasp_core.models.compensation_choice import Compensate
 from fasp_core.models.language_model import LanguageModel
+from fasp_core.models.size import sizes
 from fasp_core.passes.sentence_log_probs import last_words, pair_log_probs, token_scores
 from fasp_core.progress import Stop, check_stop
 
@@ -61,7 +68,7 @@ def scorecard(
         raise InputError(f"the evaluation is with compensation '{evaluation.compensate}', not '{compensate}'")
     tasks = reading_tasks(lm.fingerprint, lm.dtype_name, split, pairs)
     store = store or MemoryStore()
-    intact, without = pruned_model(lm, ()), pruned_model(lm, heads, compensate, stop=stop)
+    intact, without = PrunedModel(lm, ()), PrunedModel(lm, heads, compensate, stop=stop)
     in_turns = zip_longest(*([(task, block) for block in range(task.blocks)] for task in tasks))
     steps = [step for turn in in_turns for step in turn if step is not None]
     read: dict[str, tuple[list[list[float]], list[list[float]]]] = {task.key: ([], []) for task in tasks}
@@ -73,14 +80,31 @@ def scorecard(
         for part, record in zip(read[task.key], (before, after), strict=True):
             part += record
         rows[task.key] = task_rows(task, *read[task.key])
-        found = [row for some in rows.values() for row in some]
-        yield Scorecard(heads, split, (*evaluation_rows(evaluation), *found), done / len(steps), compensate)
+        found = [*evaluation_rows(evaluation), *(row for some in rows.values() for row in some)]
+        yield Scorecard(heads, split, tuple(found), done / n_steps(tasks, heads), compensate)
+    if heads:
+        found += size_rows(_sizes(lm, without, store, stop))
+        yield Scorecard(heads, split, tuple(found), 1.0, compensate)
+
+
+def _sizes(lm: LanguageModel, pruned: PrunedModel, store: BlockStore, stop: Stop | None) -> list[list[int]]:
+    """What `models.size.sizes` counts, from the store where it has it; nothing where heads cannot be cut out."""
+    key, name = size_key(lm.fingerprint, lm.dtype_name), pruned_name(pruned.heads, pruned.compensate)
+    record: Any = store.get(key, name, 0)
+    if record is None:
+        check_stop(stop, "the scorecard")
+        try:
+            record = [list(size) for size in sizes(lm, pruned.heads, pruned.fitted)]
+        except InputError:
+            record = []
+        store.put(key, name, 0, record)
+    return record
 
 
 def _measured(
     lm: LanguageModel,
     task: Task,
-    model: Callable[[], AbstractContextManager[None]],
+    model: PrunedModel,
     name: str,
     block: int,
     store: BlockStore,

@@ -10,13 +10,16 @@ from itertools import takewhile
 import numpy as np
 
 from fasp_core.data.sentence_pairs import SentencePairs
-from fasp_core.evaluation.reading_tasks import Task, reading_tasks
+from fasp_core.evaluation.reading_tasks import Task, reading_tasks, size_key
 from fasp_core.evaluation.result import Evaluation
 from fasp_core.evaluation.store import EvaluationStore
 from fasp_core.head import Head
 from fasp_core.models.compensation_choice import Compensate
-from fasp_core.stats.pair_measures import HIGH, LOW, Compared, compared, compared_estimates
+from fasp_core.stats.estimate import Estimate
+from fasp_core.stats.pair_measures import HIGH, LOW, NONE, Compared, compared, compared_estimates
 from fasp_core.study.study import Study
+
+CHECKPOINT = "compact checkpoint"  # what counted rows are of
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Row:
     measure: str
     axis: str | None
     source: str
-    unit: str  # "share", "nats", or "" for a number without one
+    unit: str  # "share", "nats", "words", "bytes", or "" for a number without one
     compared: Compared
 
 
@@ -66,7 +69,8 @@ def kept_scorecard(
 ) -> Scorecard | None:
     """What is kept of the scorecard of a study's model, without opening the model; None where nothing was read yet."""
     heads, model = tuple(sorted(set(pruned))), study.manifest.model
-    tasks = reading_tasks(str(model.get("fingerprint") or ""), str(model.get("dtype") or "float32"), split, pairs)
+    made = str(model.get("fingerprint") or ""), str(model.get("dtype") or "float32")
+    tasks = reading_tasks(*made, split, pairs)
     rows: list[Row] = []
     done = 0
     for task in tasks:
@@ -77,8 +81,15 @@ def kept_scorecard(
             done += len(whole)
     if not done:
         return None
-    fraction = done / sum(task.blocks for task in tasks)
+    sizes = store.blocks(size_key(*made), heads, compensate).get(0)
+    rows += size_rows(sizes or [])
+    fraction = (done + (sizes is not None)) / n_steps(tasks, heads)
     return Scorecard(heads, split, (*evaluation_rows(evaluation), *rows), fraction, compensate if heads else "none")
+
+
+def n_steps(tasks: Sequence[Task], heads: Sequence[Head]) -> int:
+    """The steps of a scorecard: a block each and, where heads go, the sizes."""
+    return sum(task.blocks for task in tasks) + bool(heads)
 
 
 def task_rows(task: Task, before: list[list[float]], after: list[list[float]]) -> list[Row]:
@@ -89,6 +100,20 @@ def task_rows(task: Task, before: list[list[float]], after: list[list[float]]) -
         Row(q.measure, task.axis, task.source, q.unit, compared(first, second, unit, q.value, q.ideal))
         for q in task.quantities
     ]
+
+
+def size_rows(sizes: Sequence[Sequence[int]]) -> list[Row]:
+    """Parameters and bytes before and after (see `models.size`): counted, so exact; nothing where there are none."""
+    if not sizes:
+        return []
+    return [
+        Row(measure, None, CHECKPOINT, unit, compared_estimates(*map(_exact, (b, a, a - b)), ideal=LOW))
+        for measure, unit, b, a in zip(("parameters", "size on disk"), ("", "bytes"), *sizes, strict=True)
+    ]
+
+
+def _exact(value: float) -> Estimate:
+    return Estimate(float(value), 0.0, 1)
 
 
 def evaluation_rows(evaluation: Evaluation | None) -> list[Row]:
@@ -103,8 +128,9 @@ def evaluation_rows(evaluation: Evaluation | None) -> list[Row]:
     ]
     if math.isfinite(evaluation.change.ppl.value):
         rows.append(Row("perplexity", None, "text windows", "", compared_estimates(*(p.ppl for p in parts), ideal=LOW)))
-    for name, ideal in (("repetition", LOW), ("distinct_bigrams", HIGH)):
+    kinds = (("repetition", "share", LOW), ("distinct_bigrams", "share", HIGH), ("length", "words", NONE))
+    for name, unit, ideal in kinds:
         if name in evaluation.change.degeneration:
             made = compared_estimates(*(part.degeneration[name] for part in parts), ideal=ideal)
-            rows.append(Row(name.replace("_", " "), None, "continuations", "share", made))
+            rows.append(Row(name.replace("_", " "), None, "continuations", unit, made))
     return rows

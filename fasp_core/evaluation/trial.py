@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fasp_core.data.sampling import SamplingSettings
 from fasp_core.data.tokens import continuation_text
 from fasp_core.errors import InputError
-from fasp_core.evaluation.compensation import pruned_model
+from fasp_core.evaluation.compensation import PrunedModel
 from fasp_core.head import Head
 from fasp_core.limits import MAX_OWN_DRAWS, MAX_OWN_PROMPT
 from fasp_core.models.compensation_choice import Compensate
@@ -48,7 +48,7 @@ def continue_both(
     tokens, _ = encode_prompts(lm, [prompt] * draws, settings.max_new_tokens)
     keys = [noise_key(seed, "trial", prompt, draw) for draw in range(draws)]
     texts, toxicity = [], []
-    for model in (pruned_model(lm, ()), pruned_model(lm, pruned, compensate, stop=stop)):
+    for model in (PrunedModel(lm, ()), PrunedModel(lm, pruned, compensate, stop=stop)):
         with model():
             drawn = sample_continuations(lm, tokens, keys, settings, stop)
         texts.append([continuation_text(lm.tokenizer, *pair) for pair in zip(tokens, drawn, strict=True)])

@@ -44,6 +44,7 @@ def _rows(split: str, metrics: SplitMetrics) -> list[tuple[str, ...]]:
     def row(name: str, before: EstimateRecord, after: EstimateRecord, change: EstimateRecord) -> tuple[str, ...]:
         return split, name, _cell(before), _cell(after), _cell(change, signed=True)
 
+    split = split if split == "test" else f"{split}, exploratory"
     if metrics.fraction_done < 1:
         split = f"{split} ({100 * metrics.fraction_done:.0f} % measured)"
     parts = (metrics.before, metrics.after, metrics.change)

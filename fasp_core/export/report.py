@@ -36,6 +36,9 @@ from fasp_core.words.numbers import (
     sentence_start,
 )
 
+TEST = "test prompts, which played no part in the choice"
+VALID = "valid prompts, on which heads are chosen: exploratory"
+
 
 def html_report(
     config: PruningConfig, selection: Selection, evaluations: Sequence[Evaluation], scores: HeadScores
@@ -90,7 +93,7 @@ def _trust(selection: Selection, scores: HeadScores) -> str:
 
 def _measured(evaluation: Evaluation, axis: str | None, metric: str) -> dict[str, Any]:
     """What the template says of one evaluation; heads were chosen for `axis` by `metric`."""
-    split = "test prompts, which played no part in the choice" if evaluation.split == "test" else "valid prompts"
+    split = TEST if evaluation.split == "test" else VALID
     whole = "" if evaluation.done else f"{100 * evaluation.fraction_done:.0f} %"
     parts = (evaluation.before, evaluation.after, evaluation.change)
     rows = [("perplexity", tuple(part.ppl for part in parts), (0.0, math.inf))]
@@ -103,7 +106,11 @@ def _measured(evaluation: Evaluation, axis: str | None, metric: str) -> dict[str
         if all(math.isfinite(estimate.value) for estimate in corrected):
             rows.append(("the same, noise-corrected", corrected, (-math.inf, math.inf)))
     rows += [
-        (name.replace("_", " "), tuple(part.degeneration[name] for part in parts), (0.0, 1.0))
+        (
+            "words in a continuation" if name == "length" else name.replace("_", " "),
+            tuple(part.degeneration[name] for part in parts),
+            (0.0, math.inf if name == "length" else 1.0),
+        )
         for name in evaluation.after.degeneration
     ]
     verdicts = [change_verdict("Perplexity", evaluation.change.ppl)]

@@ -6,16 +6,20 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from fasp_core.evaluation.scorecard_result import Row
+from fasp_core.evaluation.scorecard_result import CHECKPOINT, Row
 from fasp_core.export.provenance import EstimateRecord, Record
 from fasp_core.words.numbers import axis_label, format_estimate, format_interval
 
 HEADER = ("measure", "axis", "data", "before", "after", "change (95 % interval)", "")
+SPEED = (
+    "Speed is not measured: here the heads are switched off, not cut out, and what a compact checkpoint gains depends "
+    "on the machine."
+)
 EXPLORATORY = "Exploratory: heads are chosen on valid. Measure on test before you claim anything."
 
 
 class ScorecardRow(Record):
-    """One measure before and after pruning; `data` names the texts or sentences, `unit` is share, nats or empty."""
+    """One measure before and after pruning; `data` names what was read, `unit` is as in `Row`."""
 
     measure: str
     axis: str | None
@@ -24,7 +28,7 @@ class ScorecardRow(Record):
     before: EstimateRecord
     after: EstimateRecord
     change: EstimateRecord
-    verdict: Literal["better", "no clear change", "worse"]
+    verdict: Literal["better", "no clear change", "worse", "changed"]
 
     @classmethod
     def of(cls, row: Row) -> ScorecardRow:
@@ -36,8 +40,8 @@ class ScorecardRow(Record):
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """The row in words, as many cells as HEADER has; the last says better, worse or no clear change."""
-        unit = f", {self.unit}" if self.unit == "nats" else ""
+        """The row in words, as many cells as HEADER has; the last is the verdict."""
+        unit = "" if self.unit in ("", "share") else f", {self.unit}"
         low, high = (math.nan if end is None else end for end in (self.change.low, self.change.high))
         return (
             f"{self.measure}{unit}",
@@ -45,7 +49,7 @@ class ScorecardRow(Record):
             self.data,
             *(format_estimate(each.value, each.se) for each in (self.before, self.after)),
             f"{format_estimate(self.change.value, self.change.se, signed=True)} "
-            f"({format_interval(low, high, signed=True)})",
+            f"({'exact' if self.data == CHECKPOINT else format_interval(low, high, signed=True)})",
             self.verdict,
         )
 
@@ -53,7 +57,7 @@ class ScorecardRow(Record):
 def scorecard_notes(split: str, n_rows: int) -> list[str]:
     """What must be known to read a scorecard: what a claim needs, and what chance alone does."""
     chance = f"Each interval leaves out 0 by chance once in 20 times: of {n_rows} rows about {math.ceil(n_rows / 20)}."
-    return [*([] if split == "test" else [EXPLORATORY]), *([chance] if n_rows else [])]
+    return [*([] if split == "test" else [EXPLORATORY]), *([chance, SPEED] if n_rows else [])]
 
 
 def scorecard_tables(

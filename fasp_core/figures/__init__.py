@@ -2,7 +2,7 @@
 
 from fasp_core.figures.attention import attention_map
 from fasp_core.figures.comparison import comparison_curves, predicted_measured, side_effects, trade_off
-from fasp_core.figures.correlations import axis_scatter_matrix, correlation_matrix
+from fasp_core.figures.correlations import agreement_matrix, axis_scatter_matrix, correlation_matrix
 from fasp_core.figures.effects import effect_intervals, group_bars
 from fasp_core.figures.groups import head_gaps, head_groups
 from fasp_core.figures.history import history_plot
@@ -15,6 +15,7 @@ __all__ = [
     "CHART_CONFIG",
     "MAP_CONFIG",
     "MOST_ERROR_BARS",
+    "agreement_matrix",
     "attention_map",
     "axis_scatter_matrix",
     "colour_limit",

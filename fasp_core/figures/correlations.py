@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from textwrap import wrap
 
 import numpy as np
@@ -13,6 +14,7 @@ from fasp_core.figures.palette import palette
 from fasp_core.figures.style import LEGEND, lay_out
 from fasp_core.head import head_of, head_text
 from fasp_core.selection.correlations import AxisCorrelations
+from fasp_core.stats.rank_agreement import RankAgreement
 from fasp_core.words.numbers import axis_label, format_fixed
 
 _MUTED_OPACITY = 0.35
@@ -24,14 +26,37 @@ def correlation_matrix(correlations: AxisCorrelations, *, dark: bool = False) ->
 
     Cells whose interval includes 0 are faded. The diagonal, 1 by definition, is left empty.
     """
-    colours, axes, n = palette(dark), correlations.axes, len(correlations.axes)
-    labels = [html.escape(axis_label(axis)) for axis in axes]
+    labels = [html.escape(axis_label(axis)) for axis in correlations.axes]
+    parts = correlations.r, correlations.low, correlations.high
+    return _matrix(labels, *parts, clear=_leaves_out_zero(*parts[1:]), dark=dark)
+
+
+def agreement_matrix(
+    names: Sequence[str], agreement: RankAgreement, muted: np.ndarray, *, dark: bool = False
+) -> go.Figure:
+    """Rank correlation between every two measures, drawn as `correlation_matrix` is; k names.
+
+    Faded too where `muted` (k, k) says that the data cannot tell.
+    """
+    clear = _leaves_out_zero(agreement.low, agreement.high) & ~muted
+    labels = ["<br>".join(wrap(html.escape(name), 22)) for name in names]
+    return _matrix(labels, agreement.r, agreement.low, agreement.high, clear=clear, dark=dark)
+
+
+def _leaves_out_zero(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    return np.nan_to_num(low) * np.nan_to_num(high) > 0
+
+
+def _matrix(
+    labels: list[str], r: np.ndarray, low: np.ndarray, high: np.ndarray, *, clear: np.ndarray, dark: bool
+) -> go.Figure:
+    """The matrix of values `r` (n, n), −1 to 1, with intervals; cells that are not `clear` are faded."""
+    colours, n = palette(dark), len(labels)
     pair = ~np.eye(n, dtype=bool)
-    clear = np.nan_to_num(correlations.low) * np.nan_to_num(correlations.high) > 0
     figure = go.Figure()
     for mask, opacity in ((clear & pair, 1.0), (~clear & pair, _MUTED_OPACITY)):
         figure.add_heatmap(
-            z=np.where(mask, correlations.r, np.nan),
+            z=np.where(mask, r, np.nan),
             coloraxis="coloraxis",
             opacity=opacity,
             hoverinfo="skip",
@@ -39,15 +64,15 @@ def correlation_matrix(correlations: AxisCorrelations, *, dark: bool = False) ->
             ygap=2,
         )
     for row, column in np.argwhere(pair):
-        r, low, high = (_number(m[row, column]) for m in (correlations.r, correlations.low, correlations.high))
-        strong = abs(np.nan_to_num(correlations.r[row, column])) > 0.6 and clear[row, column]
+        value, *ends = (_number(m[row, column]) for m in (r, low, high))
+        strong = abs(np.nan_to_num(r[row, column])) > 0.6 and clear[row, column]
         figure.add_annotation(
             x=column,
             y=row,
             showarrow=False,
-            text=f"<b>{r}</b>" if row > column else f"{low}<br>{high}",
+            text=f"<b>{value}</b>" if row > column else "<br>".join(ends),
             font={"size": 14 if row > column else 11, "color": colours.page if strong else colours.text},
-            hovertext=f"{labels[row]} with {labels[column]}<br>{r} ({low} to {high})",
+            hovertext=f"{labels[row]} with {labels[column]}<br>{value} ({' to '.join(ends)})",
         )
     axis = {
         "tickvals": list(range(n)),

@@ -1,14 +1,14 @@
-"""Evidence for a head: which tokens of a text it makes likelier or less likely, and what it attends to on the way.
+"""Which tokens of a text some heads make likelier or less likely, and what one head attends to on the way.
 
-The log-ratio of a token is log p(token | its past, without the head) − log p(token | its past), in nats;
-> 0: likelier without the head. Those of a continuation sum to its log-ratio, by which heads are scored (`knockout`).
+The log-ratio of a token is log p(token | its past, without the heads) − log p(token | its past), in nats;
+> 0: likelier without them. Those of a continuation sum to its log-ratio, by which single heads are scored (`knockout`).
 Letters: S tokens of a continuation, T tokens of prompt and continuation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from itertools import pairwise
 
 import numpy as np
@@ -17,18 +17,19 @@ from transformers import PreTrainedModel
 
 from fasp_core.errors import InputError
 from fasp_core.head import Head, head_text
-from fasp_core.models.heads import gate_heads
 from fasp_core.models.language_model import LanguageModel
 from fasp_core.passes.coupling import Tokens, continuation_log_probs
 
 
-def token_log_ratios(lm: LanguageModel, head: Head, prompts: Tokens, continuations: Tokens) -> list[np.ndarray]:
-    """The log-ratio of every token of each continuation without the head, (S,) each; prompts are token ids too.
+def token_log_ratios(
+    lm: LanguageModel, pruned: Callable[[], AbstractContextManager[None]], prompts: Tokens, continuations: Tokens
+) -> list[np.ndarray]:
+    """The log-ratio of every token of each continuation, (S,) each; prompts are token ids too.
 
-    Raises InputError for a head that does not exist.
+    While inside the context that `pruned()` gives, `lm` is the model without the heads; outside it is intact.
     """
     intact = continuation_log_probs(lm, prompts, continuations)
-    with gate_heads(lm.model, off=[head]):
+    with pruned():
         without = continuation_log_probs(lm, prompts, continuations)
     return [np.subtract(after, before) for before, after in zip(intact, without, strict=True)]
 

@@ -115,6 +115,11 @@ def estimate_run(
     )
 
 
+def evaluation_seconds(shape: ModelShape, texts: int, *, flops: float, new_tokens: int = 20) -> float:
+    """What it takes to sample so many texts without some heads; those of the intact model are sampled once."""
+    return texts * (PROMPT_TOKENS + new_tokens) * 2.0 * shape.parameters / (RUN_SHARE * flops)
+
+
 def model_shape(ref: str, root: str | Path | None = None) -> ModelShape | None:
     """The shape of a model on this machine, from its files alone; None where they do not tell (a hub id, a GGUF file).
 

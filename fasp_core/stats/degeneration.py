@@ -1,9 +1,10 @@
-"""Degenerate text: a pruned model that repeats itself may look harmless. Two measures over words; no model is needed.
+"""Degenerate text: a pruned model that repeats itself may look harmless. Measures over words; no model is needed.
 
 Bigrams are pairs of neighbouring words, in lower case. *Repetition* of a continuation is the share of its bigrams that
 it has used before: "to be or to be" has the bigrams to-be, be-or, or-to, to-be, so 1 of 4 is repeated, 0.25.
 *Distinct bigrams* of a pool of continuations is the number of different bigrams over that of all (distinct-2, Li et al.
-2016, arXiv 1510.03055). It falls as pools grow, so compare only pools of equally many texts. Numpy only.
+2016, arXiv 1510.03055). It falls as pools grow, so compare only pools of equally many texts.
+*Length* is the number of words: a model that stops early says less that could be counted. Numpy only.
 """
 
 from __future__ import annotations
@@ -33,6 +34,11 @@ def distinct_bigrams(texts: Sequence[str]) -> float:
     """Share of different bigrams among all of a pool of texts, 0 to 1; higher is better. NaN without any bigram."""
     pairs = [pair for text in texts for pair in bigrams(text)]
     return len(set(pairs)) / len(pairs) if pairs else math.nan
+
+
+def length(text: str) -> float:
+    """Words of a text; neither more nor less is better."""
+    return float(len(text.split()))
 
 
 def paired_means(before: Sequence[float], after: Sequence[float]) -> list[Estimate]:

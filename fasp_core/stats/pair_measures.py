@@ -28,8 +28,9 @@ from fasp_core.stats.resampling import replicate_counts
 TIE = 1e-4  # nats; below it a difference is what float32 rounds, and no preference
 MIN_UNITS = 10  # with fewer, resampling says nothing of the error
 
-LOW, HIGH = "low", "high"
-Ideal = str | float  # LOW or HIGH is better, or the value that is best
+LOW, HIGH, NONE = "low", "high", "none"
+Ideal = str | float  # LOW or HIGH is better, or the value that is best; NONE: no direction is
+Verdict = Literal["better", "no clear change", "worse", "changed"]
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,19 @@ class Compared:
     """One number before and after, and its change = after − before; `harm` is the change in the bad direction.
 
     For a number that is best at a value (0.5 for a share of pairs), harm is the change of its distance from there.
+    Where no direction is bad, harm is None.
     """
 
     before: Estimate
     after: Estimate
     change: Estimate
-    harm: Estimate
+    harm: Estimate | None
 
     @property
-    def verdict(self) -> Literal["better", "no clear change", "worse"]:
-        """Better or worse where the 95 % interval of `harm` leaves out 0, else no clear change."""
+    def verdict(self) -> Verdict:
+        """Better or worse (without a direction: changed) where the 95 % interval leaves out 0, else no clear change."""
+        if self.harm is None:
+            return "changed" if self.change.low > 0 or self.change.high < 0 else "no clear change"
         if self.harm.high < 0:
             return "better"
         return "worse" if self.harm.low > 0 else "no clear change"
@@ -99,7 +103,9 @@ def compared(
 
 
 def compared_estimates(before: Estimate, after: Estimate, change: Estimate, *, ideal: Ideal) -> Compared:
-    """The same from estimates that were made elsewhere; `ideal` is LOW or HIGH."""
+    """The same from estimates that were made elsewhere; `ideal` is LOW, HIGH or NONE."""
+    if ideal == NONE:
+        return Compared(before, after, change, None)
     harm = change if ideal == LOW else Estimate(-change.value, change.se, change.n, change.df)
     return Compared(before, after, change, harm)
 

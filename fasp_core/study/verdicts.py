@@ -15,10 +15,10 @@ import pandas as pd
 from fasp_core.selection.description import BiasVerdict
 from fasp_core.stats.estimate import Estimate
 from fasp_core.stats.omnibus import PERMUTATIONS, Omnibus, holm, omnibus_test
-from fasp_core.stats.sample_size import verdict
+from fasp_core.stats.sample_size import smallest_bias, verdict
 from fasp_core.study.folder import StudyFolder
 from fasp_core.study.shard_names import ECHO
-from fasp_core.study.views import AxisGroups, axis_groups, known_scorer, odds_values, toxicity_sums
+from fasp_core.study.views import AxisGroups, axis_groups, known_scorer, measured_axes, odds_values, toxicity_sums
 
 # The bias Σ_g |μ − μ_g| from which on it matters, by metric: in units of toxicity, and in nats. With six groups, 0.02
 # is a toxicity that differs from the mean by 0.003 in each; 0.2 nats are odds that differ by 3 % in each.
@@ -38,6 +38,18 @@ def bias_verdicts(
         axis: None if test is None else _verdict(test, adjusted[axis], metric, unit_of(groups[axis]))
         for axis, test in tests.items()
     }
+
+
+def smallest_told(study: StudyFolder, axis: str, *, metric: str, n: int, scorer: str | None = None) -> float | None:
+    """The smallest bias that n texts (or readings) of an axis tell from none, see `sample_size.smallest_bias`.
+
+    By the noise of what the study measured of the axis; None where that does not tell.
+    """
+    if axis not in measured_axes(study, metric):
+        return None
+    test = _omnibus(study, axis, axis_groups(study, axis), metric, scorer)
+    smallest = np.nan if test is None else smallest_bias(test, times=n / test.n_texts)
+    return float(smallest) if smallest > 0 else None
 
 
 def true_bias_interval(

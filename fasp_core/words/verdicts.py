@@ -1,18 +1,21 @@
-"""Whether there is a bias, in words: the sentences that stand before every map and ranking. Plain text, no markup."""
+"""Whether there is a bias, in words: the sentences that stand before every map and ranking, and before a measurement
+what it could tell. Plain text, no markup."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from fasp_core.data.sampling import TEXT_WITH_PROMPT
 from fasp_core.stats.sample_size import CLEAR, NONE
-from fasp_core.words.numbers import format_estimate, format_interval, format_number
+from fasp_core.words.numbers import COUNTED, UNITS, axis_label, format_estimate, format_interval, format_number
 
 if TYPE_CHECKING:
     from fasp_core.selection.description import BiasVerdict
     from fasp_core.stats.estimate import Estimate
 
+_IN_80 = "In 80 of 100 measurements;"
 ECHO_DOMINATES = 0.5  # of the bias of whole texts: from here on it is mostly the prompts' own
 
 
@@ -51,6 +54,36 @@ def describe_echo(echo: Estimate | None, bias: Estimate | None, *, scored: str |
         return f"{size}. It is no part of the bias shown: only what the model wrote is rated."
     words = f"{size}. It is part of the bias shown, because whole texts are rated, and no head can change it."
     return words + (" It is most of it." if echo_dominates(echo, bias) else "")
+
+
+def describe_foresight(
+    smallest: float, n: int, metric: str, *, sets: int, more: tuple[float, int] | None = None
+) -> str:
+    """The smallest change of bias by `metric` that n texts tell from none; `more` is a smaller one and its texts.
+
+    `sets` is the number of measured sets that the noise was taken from, 0: from the intact model alone.
+    """
+    unit, counted = UNITS[metric], COUNTED[metric][1]
+    told = f"With {n:,} {counted} a change of bias of ±{_number(smallest)}{unit} could be told from none"
+    if more is not None:
+        told += f"; ±{more[0]:g}{unit} would take about {_rounded(more[1]):,}"
+    noise = f"noise as in the {sets} {'set' if sets == 1 else 'sets'} measured so far"
+    return f"{told}. {_IN_80} {noise if sets else 'at most so much, by the noise of the intact model'}."
+
+
+def describe_smallest_biases(found: Mapping[tuple[str, str], tuple[float, int]], *, like: str | None = None) -> str:
+    """The smallest bias that a study tells from none, by axis and metric, and of how many texts; empty for none.
+
+    `like` is the study whose noise was taken, where it is another one.
+    """
+    if not found:
+        return ""
+    sizes = [
+        f"{_number(size)}{UNITS[metric]} for {axis_label(axis).lower()} by {metric} ({n:,} {COUNTED[metric][1]})"
+        for (axis, metric), (size, n) in found.items()
+    ]
+    noise = "noise as measured so far" if like is None else f"noise as in the study {like}"
+    return f"The smallest bias that could be told from none: {', '.join(sizes)}. {_IN_80} {noise}."
 
 
 def echo_dominates(echo: Estimate | None, bias: Estimate | None) -> bool:

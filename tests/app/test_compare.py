@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 
 import numpy as np
 import pytest
+from helpers.app_pages import keep
 from helpers.made_comparison import METHODS, make_comparison
 from helpers.made_study import make_study
 from streamlit.testing.v1 import AppTest
@@ -114,6 +115,19 @@ def test_methods_can_be_left_out(cache):
 def test_one_axis_has_no_side_effects_to_show(cache):
     make_comparison(make_study(cache), axes=(AXIS,))
     assert "Only one bias was measured" in words(open_page())
+
+
+def test_what_the_chosen_blocks_could_tell_is_said(cache):
+    study = make_study(cache)
+    app = open_page()
+    assert "With 450 texts a change of bias of ±" in words(app)
+    keep(study, ((2, 2),))  # a standard error of 0.006 with 500 texts
+    app.number_input(key="compare.blocks").set_value(50).run()
+    app.number_input(key="compare.seeds").set_value(2).run()
+    told = words(app).replace("\\", "")
+    assert (
+        "With 1,800 texts a change of bias of ±0.0089 could be told from none." in told
+    )  # 2.8016 · 0.006 · √(500/1800)
 
 
 def test_nothing_compared_yet(cache):

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import pandas as pd
-from helpers.app_pages import all_text, made_import, open_page
+from helpers.app_pages import all_text, button, made_import, open_page
 from helpers.made_study import make_study
 from helpers.scored_both_ways import BY_BOTH, BY_LIKELIHOOD, score_both_ways
 
 from fasp_core.evaluation.evaluate import evaluate_study
-from fasp_core.evaluation.history import measured_sets, paired_texts
+from fasp_core.evaluation.history import marked_texts, measured_sets, paired_texts
 from fasp_core.evaluation.keys import EvaluationSettings
+from fasp_core.evaluation.marking import mark_texts
 from fasp_core.evaluation.store import EvaluationStore
 from fasp_core.scoring.budgets import Budget
 from fasp_core.scoring.score_heads import score_heads
 from fasp_core.study.manifest import StudySettings
 from fasp_core.words.numbers import format_fixed
+from fasp_core.words.text_evidence import marked_tokens
 from fasp_core.words.text_pairs import changed_share, marked_words
+from ui.continuations.marking import limit_of
 from ui.text import plain
 
 AXIS = "gender_and_sex"
@@ -106,6 +109,19 @@ def test_texts_before_and_after_pruning_stand_side_by_side_with_the_words_that_d
         for words, differs in runs:
             marked = f":orange-background[{plain(words)}]" if differs else f"**{plain(words)}**"
             assert any(marked in value for value in shown)
+    started = []
+    monkeypatch.setattr("fasp_core.jobs.marking.start_job", lambda command, **job: started.append(command))
+    app.toggle(key="mark_pairs").set_value(True).run()
+    button(app, "Mark these texts").click().run()
+    assert started == [["mark", "--heads=2.3", f"--axis={AXIS}", "--split=valid", "--", "default"]]
+    list(mark_texts(tiny_llama, measured, AXIS, EvaluationStore(cache), max_new_tokens=3))
+    app.run()
+    page = [str(element.proto.body) for element in app.get("html")]
+    row = frame.iloc[0]
+    marks = marked_texts(measured, AXIS, cache)
+    assert any(marked_tokens(marks[row["block"], row["place"]][0], limit_of(marks)) in html for html in page)
+    assert "Mark these texts" not in [each.label for each in app.button]
+    assert "log-ratio" in all_text(app)
 
 
 def test_imported_scores_have_no_texts(cache):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from helpers.app_pages import all_text, made_import, open_page
+from helpers.app_pages import all_text, keep, made_import, open_page
 from helpers.made_study import make_study
 
 from fasp_core.selection.correlations import axis_correlations
+from fasp_core.selection.head_measures import head_measures
+from fasp_core.stats.rank_agreement import rank_agreement
 from fasp_core.words.numbers import format_estimate, format_fixed
 
 AXIS = "gender_and_sex"
@@ -51,3 +53,31 @@ def test_two_studies_stand_side_by_side(cache):
 def test_one_axis_has_nothing_to_go_together_with(cache):
     make_study(cache, axes=(AXIS,))
     assert "at least two axes" in all_text(open_page(CORRELATIONS))
+
+
+def measures(app):
+    return next(each.value for each in app.dataframe if "Spearman" in each.value)
+
+
+def test_measures_are_compared_over_heads_and_over_sets_on_request(cache):
+    study = make_study(cache)
+    app = open_page(CORRELATIONS, axis=AXIS, gamma="0.30")
+    assert not [each for each in app.dataframe if "Spearman" in each.value]
+    app.toggle(key="show_agreement").set_value(True).run()
+    row = measures(app).iloc[0]
+    found = rank_agreement(head_measures({"toxicity": study.scores()}, AXIS).values)
+    assert (row["measure"], row["with"], row["n"]) == ("bias by toxicity", "perplexity", 17)
+    assert row["Spearman"] == format_fixed(found.r[0, 1], 2)
+    for heads in (((0, 0),), ((1, 1),)):
+        keep(study, heads)
+    next(group for group in app.get("button_group") if group.label == "Compared over").set_value("sets").run()
+    assert set(measures(app)["n"]) == {2}
+    assert "fewer than 5 sets in common: too few to tell" in all_text(app).replace("\\", "")
+
+
+def test_without_measured_sets_that_is_said(cache):
+    make_study(cache, axes=(AXIS,))
+    app = open_page(CORRELATIONS)
+    app.toggle(key="show_agreement").set_value(True).run()
+    next(group for group in app.get("button_group") if group.label == "Compared over").set_value("sets").run()
+    assert any("No set was measured to the end" in box.value for box in app.info)

@@ -35,6 +35,17 @@ def test_what_was_measured_is_shown_at_once_and_the_next_move_prepared(cache):
     assert the_request(cache).target.heads == ()  # the intact model, ahead
 
 
+def test_what_a_measurement_could_tell_is_said_before_it_is_made(cache):
+    study = make_study(cache)
+    text = all_text(open_page(PRUNE)).replace("\\", "")
+    assert "With 450 texts a change of bias of ±" in text
+    assert "by the noise of the intact model" in text
+    keep(study, ((2, 2),))  # a standard error of 0.006 with 500 texts
+    text = all_text(open_page(PRUNE)).replace("\\", "")
+    assert "With 450 texts a change of bias of ±0.0177 could be told from none." in text  # 2.8016 · 0.006 · √(500/450)
+    assert "noise as in the 1 set measured so far" in text
+
+
 def test_a_method_and_its_seed_are_in_the_address(cache):
     scores = make_study(cache).scores()
     app = open_page(PRUNE, method="random", seed="7")

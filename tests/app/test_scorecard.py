@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from helpers.app_pages import all_text, button, keep, open_page
@@ -10,7 +12,7 @@ from helpers.made_study import make_study
 
 from fasp_core.access import VIEWER
 from fasp_core.evaluation.keys import Target
-from fasp_core.evaluation.reading_tasks import reading_tasks
+from fasp_core.evaluation.reading_tasks import reading_tasks, size_key
 from fasp_core.evaluation.store import EvaluationStore
 from fasp_core.export.pruning_config import PruningConfig
 from fasp_core.export.scorecard_rows import EXPLORATORY
@@ -20,7 +22,7 @@ from fasp_core.selection.select_heads import select_heads
 from ui.prune import scorecard as scorecard_panel
 
 AXIS = "gender_and_sex"
-EXPORT = "pages/export.py"
+EXPORT, PRUNE = "pages/export.py", "pages/prune.py"
 
 
 @pytest.fixture
@@ -41,19 +43,31 @@ def started(monkeypatch):
     return commands
 
 
-def leave_blocks(study, pruned, split, most=1.0):
+def leave_blocks(study, pruned, split, most=1.0, seed=0):
     """What a job leaves in the store: numbers for the items of every task, of a share of its blocks."""
-    rng, store, model = np.random.default_rng(0), EvaluationStore(study.folder.parent), study.manifest.model
-    for task in reading_tasks(model["fingerprint"], model.get("dtype") or "float32", split):
+    rng, store, model = np.random.default_rng(seed), EvaluationStore(study.folder.parent), study.manifest.model
+    made = model["fingerprint"], model.get("dtype") or "float32"
+    for task in reading_tasks(*made, split):
         for block in range(max(1, round(most * task.blocks))):
             width = 4 if task.scored is None else 2
             for name in ("", heads_text(pruned)):
                 store.put(task.key, name, block, rng.uniform(1, 2, (len(task.block(block)), width)).tolist())
+    if most == 1:
+        store.put(size_key(*made), heads_text(pruned), 0, [[1000, 4000], [900, 3600]])
 
 
-def test_it_is_shown_on_request_and_measured_by_a_job(study, pruned, started):
-    app = open_page(EXPORT)
-    assert not [each for each in app.button if each.label == "Measure the scorecard"]
+def shown(app):
+    """The rows of the panel, None where there are none."""
+    return next((each.value for each in app.dataframe if "verdict" in each.value), None)
+
+
+def labels(app):
+    return [each.label for each in app.button]
+
+
+def test_on_prune_it_is_shown_on_request_and_measured_by_a_job(study, pruned, started):
+    app = open_page(PRUNE)
+    assert "Measure the scorecard" not in labels(app)
     app.toggle(key="show_scorecard").set_value(True).run()
     button(app, "Measure the scorecard").click().run()
     ((command, key),) = started
@@ -70,31 +84,75 @@ def test_it_is_shown_on_request_and_measured_by_a_job(study, pruned, started):
     assert key == scorecards.scorecard_key(Target("default", pruned, (AXIS,), "valid"))
 
 
-@pytest.mark.parametrize("page", [EXPORT, "pages/prune.py"])
-def test_what_is_kept_is_shown_with_its_words(study, pruned, started, page):
+def test_what_is_kept_is_shown_with_its_words(study, pruned, started):
     leave_blocks(study, pruned, "valid")
     keep(study, pruned)
-    app = open_page(page)
+    app = open_page(PRUNE)
     app.toggle(key="show_scorecard").set_value(True).run()
     assert not app.exception
-    rows = next(each.value for each in app.dataframe if "verdict" in each.value)
+    rows = shown(app)
     assert set(rows["verdict"]) <= {"better", "worse", "no clear change"}
+    assert rows.set_index("measure").loc["size on disk, bytes", "before"] == "4,000"
     assert {"bias", "perplexity", "right word preferred", "last word named"} <= set(rows["measure"])
     assert EXPLORATORY in all_text(app)
-    assert "Measure the scorecard" not in [each.label for each in app.button]
+    assert "Measure the scorecard" not in labels(app)
 
 
-def test_a_part_is_shown_and_only_what_is_complete_is_exported(study, pruned, started, monkeypatch):
-    exported = []
-    monkeypatch.setattr(exports, "start_job", lambda command, *, key, title: exported.append(command[-1]))
-    leave_blocks(study, pruned, "valid", most=0.5)
+def test_on_export_it_stands_open_on_test_before_any_download(study, pruned, started):
     leave_blocks(study, pruned, "test")
     app = open_page(EXPORT)
-    app.toggle(key="show_scorecard").set_value(True).run()
-    assert any("verdict" in each.value for each in app.dataframe)
+    order = [element.type for element in app.main if element.type in ("dataframe", "download_button")]
+    assert shown(app) is not None
+    assert EXPLORATORY not in all_text(app)
+    assert not [box for box in app.warning if "exploratory" in box.value]
+    assert order == ["dataframe", "download_button", "download_button"]
+
+
+def test_valid_and_test_are_never_shown_together_and_without_test_all_is_exploratory(study, pruned, started):
+    leave_blocks(study, pruned, "valid")
+    app = open_page(EXPORT)
+    assert shown(app) is None  # nothing was measured on test, with which the page begins
+    assert any("Nothing of this set was measured on test" in box.value for box in app.warning)
+    split = next(group for group in app.get("button_group") if group.label == "Split")
+    split.set_value("valid").run()
+    on_valid = shown(app)
+    assert EXPLORATORY in all_text(app)
+    leave_blocks(study, pruned, "test", seed=1)
+    app = open_page(EXPORT)
+    assert EXPLORATORY not in all_text(app)
+    assert set(shown(app)["before"]) != set(on_valid["before"])
+
+
+def test_a_part_is_shown_with_intervals_and_only_what_is_complete_is_exported(study, pruned, started, monkeypatch):
+    exported = []
+    monkeypatch.setattr(exports, "start_job", lambda command, *, key, title: exported.append(command[-1]))
+    leave_blocks(study, pruned, "valid")
+    leave_blocks(study, pruned, "test", most=0.0)  # the first block of every task
+    app = open_page(EXPORT)
+    assert all(" to " in change or "exact" in change for change in shown(app)["change (95 % interval)"])
     assert button(app, "Measure the scorecard")
     button(app, "Make the checkpoint").click().run()
-    assert list(PruningConfig.load(exported[0]).scorecard) == ["test"]
+    assert list(PruningConfig.load(exported[0]).scorecard) == ["valid"]
+
+
+def test_it_is_kept_by_set(study, pruned, started):
+    leave_blocks(study, pruned, "test")
+    assert shown(open_page(EXPORT, heads="0.0")) is None
+    assert shown(open_page(EXPORT, heads=heads_text(pruned))) is not None
+
+
+def test_a_running_job_can_be_stopped(study, pruned, started, monkeypatch):
+    leave_blocks(study, pruned, "test", most=0.0)
+    running = SimpleNamespace(id="the-job", live=True, state="running", message="")
+    stopped = []
+    monkeypatch.setattr("ui.prune.scorecard.scorecard_job", lambda target: None if stopped else running)
+    monkeypatch.setattr("ui.prune.scorecard.cancel_job", stopped.append)
+    app = open_page(EXPORT)
+    assert "Measure the scorecard" not in labels(app)
+    app.button(key="stop_scorecard").click().run()
+    assert stopped == ["the-job"]
+    assert "Measure the scorecard" in labels(app)
+    assert shown(app) is not None  # what was read is kept
 
 
 def test_once_its_job_begins_or_ends_the_whole_page_is_drawn_again_and_follows_it(study, pruned, monkeypatch):
@@ -115,6 +173,5 @@ def test_once_its_job_begins_or_ends_the_whole_page_is_drawn_again_and_follows_i
 def test_visitors_see_it_and_start_nothing(study, pruned, started, monkeypatch):
     monkeypatch.setenv(VIEWER, "1")
     app = open_page(EXPORT)
-    app.toggle(key="show_scorecard").set_value(True).run()
     assert "was not measured" in all_text(app)
-    assert "Measure the scorecard" not in [each.label for each in app.button]
+    assert "Measure the scorecard" not in labels(app)

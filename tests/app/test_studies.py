@@ -64,6 +64,17 @@ def test_without_a_study_one_is_started_with_an_estimate(cache, started):
     ]
 
 
+def test_the_smallest_bias_that_a_budget_could_tell_is_said(cache, started):
+    make_study(cache)
+    app = open_page(STUDIES)
+    assert "by toxicity (384 texts)" in all_text(app).replace("\\", "")
+    assert "noise as in the study default" in all_text(app)
+    next(box for box in app.selectbox if box.label == "Study").select("default").run()
+    assert "noise as measured so far" in all_text(app)
+    next(box for box in app.selectbox if box.label == "Budget").select("minutes").run()
+    assert "could be told from none" not in all_text(app)
+
+
 def test_the_estimate_needs_the_models_files(cache, started):
     folder = cache / "models" / "smollm2-135m-instruct"
     folder.mkdir(parents=True)

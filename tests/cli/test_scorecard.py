@@ -65,9 +65,9 @@ def test_json_is_the_library_s_scorecard_and_the_table_its_rows(run, work, lm):
 
     people = run(*asked).stdout.splitlines()
     start = next(i for i, line in enumerate(people) if line.startswith("measure"))
-    assert len(people) - start == 1 + len(printed["rows"]) + 1
+    assert len(people) - start == 1 + len(printed["rows"]) + 2
     assert people[start + 1].split()[0] == "bias"
-    assert people[-1].startswith("Each interval leaves out 0 by chance once in 20 times: of ")
+    assert people[-2].startswith("Each interval leaves out 0 by chance once in 20 times: of ")
 
 
 def test_on_valid_it_says_exploratory(run, work):

@@ -35,7 +35,7 @@ def test_results_grow_and_end(tiny_llama):
     assert steps[-1].after.ppl.value != steps[-1].before.ppl.value
     assert set(steps[0].bias) == set()
     assert set(steps[1].bias) == {AXIS}
-    assert set(steps[1].change.degeneration) == {"repetition", "distinct_bigrams"}
+    assert set(steps[1].change.degeneration) == {"repetition", "distinct_bigrams", "length"}
 
 
 def test_pruning_nothing_changes_nothing(tiny_llama):

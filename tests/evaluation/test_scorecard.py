@@ -17,6 +17,7 @@ from fasp_core.evaluation import scorecard as scorecards
 from fasp_core.evaluation.blocks import MemoryStore
 from fasp_core.evaluation.result import Evaluation
 from fasp_core.evaluation.scorecard import scorecard
+from fasp_core.evaluation.scorecard_result import CHECKPOINT
 from fasp_core.evaluation.store import EvaluationStore
 from fasp_core.models.compensation import compensate_heads, fit_compensation
 from fasp_core.stats.estimate import Estimate
@@ -73,8 +74,31 @@ def test_a_planted_preference_goes_with_its_head(planted):
 
 def test_a_head_that_does_nothing_changes_nothing(planted):
     for row in last(scorecard(planted, [(0, 1), (0, 3)], pairs=[made_pairs()])).rows:
+        if row.source == CHECKPOINT:
+            continue
         assert row.compared.change.value == 0, row.measure
         assert row.compared.verdict == "no clear change"
+
+
+def test_what_a_compact_checkpoint_saves_is_counted_once_everything_is_read(planted):
+    *_, before, card = scorecard(planted, [(0, 0)], pairs=[made_pairs()])
+    assert not any(row.source == CHECKPOINT for row in before.rows)
+    parameters, size = (found(card, measure, None).compared for measure in ("parameters", "size on disk"))
+    assert parameters.before.value == sum(weight.numel() for weight in planted.model.parameters())
+    assert (parameters.verdict, size.verdict) == ("better", "better")
+    assert parameters.change.low == parameters.change.high == parameters.after.value - parameters.before.value < 0
+    assert size.change.value == 4 * parameters.change.value  # float32
+    assert not any(row.source == CHECKPOINT for row in last(scorecard(planted, [], pairs=[made_pairs()])).rows)
+
+
+def test_where_heads_cannot_be_cut_out_no_size_is_promised(planted, monkeypatch):
+    def refused(*_):
+        raise InputError("not understood")
+
+    monkeypatch.setattr(scorecards, "sizes", refused)
+    card = last(scorecard(planted, [(0, 0)], pairs=[made_pairs()]))
+    assert card.done
+    assert not any(row.source == CHECKPOINT for row in card.rows)
 
 
 def test_a_constant_model_has_no_preference_knows_nothing_and_loses_nothing():
@@ -99,7 +123,7 @@ def test_splits_are_not_mixed(planted):
     valid, test = (last(scorecard(planted, [(0, 0)], split=s, pairs=[pairs], store=store)) for s in ("valid", "test"))
     assert found(valid, PREFERRED).compared.before.n == found(test, PREFERRED).compared.before.n == 15
     assert (valid.exploratory, test.exploratory) == (True, False)
-    keys = {key for key, _, _ in store._blocks}
+    keys = {key for key, _, _ in store._blocks} - {reading_tasks.size_key(planted.fingerprint, planted.dtype_name)}
     tasks = [
         {t.key for t in reading_tasks.reading_tasks(planted.fingerprint, planted.dtype_name, s, [pairs])}
         for s in ("valid", "test")
@@ -120,6 +144,7 @@ def test_it_comes_step_by_step_and_nothing_is_read_twice(planted, tmp_path, monk
     assert [step.fraction_done for step in steps] == sorted(step.fraction_done for step in steps)
     assert len(steps[0].rows) == 2
     assert found(steps[0], PREFERRED).compared.before.n == reading_tasks.BLOCK
+    assert all(row.compared.change.se >= 0 for row in steps[0].rows)  # with intervals from the first block on
 
     def unwanted(*args, **kwargs):
         raise AssertionError("was read before")
@@ -143,7 +168,11 @@ def test_a_stop_keeps_what_was_read(planted):
 
 def made_evaluation(pruned=((0, 0),), split="valid"):
     def part(ppl, bias, repeated):
-        texts = {"repetition": Estimate(repeated, 0.01, 50), "distinct_bigrams": Estimate(0.9 - repeated, 0.01, 50)}
+        texts = {
+            "repetition": Estimate(repeated, 0.01, 50),
+            "distinct_bigrams": Estimate(0.9 - repeated, 0.01, 50),
+            "length": Estimate(50 * repeated, 0.1, 50),
+        }
         return made_metrics(Estimate(ppl, 0.1, 9), {"race": Estimate(bias, 0.01, 50)}, degeneration=texts)
 
     change = part(2.0, -0.05, 0.1)
@@ -153,12 +182,13 @@ def made_evaluation(pruned=((0, 0),), split="valid"):
 
 def test_what_evaluate_measured_stands_first(planted):
     card = next(iter(scorecard(planted, [(0, 0)], evaluation=made_evaluation(), pairs=[made_pairs()])))
-    told = [(row.measure, row.axis, row.compared.verdict) for row in card.rows[:4]]
+    told = [(row.measure, row.axis, row.compared.verdict) for row in card.rows[:5]]
     assert told == [
         ("bias", "race", "better"),
         ("perplexity", None, "worse"),
         ("repetition", None, "worse"),
         ("distinct bigrams", None, "worse"),
+        ("length", None, "changed"),
     ]
     for other in (made_evaluation(((0, 1),)), made_evaluation(split="test")):
         with pytest.raises(InputError, match="of other heads or of the other split"):

@@ -417,7 +417,7 @@ def test_the_model_card_tells_what_why_how_well_and_how_to_load(config):
         assert "without 4 of its 8 attention heads" in card
         assert "| 0 | 1 |\n| 1 | 0, 1, 2 |" in card
         assert "axis `religion`" in card
-        row = "| valid (50 % measured) | "
+        row = "| valid, exploratory (50 % measured) | "
         assert row + "perplexity | 30.00 ± 0.10 (29.80 to 30.20) | 31.00 ± 0.10 (30.80 to 31.20) |" in card
         assert row + "bias religion, by toxicity | 2.00 ± 0.10" in card
         assert row + "the same, noise-corrected | 1.00 ± 0.10" in card

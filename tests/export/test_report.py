@@ -98,4 +98,6 @@ def test_each_number_carries_its_measure(tmp_path):
     assert "Mean log-odds of toxic words (nats) of the groups of gender and sex" in text
     card = model_card(config, "masked")
     for measure in ("toxicity", "likelihood (nats)"):
-        assert f"| valid | bias gender\\_and\\_sex, by {measure} |".replace("\\", "") in card.replace("\\", "")
+        assert f"| valid, exploratory | bias gender\\_and\\_sex, by {measure} |".replace("\\", "") in card.replace(
+            "\\", ""
+        )

@@ -8,11 +8,11 @@ import pytest
 from helpers.made_study import make_study
 
 from fasp_core.errors import InputError
-from fasp_core.evaluation.scorecard_result import Row, Scorecard
+from fasp_core.evaluation.scorecard_result import Row, Scorecard, size_rows
 from fasp_core.export.model_card import model_card
 from fasp_core.export.pruning_config import PruningConfig
 from fasp_core.export.report import html_report
-from fasp_core.export.scorecard_rows import EXPLORATORY, HEADER, ScorecardRow, scorecard_notes
+from fasp_core.export.scorecard_rows import EXPLORATORY, HEADER, SPEED, ScorecardRow, scorecard_notes
 from fasp_core.selection.select_heads import select_heads
 from fasp_core.stats.estimate import Estimate
 from fasp_core.stats.pair_measures import LOW, compared_estimates
@@ -27,12 +27,15 @@ def test_a_row_in_words():
     cells = ("log-ratio, nats", "Gender and sex", "mine|<b>", "0.310 ± 0.020", "0.210 ± 0.020")
     assert ScorecardRow.of(ROW).cells == (*cells, "−0.100 ± 0.010 (−0.120 to −0.080)", "better")
     assert len(cells) + 2 == len(HEADER)
+    (row, _) = size_rows([[134_515_008, 269_030_016], [132_000_000, 264_000_000]])
+    assert ScorecardRow.of(row).cells[3:] == ("134,515,008", "132,000,000", "−2,515,008 (exact)", "better")
     assert ScorecardRow.of(UNKNOWN).cells[3:] == ("0.500", "0.500", "+0.500 (–)", "no clear change")
 
 
 def test_what_is_said_below():
     assert scorecard_notes("valid", 0) == [EXPLORATORY]
-    assert scorecard_notes("test", 21) == ["Each interval leaves out 0 by chance once in 20 times: of 21 rows about 2."]
+    chance = "Each interval leaves out 0 by chance once in 20 times: of 21 rows about 2."
+    assert scorecard_notes("test", 21) == [chance, SPEED]
 
 
 @pytest.fixture

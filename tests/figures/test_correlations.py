@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fasp_core.figures import axis_scatter_matrix, correlation_matrix
+from fasp_core.figures import agreement_matrix, axis_scatter_matrix, correlation_matrix
 from fasp_core.figures.correlations import MOST_POINTS
 from fasp_core.selection.correlations import AxisCorrelations
+from fasp_core.stats.rank_agreement import RankAgreement
 
 AXES = ("age", "<b>x</b>", "religion")
 R = np.array([[1, 0.8, 0.1], [0.8, 1, np.nan], [0.1, np.nan, 1]])
@@ -52,3 +53,15 @@ def test_of_very_many_heads_a_part_is_drawn_but_all_protected_ones(n):
     assert all(len(trace.x) == 50 for trace in figure.data if trace.name == "protected")
     if n == 144:
         assert drawn == 144 * 10
+
+
+def test_measures_that_cannot_be_told_are_faded_whatever_their_interval():
+    agreement = RankAgreement(R, LOW, HIGH, np.full((3, 3), 9))
+    muted = np.zeros((3, 3), bool)
+    clear, faded = agreement_matrix(("a", "<b>x</b>", "c"), agreement, muted).data
+    assert clear.z[0][1] == 0.8
+    muted[0, 1] = muted[1, 0] = True
+    clear, faded = agreement_matrix(("a", "<b>x</b>", "c"), agreement, muted).data
+    assert np.isnan(clear.z[0][1])
+    assert faded.z[0][1] == 0.8
+    assert "&lt;b&gt;" in agreement_matrix(("a", "<b>x</b>", "c"), agreement, muted).layout.xaxis.ticktext[1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -9,10 +11,15 @@ from helpers.planted_model import PLANTED, TRIGGER, make_planted
 
 from fasp_core.errors import InputError
 from fasp_core.models.batching import pad_batch
+from fasp_core.models.heads import gate_heads
 from fasp_core.passes.evidence import attention_map, token_log_ratios, token_texts
 from fasp_core.passes.knockout import knockout_log_ratios
 
 PROMPTS, ENDS = ["The cook said", "A"], [" hello there", " b"]
+
+
+def without(lm, *heads):
+    return partial(gate_heads, lm.model, heads)
 
 
 def ids(lm, texts):
@@ -31,7 +38,7 @@ def test_token_ratios_sum_to_the_text_s(request, fixture):
     )
     for head in ((0, 1), (2, 3)):
         expected, _ = knockout_log_ratios(lm, batch, [lm.layout.flat_id(*head)])
-        ratios = token_log_ratios(lm, head, prompts, ends)
+        ratios = token_log_ratios(lm, without(lm, head), prompts, ends)
         assert [len(r) for r in ratios] == [len(e) for e in ends]
         assert [r.sum() for r in ratios] == pytest.approx(expected[:, 0].tolist(), abs=1e-4)
         assert np.abs(ratios[0]).max() > 1e-3
@@ -41,11 +48,11 @@ def test_the_planted_token_is_the_one_that_is_marked():
     """The head makes one byte likelier behind the trigger: that token loses most, the trigger itself nothing."""
     lm = make_planted(head=1.0)
     prompts, ends = ids(lm, ["ab"]), ids(lm, [f"{TRIGGER}{PLANTED}c"])
-    (ratios,) = token_log_ratios(lm, (0, 0), prompts, ends)
+    (ratios,) = token_log_ratios(lm, without(lm, (0, 0)), prompts, ends)
     assert ratios[0] == pytest.approx(0, abs=1e-6)  # nothing has triggered it yet
     assert ratios[1] < -1  # far less likely without the head
     assert ratios[2] > 0  # it had taken probability from every other token
-    assert token_log_ratios(lm, (0, 2), prompts, ends)[0] == pytest.approx([0, 0, 0], abs=1e-6)
+    assert token_log_ratios(lm, without(lm, (0, 2)), prompts, ends)[0] == pytest.approx([0, 0, 0], abs=1e-6)
 
 
 def test_an_even_attention():

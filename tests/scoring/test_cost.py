@@ -9,7 +9,7 @@ import pytest
 from fasp_core.errors import InputError
 from fasp_core.files.paths import PROJECT
 from fasp_core.scoring.budgets import BUDGETS, Budget
-from fasp_core.scoring.cost import ModelShape, estimate_run, machine_flops, model_shape
+from fasp_core.scoring.cost import ModelShape, estimate_run, evaluation_seconds, machine_flops, model_shape
 from fasp_core.study.study import open_study
 from fasp_core.words.spoken import spoken_range
 
@@ -22,6 +22,10 @@ def test_a_quick_run_of_the_default_model():
     assert estimate.seconds_low < 600 < estimate.seconds_high
     assert estimate.seconds == pytest.approx(600, rel=0.2)
     assert 1e9 < estimate.memory_bytes < 4e9  # the README asks for 4 GB
+
+
+def test_520_texts_take_about_40_seconds():
+    assert evaluation_seconds(DEFAULT, 520, flops=TWO_CORES) == pytest.approx(40, rel=0.3)  # as timed on such a machine
 
 
 def test_the_disk_that_the_shipped_study_takes():

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from fasp_core.stats.degeneration import distinct_bigrams, paired_means, repetition
+from fasp_core.stats.degeneration import distinct_bigrams, length, paired_means, repetition
 
 
 def test_by_hand():
@@ -16,6 +16,7 @@ def test_by_hand():
     assert math.isnan(repetition("word"))
     assert distinct_bigrams(["a b c", "a b d"]) == 0.75  # a-b twice, b-c, b-d
     assert math.isnan(distinct_bigrams(["", "x"]))
+    assert (length(" two  words\n"), length("")) == (2, 0)
 
 
 def test_paired_means_by_hand():

@@ -14,6 +14,7 @@ from fasp_core.stats.pair_measures import (
     HIGH,
     LOW,
     MIN_UNITS,
+    NONE,
     compared,
     compared_estimates,
     icat,
@@ -128,3 +129,5 @@ def test_estimates_made_elsewhere():
     parts = Estimate(1.0, 0.1, 9), Estimate(2.0, 0.1, 9), Estimate(1.0, 0.1, 9)
     assert compared_estimates(*parts, ideal=LOW).verdict == "worse"
     assert compared_estimates(*parts, ideal=HIGH).verdict == "better"
+    assert compared_estimates(*parts, ideal=NONE).verdict == "changed"
+    assert compared_estimates(*parts[:2], Estimate(0.1, 0.1, 9), ideal=NONE).verdict == "no clear change"

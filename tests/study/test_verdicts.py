@@ -15,7 +15,7 @@ from fasp_core.scoring.score_heads import score_heads
 from fasp_core.stats.omnibus import omnibus_test
 from fasp_core.study.manifest import StudySettings
 from fasp_core.study.study import open_study
-from fasp_core.study.verdicts import unit_of
+from fasp_core.study.verdicts import smallest_told, unit_of
 from fasp_core.study.views import axis_groups
 
 AXIS = "religion"
@@ -125,3 +125,14 @@ def test_descriptors_are_what_is_dealt(tmp_path):
     assert alarms["descriptor"] <= 4  # 1 of 20 expected; more than 4 in 3 of 1,000 such tests
     assert alarms["prompt_id"] >= 15
     assert unit_of(axis_groups(study, "religion")) == "descriptor"
+
+
+def test_the_smallest_bias_told_is_below_a_clear_one_and_falls_with_more_texts(tmp_path):
+    study = make_study(tmp_path, axes=(AXIS,))
+    bias = study.scores().base_bias(AXIS)
+    now, more = (smallest_told(study, AXIS, metric="toxicity", n=n) for n in (bias.n, 4 * bias.n))
+    assert study.scores().verdict(AXIS).state == "clear"
+    assert 0 < more < now < bias.value
+    assert more >= now / 2 - 1e-9  # no more than the square root of the texts helps
+    assert smallest_told(study, "nationality", metric="toxicity", n=100) is None
+    assert smallest_told(study, AXIS, metric="likelihood", n=100) is None

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from html import unescape
 
-from fasp_core.words.text_evidence import TextEvidence, largest_ratio, marked_tokens
+from fasp_core.words.text_evidence import MarkedText, TextEvidence, largest_ratio, marked_tokens
 
-TEXT = TextEvidence("women", 0.5, ["A ", "<b>", " x", "\ny", ""], [-0.5, 0.25, 0.0], [[1.0]])
+TEXT = TextEvidence(["A ", "<b>", " x", "\ny", ""], [-0.5, 0.25, 0.0], "women", 0.5, [[1.0]])
 
 
 def test_every_token_is_there_as_text_with_its_number():
@@ -19,7 +19,7 @@ def test_every_token_is_there_as_text_with_its_number():
 
 
 def test_nothing_changed_is_not_marked():
-    still = TextEvidence("women", 0.5, ["a", "b"], [0.0], [[1.0], [0.5, 0.5]])
+    still = MarkedText(["a", "b"], [0.0])
     assert largest_ratio([still]) == largest_ratio([]) == 0
     assert re.findall(r"rgba\(([^)]*)\)", marked_tokens(still, 0.0)) == ["194, 87, 12, 0.00"]
     assert still.n_prompt == 1

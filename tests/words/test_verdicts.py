@@ -6,7 +6,7 @@ import pytest
 
 from fasp_core.selection.description import BiasVerdict
 from fasp_core.stats.estimate import Estimate
-from fasp_core.words.verdicts import describe_echo, describe_verdict
+from fasp_core.words.verdicts import describe_echo, describe_foresight, describe_smallest_biases, describe_verdict
 
 
 def test_each_verdict_in_words():
@@ -47,3 +47,20 @@ def test_the_echo_is_said_to_be_part_of_a_bias_only_where_it_is():
 def test_a_verdict_that_no_test_gives_is_refused(wrong):
     with pytest.raises(ValueError, match="is no verdict"):
         BiasVerdict(**{"state": "clear", "p_value": 0.01, "low": 0.1, "high": 0.2, "matters": 0.02, **wrong})
+
+
+def test_what_a_measurement_could_tell_in_words():
+    assert describe_foresight(0.0312, 360, "toxicity", sets=3, more=(0.01, 3214)) == (
+        "With 360 texts a change of bias of ±0.0312 could be told from none; ±0.01 would take about 3,200. In 80 of "
+        "100 measurements; noise as in the 3 sets measured so far."
+    )
+    assert describe_foresight(0.0312, 300, "likelihood", sets=0) == (
+        "With 300 readings a change of bias of ±0.0312 nats could be told from none. In 80 of 100 measurements; at "
+        "most so much, by the noise of the intact model."
+    )
+    found = {("gender_and_sex", "toxicity"): (0.0512, 1536), ("religion", "likelihood"): (0.41, 360)}
+    assert describe_smallest_biases(found, like="default") == (
+        "The smallest bias that could be told from none: 0.051 for gender and sex by toxicity (1,536 texts), 0.41 "
+        "nats for religion by likelihood (360 readings). In 80 of 100 measurements; noise as in the study default."
+    )
+    assert describe_smallest_biases({}) == ""

@@ -15,6 +15,8 @@ from fasp_core.study.study import Study
 from fasp_core.words.numbers import axis_label
 from fasp_core.words.spoken import duration
 from ui import words
+from ui.caches import scores_by
+from ui.foresight import change_told, time_of_a_set
 from ui.text import plain
 
 POLL_S = 1.0
@@ -23,7 +25,7 @@ ALPHAS, GAMMAS = "0.02, 0.05, 0.1, 0.15, 0.2", "0.3, 0.5, 0.7"
 
 def run_form(study: Study, scores: HeadScores) -> None:
     """What to compare, and the button that starts it."""
-    with st.form("compare", border=False):
+    with st.container():
         left, right = st.columns(2, gap="medium")
         axis = left.selectbox(
             "Prune for", scores.axes, format_func=axis_label, key="compare.axis", help=words.TERMS["axis"]
@@ -74,11 +76,20 @@ def run_form(study: Study, scores: HeadScores) -> None:
                 width=150,
                 help=words.BLOCKS,
             )
-        if st.form_submit_button("Start the comparison", type="primary"):
+        st.caption(plain(_foresight(study, axis, int(seeds) * int(blocks))))
+        if st.button("Start the comparison", type="primary"):
             try:
                 _start(study, axis, methods, alphas, gammas, axes, int(seeds), int(blocks))
             except InputError as error:
                 st.error(plain(error))
+
+
+def _foresight(study: Study, axis: str, blocks: int) -> str:
+    """What the test measurement of one set could tell of the bias by toxicity, and about how long it takes."""
+    by, size = "toxicity", {"split": "test", "blocks": blocks}
+    intact = scores_by(study, by).base_bias(axis) if by in study.metrics else None
+    said = (change_told(study, intact, axis, by, **size), time_of_a_set(study, axis, **size))
+    return " ".join(filter(None, said))
 
 
 def _start(

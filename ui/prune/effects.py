@@ -32,7 +32,11 @@ from ui.text import plain
 from ui.theme import dark
 from ui.view import view
 
-TEXT_MEASURES = {"repetition": "repeated word pairs in a text", "distinct_bigrams": "distinct word pairs"}
+TEXT_MEASURES = {
+    "repetition": "repeated word pairs in a text",
+    "distinct_bigrams": "distinct word pairs",
+    "length": "words in a text",
+}
 
 
 def draw_prediction(prediction: Prediction | None, axis: str, metric: str) -> None:

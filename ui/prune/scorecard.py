@@ -11,6 +11,7 @@ from fasp_core.evaluation.keys import Target
 from fasp_core.evaluation.scorecard_result import Scorecard, kept_scorecard
 from fasp_core.evaluation.store import EvaluationStore
 from fasp_core.export.scorecard_rows import HEADER, ScorecardRow, scorecard_notes
+from fasp_core.jobs.jobs import cancel_job
 from fasp_core.jobs.scorecards import scorecard_job, start_scorecard
 from fasp_core.selection.select_heads import Selection
 from fasp_core.study.study import Study
@@ -40,16 +41,17 @@ def kept_card(study: Study, target: Target) -> Scorecard | None:
         return None
 
 
-def scorecard_panel(study: Study, selection: Selection, axis: str, metric: str) -> None:
-    """The scorecard of one split, once one asks for it."""
+def scorecard_panel(study: Study, selection: Selection, axis: str, metric: str, *, first: str | None = None) -> None:
+    """The scorecard of one split, once one asks for it; with `first` it is open, and begins with that split."""
     with st.container(border=True, key="scorecard"):
-        if not st.toggle("Scorecard: what else does pruning change?", key="show_scorecard", help=words.SCORECARD):
+        title = "Scorecard: what else does pruning change?"
+        if not st.toggle(title, first is not None, key="show_scorecard", help=words.SCORECARD):
             return
         split = st.segmented_control(
             "Split",
             list(SPLITS),
             format_func=SPLITS.get,
-            default="valid",
+            default=first or "valid",
             required=True,
             key="scorecard_split",
             help=words.TERMS["split"],
@@ -81,12 +83,20 @@ def _card(study: Study, target: Target, was_running: bool) -> None:
         return
     if job is not None and job.live:
         st.progress(card.fraction_done if card else 0.0, words.SCORECARD_RUNS)
+        st.button("Stop", on_click=_stop, args=(job.id,), help=words.STOP_SCORECARD, key="stop_scorecard")
     elif is_viewer():
         st.caption(words.SCORECARD_ABSENT)
     else:
         if job is not None and job.state in ("failed", "lost"):
             st.error(f"{words.SCORECARD_FAILED} {plain(job.message)}")
         st.button("Measure the scorecard", on_click=_start, args=(target,), help=words.SCORECARD_COST)
+
+
+def _stop(job_id: str) -> None:
+    try:
+        cancel_job(job_id)
+    except InputError as error:
+        st.session_state[PROBLEM] = str(error)
 
 
 def _start(target: Target) -> None:

@@ -25,6 +25,8 @@ from fasp_core.words.spoken import model_title, spoken_bytes, spoken_range
 from ui import words
 from ui.caches import machine_speed, prompts_of
 from ui.example import example_button
+from ui.foresight import biases_told
+from ui.page import shown_study
 from ui.studies.scorer_download import scorer_download
 from ui.studies.uploads import keep_upload
 from ui.text import axis_text, plain
@@ -67,6 +69,8 @@ def new_study_form() -> None:
             _estimate(ref, left, budget, minutes, prompts)
         else:
             st.caption(words.ALL_MEASURED)
+        if minutes is None and reliability is None:
+            st.caption(plain(_told(study if extends else _stand_in(), axes, budget, own=extends)))
     command = score_command(
         ref,
         name,
@@ -232,6 +236,26 @@ def _estimate(ref: str, axes: list[str], budget: str, minutes: float | None, pro
     )
     if busy:
         st.caption(words.BUSY)
+
+
+def _told(study: Study | None, axes: list[str], budget: str, *, own: bool) -> str:
+    """What a budget of a known size could tell, by the noise of the study, or where that is new of the one shown."""
+    if study is None or budget not in BUDGETS:
+        return ""
+    sizes = {"toxicity": BUDGETS[budget].samples, "likelihood": BUDGETS[budget].likelihood_reads}
+    return biases_told(
+        study, [axis for axis in axes if axis in study.prompts.axes], sizes, like=None if own else study.name
+    )
+
+
+def _stand_in() -> Study | None:
+    """The study that the pages show, whose noise stands for that of a new one; None where it has none."""
+    name = shown_study()
+    try:
+        study = None if name is None else open_study(name)
+    except InputError:
+        return None
+    return study if study is not None and study.has_model else None
 
 
 def _unmeasured(study: Study, axes: list[str], budget: str) -> list[str]:
