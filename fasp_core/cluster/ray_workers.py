@@ -46,7 +46,8 @@ def connected(address: str) -> Iterator[None]:
         ray.init(address, log_to_driver=False, logging_level="error", **options)
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
         raise InputError(
-            f"no Ray cluster answers at '{address}'; start one (ray start --head), or use --cluster local"
+            f"no Ray cluster answers at '{address}'; start one (ray start --head), or use --cluster local. One "
+            "that asks for a token needs RAY_AUTH_MODE=token in the environment"
         ) from error
     finally:
         if path is None:
