@@ -33,6 +33,8 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "coupling": (),
     "scoring": (),
     "growth": ("--texts", "1536", "20000"),
+    "shards": (),
+    "scorecard": (),
     "combinations": ("--count", "100"),
     "faults": ("--kills", "0"),
     "sessions": (),
@@ -41,9 +43,11 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
 LEFT_OUT = {
     "advantages": "takes half an hour",
     "architectures": "takes hours; it writes the table of docs/architectures.md",
+    "cluster": "needs Ray",
     "joint": "is printed by selection",
     "pruning": "needs an exported configuration",
     "random_models": "is what architectures and combinations are made of",
+    "scale": "takes half an hour",
     "study": "takes hours; it makes the shipped study",
 }
 

@@ -14,13 +14,14 @@ The rooms, in the order of their floors; a room imports only from lower floors (
     4  toxicity           what rates the texts
     4  study              the folder that keeps all measurements, and its views
     4  words              digits and sentences for people
-    5  scoring            fill a study within a budget
-    5  evaluation         what pruning a set of heads does: measured, kept, found again
-    5  figures            charts: numbers in, plotly figure out
-    6  comparison         methods side by side
-    6  export             the choice to keep: configuration, report, checkpoint, and the proof that it works
-    7  jobs               processes that outlive a page
-    8  cli                the commands
+    5  cluster            units of work on other processes and machines: an ordered map over workers
+    6  scoring            fill a study within a budget
+    6  evaluation         what pruning a set of heads does: measured, kept, found again
+    6  figures            charts: numbers in, plotly figure out
+    7  comparison         methods side by side
+    7  export             the choice to keep: configuration, report, checkpoint, and the proof that it works
+    8  jobs               processes that outlive a page
+    9  cli                the commands
 
 Below are the public names. Each module is imported when one of its names is first used, so that selecting and drawing
 never wait for torch.

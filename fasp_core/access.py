@@ -16,6 +16,7 @@ from fasp_core.errors import InputError
 
 VIEWER = "FASP_VIEWER"  # "1": visitors look, select, compare and export, and start nothing but bounded evaluations
 SCORERS = "FASP_SCORERS"  # scorers of the operator's own, module:function, with commas; where set, no others are used
+LOG = "FASP_LOG"  # "json": the server prints what it does, a line of JSON each (see `files.run_log`)
 MODELS_AS_SCORERS = ("detoxify", "hf")
 HOUR_S = 3600.0
 

@@ -15,6 +15,7 @@ FLOORS = [
     ["head", "files"],
     ["data", "models", "selection"],
     ["passes", "toxicity", "study", "words"],
+    ["cluster"],
     ["scoring", "evaluation", "figures"],
     ["comparison", "export"],
     ["jobs"],

@@ -564,6 +564,8 @@ REMOVE = "Takes the job off this list. What it measured is kept."
 JOB_AT_WORK = "A job is working on this study; stop it first."
 JOB_STARTED = "Started. It is in the list of jobs above."
 EXTEND = "An existing study is extended: by more axes, or by a larger budget."
+ON_CLUSTER = "On the cluster"
+CLUSTER = "Measured by the workers of the Ray cluster at {address}; the study comes out the same."
 MODELS = {"default": "Default", "hub": "Hub", "folder": "Folder", "gguf": "GGUF file"}
 MODEL_ASKS = {  # label, placeholder, help
     "hub": ("Hub id", "gpt2", "As on huggingface.co, such as gpt2 or Qwen/Qwen3-0.6B."),

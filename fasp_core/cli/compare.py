@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +13,7 @@ from fasp_core.cli.options import (
     Alphas,
     AsJson,
     Axis,
+    ClusterAddress,
     ComparedAxes,
     Device,
     Gammas,
@@ -17,6 +21,7 @@ from fasp_core.cli.options import (
     IterativeSamples,
     IterativeStep,
     Methods,
+    MostWorkers,
     Pairs,
     PairsGamma,
     PplLimit,
@@ -26,20 +31,26 @@ from fasp_core.cli.options import (
     TestBlocks,
     ValidBlocks,
     Weights,
+    WorkerCores,
+    WorkerGpus,
     split_names,
 )
 from fasp_core.cli.output import percent, print_json, print_table
-from fasp_core.cli.sources import one_axis, reopen
+from fasp_core.cli.sources import chosen, one_axis, reopened
 from fasp_core.cli.terminal import ProgressReport
 from fasp_core.comparison.shares import parse_shares
 from fasp_core.errors import InputError
 from fasp_core.words.numbers import format_interval
 
 if TYPE_CHECKING:
+    from fasp_core.cluster.cluster import Cluster
     from fasp_core.comparison.configurations import ComparisonSettings
     from fasp_core.comparison.interactions import Interactions
     from fasp_core.comparison.table import ComparisonTable
+    from fasp_core.models.language_model import LanguageModel
     from fasp_core.study.study import Study
+
+    Reopened = Callable[[], AbstractContextManager[tuple[LanguageModel, Cluster | None]]]
 
 LIMITS = (0.05, 0.1)  # rises of perplexity that the printed tables look at
 
@@ -62,6 +73,10 @@ def compare(
     interactions: Pairs = None,
     gamma: PairsGamma = 0.3,
     device: Device = "auto",
+    cluster: ClusterAddress = None,
+    workers: MostWorkers = None,
+    worker_cores: WorkerCores = 1,
+    worker_gpus: WorkerGpus = 1,
     to: TableFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -76,8 +91,9 @@ def compare(
         raise InputError(f"{to}: comparisons are written to .csv or .parquet files")
     opened = open_study(study)
     axis = one_axis(opened.axes, axis)
+    on = partial(reopened, opened, device, chosen(cluster, workers, worker_cores, worker_gpus))
     if interactions is not None:
-        _interactions(opened, axis, interactions, gamma, test_blocks, device, to, as_json)
+        _interactions(opened, axis, interactions, gamma, test_blocks, on, device, to, as_json)
         return
     from fasp_core.comparison.configurations import ComparisonSettings
     from fasp_core.scoring.iterative import IterativeSettings
@@ -97,7 +113,7 @@ def compare(
         iterative=IterativeSettings(samples=iterative_samples, step=iterative_step),
         iterative_gammas=parse_shares(iterative_gammas, "--iterative-gammas") if iterative_gammas else (),
     )
-    table = _run(opened, settings, device)
+    table = _run(opened, settings, on, device)
     if to is not None:
         from fasp_core.comparison.table import export_rows
 
@@ -109,16 +125,15 @@ def compare(
         _print(opened, table)
 
 
-def _run(study: Study, settings: ComparisonSettings, device: str) -> ComparisonTable:
+def _run(study: Study, settings: ComparisonSettings, on: Reopened, device: str) -> ComparisonTable:
     from fasp_core.comparison.configurations import measured_axes
     from fasp_core.comparison.run_comparison import run_comparison, study_measure
     from fasp_core.toxicity.scorers import reopen_scorer
 
     axes = measured_axes(study, settings)
-    lm = reopen(study, device)
     scorer = reopen_scorer(*study.scorer_record(), study=study.name, device=device)
-    with ProgressReport() as progress:
-        measure = study_measure(lm, study, axes, scorer=scorer)
+    with on() as (lm, on_workers), ProgressReport() as progress:
+        measure = study_measure(lm, study, axes, scorer=scorer, cluster=on_workers)
         return run_comparison(lm, study, settings, scorer=scorer, measure=measure, progress=progress)
 
 
@@ -150,17 +165,32 @@ def _print(study: Study, table: ComparisonTable) -> None:
 
 
 def _interactions(
-    study: Study, axis: str, pairs: int, gamma: float, blocks: int, device: str, to: Path | None, as_json: bool
+    study: Study,
+    axis: str,
+    pairs: int,
+    gamma: float,
+    blocks: int,
+    on: Reopened,
+    device: str,
+    to: Path | None,
+    as_json: bool,
 ) -> None:
     from fasp_core.comparison.interactions import measure_interactions
     from fasp_core.comparison.table import export_rows
     from fasp_core.toxicity.scorers import reopen_scorer
 
-    lm = reopen(study, device)
     scorer = reopen_scorer(*study.scorer_record(), study=study.name, device=device)
-    with ProgressReport() as progress:
+    with on() as (lm, on_workers), ProgressReport() as progress:
         found = measure_interactions(
-            lm, study, axis, pairs=pairs, gamma=gamma, blocks=blocks, scorer=scorer, progress=progress
+            lm,
+            study,
+            axis,
+            pairs=pairs,
+            gamma=gamma,
+            blocks=blocks,
+            scorer=scorer,
+            progress=progress,
+            cluster=on_workers,
         )
     if to is not None:
         export_rows(found.frame, to)

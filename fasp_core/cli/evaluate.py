@@ -10,6 +10,7 @@ from fasp_core.cli.options import (
     AnyMetric,
     AsJson,
     Axis,
+    ClusterAddress,
     Compensation,
     ConfigFile,
     Device,
@@ -17,16 +18,19 @@ from fasp_core.cli.options import (
     Heads,
     MeasuredAxes,
     Method,
+    MostWorkers,
     Seed,
     Sentences,
     Split,
     StudyName,
     WithScorecard,
+    WorkerCores,
+    WorkerGpus,
     split_names,
 )
 from fasp_core.cli.output import print_heads, print_json, print_metrics
 from fasp_core.cli.scorecard import load_sentences, measure_scorecard, print_scorecard, scorecard_json
-from fasp_core.cli.sources import measure_set, metric_for, open_named, reopen, select_by
+from fasp_core.cli.sources import chosen, measure_set, metric_for, open_named, reopened, select_by
 from fasp_core.errors import InputError
 from fasp_core.head import parse_heads
 from fasp_core.models.compensation_choice import SPOKEN
@@ -53,6 +57,10 @@ def evaluate(
     scorecard: WithScorecard = False,
     sentences: Sentences = None,
     device: Device = "auto",
+    cluster: ClusterAddress = None,
+    workers: MostWorkers = None,
+    worker_cores: WorkerCores = 1,
+    worker_gpus: WorkerGpus = 1,
     as_json: AsJson = False,
 ) -> None:
     """Measure a pruned model: perplexity and bias.
@@ -79,9 +87,9 @@ def evaluate(
         selection = select_by(table, axis, gamma, alpha, method, seed)
         pruned, about = selection.pruned, selection.axis or axis
     measured = split_names(axes) if axes else [about] if about else None
-    lm = reopen(opened, device)
-    result = measure_set(opened, lm, pruned, measured, split, metric, compensate or "none")
-    card = measure_scorecard(opened, lm, result, pairs) if scorecard else None
+    with reopened(opened, device, chosen(cluster, workers, worker_cores, worker_gpus)) as (lm, on_workers):
+        result = measure_set(opened, lm, pruned, measured, split, metric, compensate or "none", on_workers)
+        card = measure_scorecard(opened, lm, result, pairs) if scorecard else None
     if as_json:
         from fasp_core.export.provenance import SplitMetrics
 

@@ -144,8 +144,26 @@ NewScorer = Annotated[str, typer.Option("--scorer", help="What rates toxicity (s
 ScorerName = Annotated[
     str | None, typer.Option("--scorer", help="Scores by this one of the study's scorers [default: the first].")
 ]
-Device = Annotated[str, typer.Option(help="Where the model runs: auto, cpu, cuda or cuda:N.")]
+Device = Annotated[str, typer.Option(help="Where the model runs: auto, cpu, cuda, cuda:N, or split (over all GPUs).")]
 ScorerDevice = Annotated[str, typer.Option("--device", help="Of a neural scorer: auto, cpu, cuda or cuda:N.")]
+ClusterAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="ADDRESS",
+        help="Measure on the workers of a Ray cluster, each with the model: local (this machine's cores or GPUs), auto "
+        "(the cluster that this machine is part of) or ray://HOST:PORT (docs/scale.md).",
+    ),
+]
+MostWorkers = Annotated[
+    int | None,
+    typer.Option("--workers", min=1, help="With --cluster: so many workers at most [default: all there is room for]."),
+]
+WorkerCores = Annotated[int, typer.Option(min=1, help="With --cluster: cores of each worker, where there is no GPU.")]
+WorkerGpus = Annotated[
+    int,
+    typer.Option(min=1, help="With --cluster: GPUs of each worker; a model larger than one is laid over all of them."),
+]
 DType = Annotated[
     str,
     typer.Option(
@@ -310,6 +328,10 @@ HostNames = Annotated[
 Viewer = Annotated[
     bool,
     typer.Option("--viewer", help="For looking only: nothing is started but bounded evaluations, nothing is deleted."),
+]
+AppLog = Annotated[
+    Literal["json"] | None,
+    typer.Option("--log", help="Print what the app does, one line of JSON an event, on standard error."),
 ]
 AppScorers = Annotated[
     list[str] | None,

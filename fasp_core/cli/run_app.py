@@ -10,8 +10,8 @@ import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
-from fasp_core.access import SCORERS, VIEWER, check_address, is_loopback, is_viewer
-from fasp_core.cli.options import Address, AppScorers, HostNames, Port, Viewer
+from fasp_core.access import LOG, SCORERS, VIEWER, check_address, is_loopback, is_viewer
+from fasp_core.cli.options import Address, AppLog, AppScorers, HostNames, Port, Viewer
 from fasp_core.files.paths import app_script, server_script
 
 
@@ -21,6 +21,7 @@ def run_app(
     host: HostNames = None,
     viewer: Viewer = False,
     scorer: AppScorers = None,
+    log: AppLog = None,
 ) -> None:
     """Start the app, for this machine only, and open it in the browser.
 
@@ -29,6 +30,8 @@ def run_app(
     """
     if viewer:
         os.environ[VIEWER] = "1"
+    if log:
+        os.environ[LOG] = log
     os.environ[SCORERS] = ",".join([*filter(None, [os.environ.get(SCORERS)]), *(scorer or [])])
     check_address(address, login=has_login())
     # As `python -m streamlit run`, in this process, so that signals and the exit status need no passing on. Streamlit

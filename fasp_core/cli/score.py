@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from fasp_core.cli.options import (
     AsJson,
     BudgetName,
+    ClusterAddress,
     Device,
     DType,
     Metrics,
     Minutes,
     ModelRef,
+    MostWorkers,
     NewStudyName,
     Prompts,
     Reliability,
@@ -19,10 +22,12 @@ from fasp_core.cli.options import (
     ScoredAxes,
     ScorerRef,
     Text,
+    WorkerCores,
+    WorkerGpus,
     split_names,
 )
 from fasp_core.cli.output import print_base, print_json
-from fasp_core.cli.sources import print_precision
+from fasp_core.cli.sources import chosen, opened_with
 from fasp_core.cli.terminal import ProgressReport
 from fasp_core.errors import InputError
 
@@ -45,6 +50,10 @@ def score(
     scored: Scored = None,
     device: Device = "auto",
     dtype: DType = "auto",
+    cluster: ClusterAddress = None,
+    workers: MostWorkers = None,
+    worker_cores: WorkerCores = 1,
+    worker_gpus: WorkerGpus = 1,
     as_json: AsJson = False,
 ) -> None:
     """Measure what every head does, and keep it as a study.
@@ -59,15 +68,20 @@ def score(
     _check_axes(wanted, prompt_set, name, model)  # before the model is loaded
     articles = load_text(text) if text else None
     from fasp_core.models.language_model import model_name
-    from fasp_core.models.open_model import open_model
+    from fasp_core.models.open_model import absolute_ref, open_model
     from fasp_core.scoring.score_heads import score_heads
     from fasp_core.selection.clearest import clearest_axis, clearest_metric
     from fasp_core.toxicity.scorers import open_scorer
 
     rater = open_scorer(scorer, device=device) if scorer else None
-    lm = open_model(model, device=device, dtype=_made_with(name or model_name(model)) if dtype == "auto" else dtype)
-    print_precision(lm)
-    with ProgressReport() as progress:
+    ref, dtype = absolute_ref(model), _made_with(name or model_name(model)) if dtype == "auto" else dtype
+    opening = partial(open_model, ref, dtype=dtype)
+    here = partial(open_model, ref, device="cpu")  # beside the workers of a cluster
+    choice = chosen(cluster, workers, worker_cores, worker_gpus)
+    with (
+        opened_with(opening, lambda held: here(dtype=held), device, choice) as (lm, on_workers),
+        ProgressReport() as progress,
+    ):
         study = score_heads(
             lm,
             axes=wanted,
@@ -81,6 +95,7 @@ def score(
             scorer=rater,
             scored=scored,
             metrics=metrics,
+            cluster=on_workers,
         )
     tables = {m: study.scores(rater.name if rater and m == "toxicity" else None, metric=m) for m in metrics}
     if as_json:

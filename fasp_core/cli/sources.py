@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from fasp_core.cli.options import TABLE_FILES
@@ -11,6 +13,7 @@ from fasp_core.cli.terminal import ProgressReport
 from fasp_core.errors import InputError, nearest
 
 if TYPE_CHECKING:
+    from fasp_core.cluster.cluster import Cluster, ClusterChoice
     from fasp_core.evaluation.result import Evaluation
     from fasp_core.head import Head
     from fasp_core.models.compensation_choice import Compensate
@@ -33,6 +36,49 @@ def reopen(study: Study, device: str = "auto") -> LanguageModel:
     lm = reopen_model(study.model_record, study.name, device=device)
     print_precision(lm)
     return lm
+
+
+def chosen(cluster: str | None, workers: int | None, cores: int, gpus: int) -> ClusterChoice | None:
+    """What the options of a cluster say; None where none is named."""
+    from fasp_core.cluster.cluster import ClusterChoice
+
+    return None if cluster is None else ClusterChoice(cluster, cores, gpus, workers)
+
+
+@contextmanager
+def reopened(study: Study, device: str, choice: ClusterChoice | None) -> Iterator[tuple[LanguageModel, Cluster | None]]:
+    """`reopen`, and the workers of a cluster on the same model where one is chosen."""
+    from fasp_core.models.open_model import reopen_model
+
+    opening = partial(reopen_model, study.model_record, study.name)
+    with opened_with(opening, lambda dtype: opening(device="cpu"), device, choice) as opened:
+        yield opened
+
+
+@contextmanager
+def opened_with(
+    opening: Callable[..., LanguageModel],
+    beside: Callable[[str], LanguageModel],
+    device: str,
+    choice: ClusterChoice | None,
+) -> Iterator[tuple[LanguageModel, Cluster | None]]:
+    """The model that `opening(device=…)` opens; where a cluster is chosen, on its workers, and here `beside(dtype)`.
+
+    Raises InputError where the workers' model is not the one that is opened here.
+    """
+    if choice is None:
+        lm = opening(device=device)
+        print_precision(lm)
+        yield lm, None
+        return
+    from fasp_core.cluster.opening import open_cluster
+
+    with open_cluster(choice, opening, device) as workers:
+        lm = beside(workers.held.dtype)
+        if lm.fingerprint != workers.held.fingerprint:
+            raise InputError("the workers opened another model than this machine; put the same files on all machines")
+        print(f"measuring on {workers.n_workers} workers", file=sys.stderr)
+        yield lm, workers
 
 
 def print_precision(lm: LanguageModel) -> None:
@@ -98,6 +144,7 @@ def measure_set(
     split: str,
     metric: str | None = None,
     compensate: Compensate = "none",
+    cluster: Cluster | None = None,
 ) -> Evaluation:
     """Evaluate to the end, with progress; None: all scored axes, by all metrics. The app shares what was measured."""
     from fasp_core.evaluation.evaluate import evaluate_study
@@ -108,7 +155,15 @@ def measure_set(
     with ProgressReport() as progress:
         clock = StageClock(f"evaluating on {split}", 100, "%", progress)
         for result in evaluate_study(
-            study, lm, pruned, axes, metrics=metrics, split=split, compensate=compensate, store=store
+            study,
+            lm,
+            pruned,
+            axes,
+            metrics=metrics,
+            split=split,
+            compensate=compensate,
+            store=store,
+            cluster=cluster,
         ):
             clock.step(int(100 * result.fraction_done) - clock.done)
     return result

@@ -96,7 +96,7 @@ def exit_status(work: Callable[[], int | None], log: Callable[..., None] | None 
         if os.environ.get(TRACEBACK):
             traceback.print_exc()
         if log is not None:
-            log("fails unexpectedly", error=type(error).__name__, place=place_of(error))
+            log("fails unexpectedly", level="error", error=type(error).__name__, place=place_of(error))
         what = str(error) or "no further message"
         return _failed(f"unexpected {type(error).__name__}: {what} (set {TRACEBACK}=1 to see where)", FAILED)
 

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
+from fasp_core.cluster.cluster import Cluster
 from fasp_core.errors import InputError
 from fasp_core.evaluation.evaluate import evaluate
 from fasp_core.evaluation.keys import EvaluationPlan, EvaluationSettings, plan_of, study_settings
@@ -74,6 +75,7 @@ def measure_interactions(
     settings: EvaluationSettings | None = None,
     progress: ProgressCallback | None = None,
     stop: Stop | None = None,
+    cluster: Cluster | None = None,
 ) -> Interactions:
     """Measure random pairs of the heads that γ leaves unprotected, on `blocks` blocks of valid prompts and windows.
 
@@ -91,7 +93,16 @@ def measure_interactions(
     clock = StageClock("interactions", len(sets), "sets", progress)
     for some in sets:
         for _ in evaluate(
-            lm, some, [axis], prompts=prompts, windows=windows, scorer=scorer, settings=settings, store=store, stop=stop
+            lm,
+            some,
+            [axis],
+            prompts=prompts,
+            windows=windows,
+            scorer=scorer,
+            settings=settings,
+            store=store,
+            stop=stop,
+            cluster=cluster,
         ):
             pass
         clock.step()

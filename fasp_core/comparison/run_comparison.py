@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 
+from fasp_core.cluster.cluster import Cluster
 from fasp_core.comparison.configurations import (
     ComparisonSettings,
     Configuration,
@@ -155,6 +156,7 @@ def study_measure(
     store: BlockStore | None = None,
     settings: EvaluationSettings | None = None,
     stop: Stop | None = None,
+    cluster: Cluster | None = None,
 ) -> Measure:
     """How `run_comparison` measures a set of heads: as `evaluate_study` does; seed 0 shares the app's blocks."""
     store = store if store is not None else EvaluationStore(study.folder.parent)
@@ -171,6 +173,7 @@ def study_measure(
             scorer=scorer,
             store=store,
             stop=stop,
+            cluster=cluster,
             settings=replace(settings, seed=settings.seed + seed, blocks=blocks),
         )
 

@@ -36,6 +36,7 @@ from fasp_core.study.shard_names import TEXT
 from fasp_core.toxicity.rated import rated_texts
 from fasp_core.toxicity.scorers import Scorer, score_texts
 
+LOG_PROBABILITIES = "log-probabilities"  # of the intact model's texts, kept as if they were a model's block
 CLOSELY_UP_TO = 2  # heads; with more nearly every text parts soon, and closer coupling is not worth its passes
 
 
@@ -71,6 +72,10 @@ class MemoryStore:
         """Keep a finished block."""
         self._blocks[stream, name, block] = record
 
+    def of_block(self, stream: str, block: int) -> dict[str, Any]:
+        """All records of one block of a stream, by name."""
+        return {name: record for (of, name, number), record in self._blocks.items() if (of, number) == (stream, block)}
+
     def keep(self, plan: EvaluationPlan, evaluation: Evaluation) -> None:
         """Keep the newest summary of a plan's blocks for one pruned model."""
         self._evaluations[plan.key, pruned_name(evaluation.pruned, evaluation.compensate)] = evaluation
@@ -98,6 +103,7 @@ class Work:
     ) -> None:
         self.lm, self.streams, self.split, self.scorer = lm, streams, split, scorer
         self.settings, self.stop, self.pairs = settings, stop, pairs or load_pairs()
+        self.prompts, self.window_table = prompts, windows
         self.sets = {axis: prompts.select(axes=[axis], split=split) for axis in dict.fromkeys(map(axis_of, streams))}
         self.shares = {axis: chosen.group_shares(axis).sort_index() for axis, chosen in self.sets.items()}
         self._once: dict[str, pd.DataFrame] = {}  # the order in which an axis's prompts are read
@@ -191,7 +197,7 @@ def measured_block(
         texts = stream != TEXT and metric_of(stream) == "toxicity"
         if texts and 1 <= len(heads) <= CLOSELY_UP_TO and work.settings.top_k is None:
             intact = measured_block(work, stream, (), block, store)
-            log_probs = stored("log-probabilities", lambda: _log_probs(work, stream, block, intact))
+            log_probs = stored(LOG_PROBABILITIES, lambda: _log_probs(work, stream, block, intact))
             return _measure_coupled(work, stream, block, heads, intact, log_probs)
         with work.without(heads):
             if texts:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from fasp_core.cluster.cluster import Cluster
 from fasp_core.data.articles import TextSet, load_text
 from fasp_core.data.frames import check_split
 from fasp_core.data.pairs import PairSet
@@ -24,6 +25,7 @@ from fasp_core.data.prompts import load_prompts
 from fasp_core.data.windows import token_windows
 from fasp_core.errors import InputError, nearest
 from fasp_core.evaluation.blocks import BlockStore, MemoryStore, Work, measured_block
+from fasp_core.evaluation.elsewhere import measured_elsewhere
 from fasp_core.evaluation.keys import EvaluationSettings, ScorerName, Target, study_settings
 from fasp_core.evaluation.result import Evaluation, Metrics
 from fasp_core.evaluation.streams import axis_of, metric_of, stream_of, study_streams
@@ -57,6 +59,7 @@ def evaluate(
     settings: EvaluationSettings | None = None,
     store: BlockStore | None = None,
     stop: Stop | None = None,
+    cluster: Cluster | None = None,
 ) -> Iterator[Evaluation]:
     """Measure perplexity and the bias of `axes` with the heads `pruned` knocked out, against the intact model.
 
@@ -66,8 +69,9 @@ def evaluate(
     `pairs` of continuations, by default the built-in ones. Yields an ever more precise `Evaluation` after each step, a
     block of one stream (see `Work.steps`); the last one is `done`. What the store has measured whole is given at once.
     Perplexity is that of `windows` (columns split, token_ids), else of `text`. Explore on split "valid", make claims
-    on "test". Raises InputError for heads, axes, metrics, splits or compensations that do not exist; Cancelled once
-    `stop()` is true.
+    on "test". With a `cluster` its workers measure the blocks, on the same model as `lm`.
+    Raises InputError for heads, axes, metrics, splits or compensations that do not exist; Cancelled once `stop()` is
+    true.
     """
     settings, prompts = settings or EvaluationSettings(), prompts or load_prompts()
     streams = [stream_of(axis, metric) for axis in axes for metric in metrics]
@@ -87,6 +91,7 @@ def evaluate(
         settings=settings,
         store=store,
         stop=stop,
+        cluster=cluster,
     )
 
 
@@ -101,6 +106,7 @@ def evaluate_study(
     compensate: Compensate = "none",
     store: BlockStore | None = None,
     stop: Stop | None = None,
+    cluster: Cluster | None = None,
 ) -> Iterator[Evaluation]:
     """`evaluate` on a study's own prompts, pairs, text windows and scorer, sampling as it does.
 
@@ -108,11 +114,17 @@ def evaluate_study(
     The command line, the app and comparisons measure so, and share every block.
     """
     target = Target(study.name, tuple(pruned), study_streams(study, axes, metrics), split, compensate)
-    return evaluate_target(study, lm, target, store=store, stop=stop)
+    return evaluate_target(study, lm, target, store=store, stop=stop, cluster=cluster)
 
 
 def evaluate_target(
-    study: Study, lm: LanguageModel, target: Target, *, store: BlockStore | None = None, stop: Stop | None = None
+    study: Study,
+    lm: LanguageModel,
+    target: Target,
+    *,
+    store: BlockStore | None = None,
+    stop: Stop | None = None,
+    cluster: Cluster | None = None,
 ) -> Iterator[Evaluation]:
     """`evaluate_study` for the streams of a target, in their order; its scorer is opened only where texts are rated."""
     scorer: Scorer | ScorerName
@@ -133,6 +145,7 @@ def evaluate_target(
         settings=study_settings(study),
         store=store,
         stop=stop,
+        cluster=cluster,
     )
 
 
@@ -150,6 +163,7 @@ def _evaluate(
     settings: EvaluationSettings,
     store: BlockStore | None,
     stop: Stop | None,
+    cluster: Cluster | None,
 ) -> Iterator[Evaluation]:
     """What `evaluate` yields for these streams."""
     heads, streams = tuple(sorted(set(pruned))), tuple(dict.fromkeys(streams))
@@ -170,7 +184,8 @@ def _evaluate(
         return
     totals = _Totals(work.streams, work.shares)
     steps = work.steps()
-    for done, (stream, block) in enumerate(steps, start=1):
+    measured = steps if cluster is None else measured_elsewhere(cluster, work, steps, heads, store)
+    for done, (stream, block) in enumerate(measured, start=1):
         before = measured_block(work, stream, (), block, store)
         totals.add(stream, before, measured_block(work, stream, heads, block, store) if heads else before)
         evaluation = Evaluation(

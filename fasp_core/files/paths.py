@@ -13,7 +13,7 @@ from pathlib import Path
 
 from platformdirs import user_data_path
 
-from fasp_core.access import SCORERS
+from fasp_core.access import LOG, SCORERS
 from fasp_core.errors import InputError
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -65,9 +65,9 @@ def user_path(text: str | os.PathLike[str]) -> Path:
 
 def child_environment() -> dict[str, str]:
     """The environment for a process that the app starts: it finds this package whatever its working directory, and
-    uses no scorer of its own that the operator did not list (see `access`).
+    uses no scorer of its own that the operator did not list (see `access`). What it prints is for people, not the log.
     """
-    environment = {SCORERS: "", **os.environ}
+    environment = {SCORERS: "", **{name: value for name, value in os.environ.items() if name != LOG}}
     if not in_checkout():
         return environment
     others = os.environ.get("PYTHONPATH")

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from fasp_core.evaluation.keys import Target
 from fasp_core.files.paths import cache_root, child_environment
+from fasp_core.files.run_log import SERVER, log_event
 from fasp_core.jobs.requests import RequestQueue
 
 LOG = ".worker.log"
@@ -53,6 +54,7 @@ class EvaluationClient:
         if old is not None and old.target == target and old.state in ("queued", "running"):
             return
         self.queue.ask(session, target)
+        log_event(self.root, SERVER, "evaluation asked", study=target.study, heads=len(target.heads))
         _failed_starts.pop(self.root, None)
         self._ensure_worker()
 

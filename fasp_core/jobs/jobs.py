@@ -33,10 +33,11 @@ from filelock import FileLock
 from fasp_core.access import refuse_viewers
 from fasp_core.errors import DONE, STOPPED, InputError
 from fasp_core.files.paths import cache_root, child_environment
+from fasp_core.files.run_log import SERVER, log_event
 from fasp_core.files.writing import write_atomic, write_errors
 from fasp_core.jobs.processes import boot, identity
 from fasp_core.jobs.records import DAMAGED, RECORD, JobRecord, read_end, read_job, read_process, read_progress
-from fasp_core.jobs.report import CANCELLED, JOB, WAITING
+from fasp_core.jobs.report import CANCELLED, JOB, WAITING, study_of
 from fasp_core.progress import Progress
 
 FOLDER, LOG = ".jobs", "log.txt"
@@ -88,8 +89,12 @@ def start_job(command: Sequence[str], *, key: str, title: str, root: str | os.Pa
 
     Raises InputError where the disk does not allow it, and in viewer mode.
     """
-    refuse_viewers("starting a job")
     jobs = Path(cache_root(root)) / FOLDER
+    try:
+        refuse_viewers("starting a job")
+    except InputError:
+        log_event(jobs.parent, SERVER, "job refused", level="warning", command=command[0])
+        raise
     with write_errors(jobs):
         jobs.mkdir(parents=True, exist_ok=True)
         with FileLock(jobs / ".lock"):
@@ -116,6 +121,7 @@ def start_job(command: Sequence[str], *, key: str, title: str, root: str | os.Pa
                     stdout=log,
                     stderr=log,
                 )
+            log_event(jobs.parent, folder.name, "job asked", command=command[0], study=study_of(command))
             started = _read(folder)
             if started is None:
                 raise InputError(f"{folder} was removed while its job was started; start it again")

@@ -9,21 +9,26 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from fasp_core.files.run_log import log_event
+from fasp_core.errors import DONE, STOPPED
+from fasp_core.files.run_log import Level, log_event
 from fasp_core.progress import Progress
 
 JOB = "FASP_JOB"
 PROCESS, PROGRESS, END = "process.json", "progress.json", "end.json"
 CANCELLED, WAITING = "cancelled", "waiting"
 WRITE_EVERY_S = 0.5
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 NICENESS = 19  # jobs take the time that pages, and evaluations that people wait for, leave
 
 
@@ -63,11 +68,13 @@ class JobReport:
         """Say that the run is over, with its exit status."""
         self._write(PROGRESS, list(self._stages.values()))
         self._write(END, {"status": status, "time": time.time()})
-        self.log("ends", status=status, seconds=round(time.monotonic() - self._made))
+        level: Level = "info" if status in (DONE, STOPPED) else "error"
+        self.log("ends", level=level, status=status, seconds=round(time.monotonic() - self._made))
 
-    def log(self, event: str, **facts: str | int | float) -> None:
+    def log(self, event: str, *, level: Level = "info", **facts: str | int | float) -> None:
         """Add a line to the log of runs, see `files.run_log`; the job's id is the run."""
-        log_event(self.folder.parents[1], self.folder.name, f"job {event}", **facts)
+        about = {"study": study_of(sys.argv[1:]), **facts}
+        log_event(self.folder.parents[1], self.folder.name, f"job {event}", level=level, **about)
 
     def _write(self, name: str, value: Any) -> None:
         """Whole or not at all; a folder that was removed, or a full disk, does not stop the run."""
@@ -77,6 +84,14 @@ class JobReport:
             os.replace(temporary, self.folder / name)
         except OSError:
             return
+
+
+def study_of(command: Sequence[str]) -> str:
+    """The study that a job's command names, by `--name` or as its last argument; "" where that is something else."""
+    joined = "\n".join(command)
+    named = re.search(r"^--name(?:=|\n)(.*)$", joined, re.M)
+    name = named[1] if named else joined.rpartition("\n")[2]
+    return name if NAME.fullmatch(name) else ""
 
 
 @cache

@@ -23,7 +23,7 @@ from fasp_core.errors import Cancelled, FaspError
 from fasp_core.evaluation.evaluate import evaluate_target
 from fasp_core.evaluation.result import Evaluation
 from fasp_core.evaluation.store import EvaluationStore
-from fasp_core.files.run_log import log_event, place_of
+from fasp_core.files.run_log import Level, log_event, place_of
 from fasp_core.jobs.client import LOG, RESTARTED, ready_file, worker_lock
 from fasp_core.jobs.requests import Request, RequestQueue
 from fasp_core.models.language_model import LanguageModel
@@ -45,6 +45,7 @@ class _Running:
     request_id: str
     steps: Iterator[Evaluation]
     message: str
+    seconds: float = 0.0  # of the worker's time that it has had
 
 
 class Worker:
@@ -88,20 +89,28 @@ class Worker:
                 self.queue.note(request, message)
                 running = _Running(request.id, self._start(request), message)
                 self._running[request.session] = running
+            began = time.monotonic()
             evaluation = next(running.steps)
+            running.seconds += time.monotonic() - began
             self.queue.answer(request, "done" if evaluation.done else "running", running.message)
+            if evaluation.done:
+                self._log("evaluation ends", request, seconds=round(running.seconds, 3))
         except Cancelled:
             self._running.pop(request.session, None)
         except FaspError as error:
+            self._log("evaluation fails", request, level="error", error=type(error).__name__)
             self.queue.answer(request, "failed", str(error))
         except Exception as error:  # a broken model must not take the service down; the log has the traceback
             traceback.print_exc()
-            self.log("fails unexpectedly", error=type(error).__name__, place=place_of(error))
+            self._log("evaluation fails", request, level="error", error=type(error).__name__, place=place_of(error))
             self.queue.answer(request, "failed", f"the evaluation failed: {type(error).__name__}: {error}")
 
-    def log(self, event: str, **facts: str | int | float) -> None:
+    def log(self, event: str, *, level: Level = "info", **facts: str | int | float) -> None:
         """Add a line to the log of runs; the run is this worker."""
-        log_event(self.root, f"worker-{os.getpid()}", f"worker {event}", **facts)
+        log_event(self.root, f"worker-{os.getpid()}", event, level=level, **facts)
+
+    def _log(self, event: str, request: Request, *, level: Level = "info", **facts: str | int | float) -> None:
+        self.log(event, level=level, study=request.target.study, heads=len(request.target.heads), **facts)
 
     def _start(self, request: Request) -> Iterator[Evaluation]:
         study, lm = self._open(request.target.study)
@@ -140,13 +149,13 @@ def main(root: Path, parent: int) -> None:
             if hasattr(os, "nice"):  # not on Windows
                 os.nice(NICENESS)
             asking, worker, last = psutil.Process(parent), Worker(root), time.monotonic()
-            worker.log("begins")
+            worker.log("worker begins")
             while _lives(asking) and time.monotonic() - last < IDLE_S:
                 if worker.turn():
                     last = time.monotonic()
                 else:
                     time.sleep(POLL_S)
-            worker.log("ends")
+            worker.log("worker ends")
     except (Timeout, psutil.NoSuchProcess):
         return  # another worker was faster, or nobody is left to ask
 

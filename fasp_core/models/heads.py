@@ -186,7 +186,7 @@ def gate_hook(gate: Tensor, head_dim: int) -> GateHook:
 
     def hook(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         x = args[0]  # (B, T, H·D)
-        wide = gate.repeat_interleave(head_dim, dim=-1)  # (H·D) or (B, H·D)
+        wide = gate.to(x.device).repeat_interleave(head_dim, dim=-1)  # (H·D) or (B, H·D)
         return (x * (wide if gate.dim() == 1 else wide[:, None, :]), *args[1:])
 
     return hook

@@ -13,6 +13,7 @@ from fasp_core.errors import InputError
 from fasp_core.models.batching import embedding_rows
 from fasp_core.models.fingerprint import model_fingerprint
 from fasp_core.models.heads import HeadLayout
+from fasp_core.models.placing import SPLIT, laid_over_gpus
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -69,9 +70,10 @@ class LanguageModel:
         ref: str,
         name: str | None = None,
         device: torch.device | str = "cpu",
+        split: bool = False,
         source_dtype: torch.dtype | None = None,
     ) -> LanguageModel:
-        """Make a loaded model and its tokenizer ready, in place.
+        """Make a loaded model and its tokenizer ready, in place, on `device` or `split` over all GPUs.
 
         Raises InputError where the heads cannot be told apart, or the tokenizer is not that of the model.
         """
@@ -82,10 +84,11 @@ class LanguageModel:
         if tokenizer.pad_token is None or tokenizer.pad_token_id >= rows:  # padding is masked, so any token serves
             tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
         fingerprint = model_fingerprint(model)  # before the weights move to another device
+        ready = model.eval().requires_grad_(False)
         return cls(
             ref=ref,
             name=name or model_name(ref),
-            model=model.eval().requires_grad_(False).to(device),
+            model=laid_over_gpus(ready) if split else ready.to(device),
             tokenizer=tokenizer,
             layout=layout,
             device=torch.device(device),
@@ -105,15 +108,17 @@ def _check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
 
 
 def choose_device(device: str) -> torch.device:
-    """The device of this name, "auto" being the first GPU or else the CPU; raises InputError if it is not there."""
+    """The device of this name, or the one that takes a model's input: "auto" is the first GPU or else the CPU, "split"
+    all GPUs together. Raises InputError if it is not there.
+    """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        where = torch.device(device)
+        where = torch.device("cuda" if device == SPLIT else device)
     except RuntimeError:
         where = None
     if where is None or where.type not in ("cpu", "cuda"):
-        raise InputError(f"unknown device '{device}'; known: auto, cpu, cuda, cuda:0, …")
+        raise InputError(f"unknown device '{device}'; known: auto, cpu, cuda, cuda:0, …, split")
     if where.type == "cuda" and (where.index or 0) >= torch.cuda.device_count():
         raise InputError(
             f"device {device} is not there: PyTorch sees {torch.cuda.device_count()} GPUs; use 'auto' or 'cpu'"

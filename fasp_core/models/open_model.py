@@ -37,6 +37,7 @@ from fasp_core.models.fingerprint import model_fingerprint
 from fasp_core.models.gguf_files import read_gguf
 from fasp_core.models.language_model import DTYPES, LanguageModel, choose_device, model_name
 from fasp_core.models.loading import Reported, check_complete, converted, is_compact, quiet_loading, unreadable
+from fasp_core.models.placing import SPLIT
 from fasp_core.models.self_check import check_model
 
 # From this size on, half the memory is worth more than the last digits; CPUs are slow at bfloat16.
@@ -49,7 +50,8 @@ PROBE_SECONDS = 3.0
 def open_model(ref: str = "default", *, device: str = "auto", dtype: str = "auto") -> LanguageModel:
     """Open "default", a folder with config and safetensors, a `.gguf` file or a hub id such as "gpt2".
 
-    `device` is "auto" (the first GPU, else the CPU), "cpu", "cuda" or "cuda:1"; `dtype` is "auto" (float32; bfloat16
+    `device` is "auto" (the first GPU, else the CPU), "cpu", "cuda", "cuda:1" or "split" (layers over all
+    GPUs); `dtype` is "auto" (float32; bfloat16
     on a GPU for 1e9 parameters and more), "float32", "bfloat16" or "float16".
     A hub model in the local cache is opened without asking the hub. Raises InputError: see the module.
     """
@@ -61,7 +63,13 @@ def open_model(ref: str = "default", *, device: str = "auto", dtype: str = "auto
         model, tokenizer, source_dtype = _read(ref, where, dtype)
         try:
             lm = LanguageModel.of(
-                model, tokenizer, ref=_absolute(ref), name=model_name(ref), device=where, source_dtype=source_dtype
+                model,
+                tokenizer,
+                ref=absolute_ref(ref),
+                name=model_name(ref),
+                device=where,
+                split=device == SPLIT,
+                source_dtype=source_dtype,
             )
             check_model(lm)
             return lm
@@ -113,7 +121,7 @@ def model_place(lm: LanguageModel) -> dict[str, str]:
     return {"ref": lm.ref}
 
 
-def _absolute(ref: str) -> str:
+def absolute_ref(ref: str) -> str:
     """A path as one that holds from any working directory; "default" and hub ids stay as they are."""
     path = user_path(ref)
     return str(path.absolute()) if ref != "default" and path.exists() else ref

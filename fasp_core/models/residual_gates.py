@@ -79,8 +79,8 @@ def residual_gate_hook(gate: Tensor, mean: Tensor, residual_map: Tensor, head_di
 
     def hook(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         x = args[0]  # (B, T, H·D)
-        off = (1 - gate).repeat_interleave(head_dim, dim=-1)  # (H·D) or (B, H·D)
-        residual = (x - mean) @ residual_map
+        off = (1 - gate).to(x.device).repeat_interleave(head_dim, dim=-1)  # (H·D) or (B, H·D)
+        residual = (x - mean.to(x.device)) @ residual_map.to(x.device)
         return (x - residual * (off if gate.dim() == 1 else off[:, None, :]), *args[1:])
 
     return hook

@@ -16,12 +16,16 @@ def layers_replaced(layers: Sequence[nn.Module], output: Callable[[], LayerOutpu
     """While inside, these layers do nothing but return `output()`.
 
     An instance attribute `forward` shadows the class's method, so the model's own loop, masks and positions stay
-    as they are, and everything else about the layer (an `attention_type`, say) stays readable.
+    as they are, and everything else about the layer (an `attention_type`, say) stays readable. A layer of a model
+    that is laid over several devices has such an attribute already, and has it back afterwards.
     """
+    before = [module.__dict__.get("forward") for module in layers]
     try:
         for module in layers:
             module.forward = lambda *args, **kwargs: output()
         yield
     finally:
-        for module in layers:
+        for module, forward in zip(layers, before, strict=True):
             module.__dict__.pop("forward", None)
+            if forward is not None:
+                module.forward = forward

@@ -19,7 +19,7 @@ from fasp_core.study.manifest import StudySettings
 from fasp_core.study.shard_names import TEXT
 from fasp_core.study.study import Study
 from fasp_core.study.views import study_pairs
-from fasp_core.toxicity.scorers import Scorer
+from fasp_core.toxicity.scorers import Scorer, reopen_scorer
 
 
 @dataclass
@@ -99,3 +99,26 @@ class RunContext:
     def encoded(self, axis: str, prompt_ids: Sequence[int]) -> list[list[int]]:
         """Token ids of prompts of an axis."""
         return self.axis(axis).encoded(self.lm, prompt_ids, self.settings.max_new_tokens)
+
+
+@dataclass(frozen=True)
+class ContextSetup:
+    """Plain data that another process makes the same context of, on a model of its own."""
+
+    scorer: tuple[str, str, str]  # name, what opens it, fingerprint
+    settings: StudySettings
+    prompts: PromptSet
+    windows: list[list[int]]
+    pairs: PairSet | None
+
+    @classmethod
+    def of(cls, context: RunContext) -> ContextSetup:
+        """What makes a context like this one; only the run itself is told to stop."""
+        scorer = context.scorer
+        record = scorer.name, scorer.ref, scorer.fingerprint
+        return cls(record, context.settings, context.prompts, context.windows, context.kept)
+
+    def __call__(self, lm: LanguageModel) -> RunContext:
+        """The context; raises InputError where the scorer is another one here."""
+        scorer = reopen_scorer(*self.scorer, study="this run", device=lm.device.type)
+        return RunContext(lm, scorer, self.settings, self.prompts, self.windows, self.pairs)

@@ -69,7 +69,7 @@ def read_more(run: Run, axes: Sequence[str], *, minutes: float) -> None:
     while left and time.monotonic() < deadline:
         for axis in list(left):
             done = len(run.study.shard_names(ODDS, axis))
-            measure_odds(run, axis, (done + 1) * size, exact=0)
+            measure_odds(run, axis, (done + run.at_once) * size, exact=0)
             if len(run.study.shard_names(ODDS, axis)) == done:  # every prompt was read with every stem
                 left.remove(axis)
 
@@ -143,10 +143,10 @@ def _axis_step(run: Run, axis: str, ranking: Ranking) -> Step:
 
 
 def _take(run: Run, step: Step) -> None:
-    """Do one step: another shard of samples, or the next shard that lacks some of the step's heads."""
+    """Do one step: another shard of samples for each worker, or the next shard that lacks some of the step's heads."""
     if not step.heads:
         done = len(run.study.shard_names(SAMPLES, step.stream))
-        measure_samples(run, step.stream, (done + 1) * run.context.settings.samples_per_shard)
+        measure_samples(run, step.stream, (done + run.at_once) * run.context.settings.samples_per_shard)
         return
     number, size = _next_shard(run, step.stream, np.array(step.heads)), _exact_size(run, step.stream)
     counts = knockout_counts(run.study, step.stream, size)

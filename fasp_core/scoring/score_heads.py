@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import torch
 
+from fasp_core.cluster.cluster import Cluster
 from fasp_core.data.articles import TextSet, load_text
 from fasp_core.data.pairs import PairSet, load_pairs
 from fasp_core.data.prompt_set import PromptSet
@@ -33,7 +34,7 @@ from fasp_core.models.batching import Sequences
 from fasp_core.models.generation import set_aside_note
 from fasp_core.models.language_model import LanguageModel
 from fasp_core.models.open_model import model_place
-from fasp_core.passes.precision import precision_error
+from fasp_core.passes.precision import PrecisionError, precision_error
 from fasp_core.progress import ProgressCallback, Stop
 from fasp_core.scoring.budgets import BUDGETS, FIRST_PASS, PAPER_TOKENS, Budget, paper_budget
 from fasp_core.scoring.context import RunContext
@@ -67,6 +68,7 @@ def score_heads(
     settings: StudySettings | None = None,
     progress: ProgressCallback | None = None,
     stop: Stop | None = None,
+    cluster: Cluster | None = None,
 ) -> Study:
     """Measure every head's effect on perplexity and on the bias of `axes`; returns the study, resumed or new.
 
@@ -76,6 +78,7 @@ def score_heads(
     `minutes` and `reliability` take the place of `budget`: a short first pass, then refinement until that many minutes
     have gone by in all, or until the order of the unprotected heads is that reliable on every axis. By likelihood alone
     the minutes are spent on reading more prompts.
+    With a `cluster` its workers measure, on the same model as `lm`, and this process alone writes the study.
     Raises InputError for unknown axes, a budget that does not exist, or a study of that name made otherwise;
     Cancelled when `stop()` turns true, with all finished shards kept.
     """
@@ -108,7 +111,8 @@ def score_heads(
         _check_same(found, lm, given, text, settings)
         _check_scored(found, scored)
         found.check_scorer(scorer.name, scorer.fingerprint)
-    study = found or _create(lm, prompts, axes, text, name or lm.name, root, settings)
+    where = lm.device.type if cluster is None else cluster.held.device
+    study = found or _create(lm, where, prompts, axes, text, name or lm.name, root, settings)
     with study.writing(), study.remembering():
         _note_settings(study, lm)
         study.add_prompts(prompts.for_study(axes))
@@ -117,7 +121,7 @@ def score_heads(
             study.update(axes=[a for a in prompts.axes if a in {*axes, *study.manifest.axes}])
         if "likelihood" in metrics:
             _keep_pairs(study, pairs)
-        run = Run(study, RunContext.of(study, lm, scorer, stop), progress)
+        run = Run(study, RunContext.of(study, lm, scorer, stop), progress, cluster=cluster)
         _keep_precision(run)
         keep_magnitudes(study, lm)
         if "toxicity" in metrics or not study.shard_names(GRADIENT, TEXT):
@@ -138,10 +142,15 @@ def score_heads(
 
 def _keep_precision(run: Run) -> None:
     """Measure, once, what a reduced precision does to log-ratios, and keep it in the manifest."""
-    lm, windows = run.context.lm, run.context.windows
+    lm = run.context.lm
     if lm.dtype != torch.float32 and not run.study.manifest.precision:
-        error = precision_error(lm, Sequences(list(range(len(windows))), windows, [len(w) - 1 for w in windows]))
-        run.study.update(precision={"dtype": str(lm.dtype).removeprefix("torch."), **asdict(error)})
+        (error,) = run.each([_precision])
+        run.study.update(precision={"dtype": lm.dtype_name, **asdict(error)})
+
+
+def _precision(context: RunContext) -> PrecisionError:
+    windows = context.windows
+    return precision_error(context.lm, Sequences(list(range(len(windows))), windows, [len(w) - 1 for w in windows]))
 
 
 def _note_settings(study: Study, lm: LanguageModel) -> None:
@@ -202,6 +211,7 @@ def _existing(name: str, root: str | os.PathLike[str] | None) -> Study | None:
 
 def _create(
     lm: LanguageModel,
+    device: str,
     prompts: PromptSet,
     axes: Sequence[str],
     text: TextSet | None,
@@ -224,7 +234,7 @@ def _create(
             "head_dim": lm.layout.head_dim,
             "query_group": lm.layout.query_group,
             "dtype": str(lm.dtype).removeprefix("torch."),
-            "device": lm.device.type,
+            "device": device,
         },
         prompts={"name": prompts.name, "fingerprint": prompts.fingerprint},
         text={"name": text.name, "fingerprint": text.fingerprint},

@@ -14,6 +14,8 @@ from helpers.app_pages import AXIS, all_text, button, open_page
 from helpers.left_job import leave_job as leave_live_job
 from helpers.made_study import make_study
 
+from fasp_core.cluster import opening
+from fasp_core.cluster.opening import CLUSTER
 from fasp_core.data.prompts import load_prompts
 from fasp_core.errors import InputError
 from fasp_core.evaluation.set_names import name_set, read_notes
@@ -24,6 +26,7 @@ from fasp_core.study.study import delete_study, list_studies, open_study, rename
 from ui import caches
 from ui.studies import jobs_panel, new_study, scorer_download
 from ui.studies.new_study import score_command
+from ui.words import ON_CLUSTER
 
 STUDIES = "pages/studies.py"
 
@@ -73,6 +76,19 @@ def test_the_smallest_bias_that_a_budget_could_tell_is_said(cache, started):
     assert "noise as measured so far" in all_text(app)
     next(box for box in app.selectbox if box.label == "Budget").select("minutes").run()
     assert "could be told from none" not in all_text(app)
+
+
+def test_a_cluster_is_a_choice_where_one_is_configured(cache, started, monkeypatch):
+    offered = [box.label for box in open_page(STUDIES).checkbox]
+    monkeypatch.setenv(CLUSTER, "ray://host:10001")
+    monkeypatch.setattr(opening, "find_spec", lambda name: object())  # as where Ray is installed
+    app = open_page(STUDIES)
+    assert [box.label for box in app.checkbox if box.label not in offered] == [ON_CLUSTER]
+    assert ON_CLUSTER not in offered
+    next(box for box in app.checkbox if box.label == ON_CLUSTER).check().run()
+    button(app, "Start").click().run()
+    (((*_, cluster, dashes, ref), _),) = started
+    assert (cluster, dashes, ref) == ("--cluster=ray://host:10001", "--", "default")
 
 
 def test_the_estimate_needs_the_models_files(cache, started):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import streamlit as st
 from helpers.app_pages import AXIS, all_text, keep, open_page
@@ -9,6 +11,7 @@ from helpers.left_job import leave_job
 from helpers.made_study import make_study
 
 from fasp_core.access import SCORERS, VIEWER, Quota
+from fasp_core.files.run_log import FILE
 from fasp_core.jobs.client import EvaluationClient
 from fasp_core.jobs.requests import RequestQueue
 from ui import words
@@ -64,6 +67,9 @@ def test_a_session_may_measure_so_many_sets_an_hour(viewer, monkeypatch):
         assert "at most" not in all_text(open_page("pages/prune.py", axis=AXIS, heads=heads))
     text = all_text(open_page("pages/prune.py", axis=AXIS, heads="0.3"))
     assert "at most 2 sets an hour" in text.replace("\\", "")
+    lines = [json.loads(line) for line in (viewer / FILE).read_text("utf-8").splitlines()]
+    refused = [(line["level"], line["study"]) for line in lines if line["event"] == "evaluation refused"]
+    assert refused == [("warning", "default")]
 
 
 def test_a_scorer_typed_on_the_page_is_refused_unless_listed(cache, monkeypatch):

@@ -7,7 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from fasp_core.access import LOG
 from fasp_core.files import run_log
+from fasp_core.files.paths import child_environment
 from fasp_core.files.run_log import FILE, log_event, place_of
 
 
@@ -24,6 +26,26 @@ def test_a_text_is_not_logged(tmp_path, text):
     with pytest.raises(ValueError, match="texts are not logged"):
         log_event(tmp_path, "r", "step", prompt=text)
     assert not (tmp_path / FILE).exists()
+
+
+def test_a_line_has_its_level_and_is_printed_where_asked_for(tmp_path, monkeypatch, capsys):
+    log_event(tmp_path, "r", "job ends", study="default", seconds=1.5)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv(LOG, "json")
+    log_event(tmp_path, "r", "evaluation fails", level="error", study="default", error="InputError")
+    printed = capsys.readouterr().err
+    first, second = (tmp_path / FILE).read_text("utf-8").splitlines(keepends=True)
+    assert printed == second
+    assert {"level": "info", "event": "job ends", "study": "default", "seconds": 1.5}.items() <= json.loads(
+        first
+    ).items()
+    assert json.loads(second)["level"] == "error"
+    assert {"time", "run", "pid"} <= json.loads(second).keys()
+
+
+def test_what_the_server_starts_prints_for_people(monkeypatch):
+    monkeypatch.setenv(LOG, "json")
+    assert LOG not in child_environment()
 
 
 def test_an_error_is_its_kind_and_place(tmp_path):

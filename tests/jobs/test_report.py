@@ -11,9 +11,10 @@ import sys
 import psutil
 import pytest
 
+from fasp_core.files.run_log import FILE
 from fasp_core.jobs import report
 from fasp_core.jobs.processes import identity
-from fasp_core.jobs.report import CANCELLED, END, JOB, PROCESS, PROGRESS, JobReport, current_job
+from fasp_core.jobs.report import CANCELLED, END, JOB, PROCESS, PROGRESS, JobReport, current_job, study_of
 from fasp_core.progress import Progress
 
 
@@ -66,6 +67,33 @@ def test_a_folder_that_was_removed_stops_nothing(tmp_path):
     made.progress(Progress("texts", 3, 3, "texts", 1.1))
     made.end(0)
     assert not made.folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "study"),
+    [
+        (["score", "--axes=religion", "--name=mine", "--budget=quick", "--", "gpt2"], "mine"),
+        (["score", "gpt2", "--name", "mine", "--axes", "religion"], "mine"),
+        (["search", "--compensate", "--", "default"], "default"),
+        (["verify", "--", "/somewhere/pruned"], ""),
+        (["scorers", "get", "detoxify:unbiased"], ""),
+        (["score", "--name=no name", "--", "gpt2"], ""),
+        ([], ""),
+    ],
+)
+def test_the_study_of_a_command(command, study):
+    assert study_of(command) == study
+
+
+def test_how_a_job_ends_is_in_the_log(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["fasp", "compare", "--", "default"])
+    for number, status in enumerate((0, 130, 1)):
+        folder = tmp_path / ".jobs" / str(number)
+        folder.mkdir(parents=True)
+        JobReport(folder).end(status)
+    lines = [json.loads(line) for line in (tmp_path / FILE).read_text("utf-8").splitlines()]
+    assert [(line["status"], line["level"]) for line in lines] == [(0, "info"), (130, "info"), (1, "error")]
+    assert {(line["event"], line["study"]) for line in lines} == {("job ends", "default")}
 
 
 def test_only_the_job_itself_is_the_job(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from fasp_core.evaluation.database import Database
 from fasp_core.evaluation.history import MeasuredSet, measured_set
 from fasp_core.evaluation.keys import Target
 from fasp_core.files.paths import PROJECT
+from fasp_core.files.run_log import FILE
 from fasp_core.head import all_heads
 from fasp_core.jobs import client as jobs
 from fasp_core.jobs.client import RESTARTED, EvaluationClient
@@ -126,3 +128,14 @@ def test_many_sessions_at_once_are_all_answered(made):
             answered += 1
         time.sleep(0.01)
         assert time.monotonic() < deadline + PATIENCE_S
+
+
+def test_what_it_measured_is_in_the_log(made):
+    client = EvaluationClient(made)
+    client.request("one", Target("s", ((1, 0),), (AXIS,)))
+    wait_for(lambda: client.latest("one"), lambda status: status.state == "done")
+    lines = [json.loads(line) for line in (made / FILE).read_text("utf-8").splitlines()]
+    ended = [line for line in lines if line["event"] == "evaluation ends"]
+    assert {"evaluation asked", "worker begins"} <= {line["event"] for line in lines}
+    assert ended
+    assert all((line["level"], line["study"]) == ("info", "s") and line["seconds"] >= 0 for line in ended)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import pickle
 
 import pytest
+from helpers.fake_cluster import FakeCluster
 
-from fasp_core.errors import Cancelled
+from fasp_core.errors import Cancelled, InputError
 from fasp_core.scoring.advantages import Advantage, FittedCritic, Prefixes
 from fasp_core.scoring.budgets import Budget
 from fasp_core.scoring.context import RunContext
@@ -126,6 +127,37 @@ def test_only_what_is_missing_is_measured_and_counted(study, tiny_llama):
         (study.folder / stage.name(stage.shards[2])).unlink()  # as the module's other tests found it
     with study.writing():
         pass
+
+
+def test_workers_make_the_same_study(study, tiny_llama, tmp_path, monkeypatch):
+    """Every file the same bytes, listed in the same order, whichever worker is faster."""
+    written, write = [], Study.write_shard
+    monkeypatch.setattr(
+        Study, "write_shard", lambda self, name, table: written.append(name) or write(self, name, table)
+    )
+    cluster = FakeCluster(tiny_llama)
+    spread = score(tiny_llama, tmp_path, cluster=cluster)
+    shards = [name for name in written if name not in ("pairs.parquet", "magnitude.00000.parquet")]
+    assert cluster.tasks == len(shards)
+    assert spread.manifest.shards == study.manifest.shards
+    assert list(spread.manifest.shards) == list(study.manifest.shards)
+    assert spread.manifest.model["device"] == "cpu"
+
+
+def test_a_failing_shard_is_the_same_error_as_without_workers(tiny_llama, tmp_path, monkeypatch):
+    """The shards before it are kept, and none after it is written."""
+    table = Sampling.table
+
+    def failing(self, shard, context, needed):
+        if shard.number == 1:
+            raise InputError("shard 1 cannot be measured")
+        return table(self, shard, context, needed)
+
+    monkeypatch.setattr(Sampling, "table", failing)
+    for root, cluster in ((tmp_path / "here", None), (tmp_path / "there", FakeCluster(tiny_llama))):
+        with pytest.raises(InputError, match=r"^shard 1 cannot be measured$"):
+            score(tiny_llama, root, cluster=cluster)
+        assert open_study("s", root).shard_names("samples", AXIS) == [f"samples.{AXIS}.00000.parquet"]
 
 
 def test_a_stop_ends_it_between_shards_and_keeps_the_rest(tiny_llama, tmp_path):

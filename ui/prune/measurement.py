@@ -16,6 +16,8 @@ from fasp_core.evaluation.history import measured_set
 from fasp_core.evaluation.keys import Target
 from fasp_core.evaluation.result import Evaluation
 from fasp_core.evaluation.streams import axis_of, metric_of, stream_of
+from fasp_core.files.paths import cache_root
+from fasp_core.files.run_log import SERVER, log_event
 from fasp_core.jobs.client import EvaluationStatus
 from fasp_core.limits import VIEWER_EVALUATIONS, VIEWER_EVALUATIONS_TOGETHER
 from fasp_core.selection.select_heads import Selection
@@ -155,12 +157,21 @@ def _status(target: Target, *, counted: bool = True) -> EvaluationStatus:
             if status.state != "idle":
                 return status
         if is_viewer() and counted:
-            VISITORS.take(session_id())
+            _take_turn(target)
         client.request(_session(target), target)
         st.session_state[asked] = target
         return client.latest(_session(target))
     except InputError as error:
         return EvaluationStatus("failed", str(error))
+
+
+def _take_turn(target: Target) -> None:
+    """Count one measurement of this visitor; raises InputError where the hour's are used up."""
+    try:
+        VISITORS.take(session_id())
+    except InputError:
+        log_event(cache_root(), SERVER, "evaluation refused", level="warning", study=target.study)
+        raise
 
 
 def _session(target: Target) -> str:

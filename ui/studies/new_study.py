@@ -9,6 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from fasp_core.access import check_scorer_listed, listed_scorers
+from fasp_core.cluster.opening import offered_cluster
 from fasp_core.data.prompt_set import PromptSet
 from fasp_core.errors import InputError
 from fasp_core.files.paths import cache_root
@@ -63,6 +64,9 @@ def new_study_form() -> None:
         help=words.TERMS["axis"],
     )
     budget, minutes, reliability = _budget()
+    cluster = offered_cluster()
+    if cluster and not st.checkbox(words.ON_CLUSTER, help=words.CLUSTER.format(address=cluster)):
+        cluster = None
     if axes and ref:
         left = _unmeasured(study, axes, budget) if extends and minutes is None and reliability is None else axes
         if left:
@@ -81,6 +85,7 @@ def new_study_form() -> None:
         prompts=prompts_ref,
         text=text_ref,
         scorer=scorer_ref,
+        cluster=cluster or "",
     )
     busy = any(job.live and job.key == f"score {name}" for job in list_jobs())
     st.button(
@@ -107,6 +112,7 @@ def score_command(
     prompts: str = "",
     text: str = "",
     scorer: str = "",
+    cluster: str = "",
 ) -> list[str]:
     """The command line of a run; what a person typed cannot be taken for an option."""
     command = ["score", f"--axes={','.join(axes)}", f"--name={name}"]
@@ -116,7 +122,7 @@ def score_command(
         command.append(f"--reliability={reliability:g}")
     else:
         command.append(f"--budget={budget}")
-    sources = (("prompts", prompts), ("text", text), ("scorer", scorer))
+    sources = (("prompts", prompts), ("text", text), ("scorer", scorer), ("cluster", cluster))
     command += [f"--{option}={value}" for option, value in sources if value]
     return [*command, "--", ref]
 
