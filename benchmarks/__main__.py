@@ -32,6 +32,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "compensation": (),
     "coupling": (),
     "scoring": (),
+    "scorecard": (),
     "growth": ("--texts", "1536", "20000"),
     "shards": (),
     "scorecard": (),
