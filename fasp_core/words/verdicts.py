@@ -68,7 +68,7 @@ def describe_foresight(
     if more is not None:
         told += f"; ±{more[0]:g}{unit} would take about {_rounded(more[1]):,}"
     noise = f"noise as in the {sets} {'set' if sets == 1 else 'sets'} measured so far"
-    return f"{told}. {_IN_80} {noise if sets else 'at most so much, by the noise of the intact model'}."
+    return f"{told}. {_IN_80} {noise if sets else 'an upper bound, by the noise of the intact model'}."
 
 
 def describe_smallest_biases(found: Mapping[tuple[str, str], tuple[float, int]], *, like: str | None = None) -> str:

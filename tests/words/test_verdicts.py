@@ -55,8 +55,8 @@ def test_what_a_measurement_could_tell_in_words():
         "100 measurements; noise as in the 3 sets measured so far."
     )
     assert describe_foresight(0.0312, 300, "likelihood", sets=0) == (
-        "With 300 readings a change of bias of ±0.0312 nats could be told from none. In 80 of 100 measurements; at "
-        "most so much, by the noise of the intact model."
+        "With 300 readings a change of bias of ±0.0312 nats could be told from none. In 80 of 100 measurements; an "
+        "upper bound, by the noise of the intact model."
     )
     found = {("gender_and_sex", "toxicity"): (0.0512, 1536), ("religion", "likelihood"): (0.41, 360)}
     assert describe_smallest_biases(found, like="default") == (
