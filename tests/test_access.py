@@ -46,7 +46,7 @@ def test_viewer_mode_is_a_variable(value, viewer, monkeypatch, tmp_path):
     if viewer:
         with pytest.raises(InputError, match="this app is for looking: starting a job is not possible"):
             start_job(["score"], key="k", title="t", root=tmp_path)
-        assert list(tmp_path.iterdir()) == []
+        assert [path.name for path in tmp_path.iterdir()] == [".log"]  # where it says that it refused
 
 
 def test_a_scorer_that_was_not_listed_is_not_imported(monkeypatch, tmp_path):
