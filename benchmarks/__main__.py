@@ -35,7 +35,6 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "scorecard": (),
     "growth": ("--texts", "1536", "20000"),
     "shards": (),
-    "scorecard": (),
     "combinations": ("--count", "100"),
     "faults": ("--kills", "0"),
     "sessions": (),
