@@ -39,7 +39,8 @@ pages = [
     st.Page("pages/studies.py", title="Studies"),
 ]
 page = st.navigation(pages, position="hidden")
-st.logo(LOGO.replace("currentColor", st.get_option(f"theme.{'dark' if dark() else 'light'}.textColor")), size="large")
+text_color = st.get_option(f"theme.{'dark' if dark() else 'light'}.textColor")
+st.logo(LOGO.replace("currentColor", text_color or "currentColor"), size="large")
 st.sidebar.caption(words.PURPOSE)
 with kept_in_url(page.url_path):
     # Links of our own: streamlit's go to the page without the view, a step that going back would stop at.

@@ -72,9 +72,7 @@ def power(test: Omnibus, gaps: np.ndarray, *, times: float = 1.0, level: float =
     covariance = _covariance(test, times, prompts)
     if not np.isfinite(covariance).all():
         return np.nan
-    shrunk = np.sqrt(np.trace(covariance) / np.trace(test.covariance)) if np.trace(test.covariance) > 0 else 0.0
-    critical = test.critical(level) * shrunk
-    return float((np.abs(gaps + normal_noise(covariance)).sum(-1) > critical).mean())
+    return float((np.abs(gaps + normal_noise(covariance)).sum(-1) > _critical(test, covariance, level)).mean())
 
 
 def times_needed(
@@ -99,16 +97,20 @@ def smallest_bias(
 ) -> float:
     """The smallest bias, spread as in `even_gaps`, that `times` as many texts would make clear with chance `aim`.
 
-    NaN where the noise is not known, 0 where there is none.
+    NaN where the noise is not known, 0 where there is none: that is, none beyond rounding.
     """
-    error = np.sqrt(np.trace(_covariance(test, times, prompts)))
+    covariance = _covariance(test, times, prompts)
+    error = np.sqrt(np.trace(covariance))
     if not error > 0:
         return float(error)
 
     def lacking(bias: float) -> float:
         return power(test, even_gaps(test.shares, bias), times=times, level=level, prompts=prompts) - aim
 
-    return float(brentq(lacking, 0.0, 20 * error * np.sqrt(len(test.shares)), xtol=1e-4 * error))
+    if lacking(0.0) >= 0:  # all values are alike
+        return 0.0
+    certain = _critical(test, covariance, level) + 20 * error * np.sqrt(len(test.shares))
+    return float(brentq(lacking, 0.0, certain, xtol=1e-4 * error))
 
 
 def smallest_change(se: float) -> float:
@@ -118,6 +120,12 @@ def smallest_change(se: float) -> float:
     lie above the true change less 0.84 errors.
     """
     return float(norm.ppf(1 - LEVEL / 2) + norm.ppf(POWER)) * se
+
+
+def _critical(test: Omnibus, covariance: np.ndarray, level: float) -> float:
+    """The bias from which on it is clear, where the gaps have this covariance instead of the test's."""
+    shrunk = np.sqrt(np.trace(covariance) / np.trace(test.covariance)) if np.trace(test.covariance) > 0 else 0.0
+    return float(test.critical(level) * shrunk)
 
 
 def _covariance(test: Omnibus, times: float, prompts: bool) -> np.ndarray:

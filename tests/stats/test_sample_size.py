@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from helpers.skewed_toxicity import prompt_sums, text_variances
@@ -122,3 +124,18 @@ def test_where_the_noise_is_not_known_nothing_is_promised():
     found = verdict(test, matters=0.01)
     assert (found.state, found.more_texts, found.more_prompts) == (NOT_YET, None, None)
     assert np.isnan(smallest_bias(test))
+
+
+def test_values_that_differ_by_rounding_alone_have_no_noise():
+    test = omnibus_test(np.full(12, 3.0), np.repeat(0.1 + 0.1 + 0.1, 12), np.repeat([0, 1], 6), np.full(2, 0.5))
+    rounding = replace(test, within=np.full((2, 2), -2e-36) + 4e-36 * np.eye(2))
+    assert smallest_bias(test) == smallest_bias(rounding) == 0
+
+
+def test_a_bias_far_above_the_noise_has_a_smallest_one_too():
+    """Labels dealt anew then move whole groups: what is clear is far above the noise of the gaps."""
+    group, f = np.repeat([0, 1], 6), np.repeat([0.1, 0.9], 6) + np.tile([-0.0001, 0.0001], 6)
+    test = omnibus_test(np.ones(12), f, group, np.full(2, 0.5))
+    assert test.critical(0.05) > 20 * np.sqrt(np.trace(test.covariance))
+    bias = smallest_bias(test)
+    assert power(test, even_gaps(test.shares, bias)) == pytest.approx(0.8, abs=0.02)

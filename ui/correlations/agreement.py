@@ -28,8 +28,8 @@ MOST_SETS = 100
 
 def agreement_panel(study: Study, scores: HeadScores) -> None:
     """The matrix of measures over heads, or over measured sets, once one asks for it."""
-    st.header(words.AGREEMENT, anchor=False)
-    if not st.toggle(words.SHOW_AGREEMENT, key="show_agreement", help=words.AGREEMENT_HELP):
+    st.header(words.AGREEMENT, anchor=False, help=words.AGREEMENT_HELP)
+    if not st.toggle(words.SHOW_AGREEMENT, key="show_agreement"):
         return
     by_metric = {metric: scores_by(study, metric) for metric in study.metrics} or {"toxicity": scores}
     scored = dict.fromkeys(axis for table in by_metric.values() for axis in table.axes)
