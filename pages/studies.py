@@ -14,9 +14,10 @@ from fasp_core.words.spoken import model_title, spoken_bytes
 from ui import words
 from ui.columns import explained
 from ui.page import open_page
+from ui.studies.import_form import import_form
 from ui.studies.jobs_panel import jobs_panel
 from ui.studies.managing import rename_and_delete
-from ui.studies.new_study import import_form, new_study_form
+from ui.studies.new_study import new_study_form
 from ui.text import plain
 from ui.view import EndOfPage
 

@@ -1,6 +1,6 @@
 """The Studies page under AppTest: what it starts, shows, imports and deletes. Jobs are noted, not run.
 
-Covers `job_notice`, `managing` and `uploads`.
+Covers `import_form`, `job_notice`, `managing` and `uploads`.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
-"""The form that starts or extends a study, with what it will take; and the one that imports published scores."""
+"""The form that starts or extends a study, with what it will take."""
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 import streamlit as st
@@ -14,10 +12,9 @@ from fasp_core.data.prompt_set import PromptSet
 from fasp_core.errors import InputError
 from fasp_core.files.paths import cache_root
 from fasp_core.jobs.jobs import list_jobs, start_job
-from fasp_core.limits import MAX_BYTES, MAX_STUDY_NAME, MAX_TYPED
+from fasp_core.limits import MAX_STUDY_NAME, MAX_TYPED
 from fasp_core.scoring.budgets import BUDGETS
 from fasp_core.scoring.cost import TIME_FACTOR, estimate_run, model_shape
-from fasp_core.study.importing import import_scores, models_in
 from fasp_core.study.shard_names import SAMPLES
 from fasp_core.study.study import Study, list_studies, open_study, study_folder
 from fasp_core.study.views import scored_axes
@@ -25,13 +22,11 @@ from fasp_core.words.numbers import axis_label
 from fasp_core.words.spoken import model_title, spoken_bytes, spoken_range
 from ui import words
 from ui.caches import machine_speed, prompts_of
-from ui.example import example_button
 from ui.foresight import biases_told
 from ui.page import shown_study
 from ui.studies.scorer_download import scorer_download
 from ui.studies.uploads import keep_upload
 from ui.text import axis_text, plain
-from ui.view import choose
 
 NEW = "A new study"
 SCORERS = ("embedded", "detoxify:unbiased", "vader")  # `python -m fasp_core scorers` lists all, but looking needs torch
@@ -271,38 +266,6 @@ def _unmeasured(study: Study, axes: list[str], budget: str) -> list[str]:
     shards = study.manifest.shards
     sampled = {axis: sum(shards[name].rows for name in study.shard_names(SAMPLES, axis)) for axis in axes}
     return [axis for axis in axes if sampled[axis] < BUDGETS[budget].samples]
-
-
-def import_form() -> None:
-    """Published head scores from a file: a study without a model."""
-    example_button()
-    upload = st.file_uploader(
-        "File of head scores",
-        ["csv", "json", "parquet"],
-        max_upload_size=MAX_BYTES >> 20,
-        help=words.SCORE_FILE,
-    )
-    if upload is None:
-        return
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / os.path.basename(upload.name)
-        path.write_bytes(upload.getvalue())
-        try:
-            models = models_in(path)
-            model = st.selectbox("Model", models) if models else None
-            left, right = st.columns(2)
-            name = left.text_input("Name", placeholder="that of the file", key=f"import_name_{upload.name}_{model}")
-            layers = right.number_input("Layers", 0, 1000, 0, help=words.LAYERS)
-            taken = name.strip() in list_studies()
-            again = taken and st.checkbox(f"Replace the imported study {plain(name.strip())}")
-            if st.button("Import", type="primary"):
-                made = import_scores(
-                    path, name=name.strip() or None, model=model, n_layers=layers or None, force=bool(again)
-                )
-                st.success(f"Imported as study {plain(made.name)}.")
-                st.button("Show this study", on_click=choose, args=("study", made.name))
-        except InputError as error:
-            st.error(plain(words.on_page(str(error).replace(f"{scratch}{os.sep}", ""))))
 
 
 def _measured(name: str) -> bool:
