@@ -76,7 +76,7 @@ def search(
         print(f"No measured set has a lower bias at no more than {100 * ppl_limit:g} % more perplexity.")
     else:
         how = "" if best.target.compensate == "none" else f" --compensate {best.target.compensate}"
-        print(f"Best within {100 * ppl_limit:g} %: --heads {heads_text(best.target.heads).replace('-', ',')}{how}")
+        print(f"Best within {100 * ppl_limit:g} %: --heads {heads_text(best.target.heads, ',')}{how}")
         print("It is the best of several on valid prompts: confirm it with evaluate --split test.")
 
 

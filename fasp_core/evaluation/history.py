@@ -139,19 +139,13 @@ def marked_texts(
     """
     store, key, target = EvaluationStore(root), found.streams[axis], found.target
     prompts = store.blocks(key, (), target.compensate)
-
-    def marked(prompt: str, text: dict[str, Any]) -> MarkedText:
-        return MarkedText([prompt, *text["tokens"]], text["log_ratios"])
-
-    return {
-        (block, place): (
-            marked(prompts[block][place]["prompt"], pair[0]),
-            marked(prompts[block][place]["prompt"], pair[1]),
-        )
-        for block, record in store.blocks(marked_key(key), target.heads, target.compensate).items()
-        if block in prompts
-        for place, pair in enumerate(record)
-    }
+    marked: dict[tuple[int, int], tuple[MarkedText, MarkedText]] = {}
+    for block, record in store.blocks(marked_key(key), target.heads, target.compensate).items():
+        for place, pair in enumerate(record if block in prompts else ()):
+            prompt = prompts[block][place]["prompt"]
+            before, after = (MarkedText([prompt, *text["tokens"]], text["log_ratios"]) for text in pair)
+            marked[block, place] = before, after
+    return marked
 
 
 def _found(

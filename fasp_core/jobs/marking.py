@@ -19,7 +19,7 @@ def start_marking(target: Target, axis: str) -> Job:
     """
     command = [
         "mark",
-        f"--heads={heads_text(target.heads).replace('-', ',')}",
+        f"--heads={heads_text(target.heads, ',')}",
         f"--axis={axis}",
         f"--split={target.split}",
         *([] if target.compensate == "none" else [f"--compensate={target.compensate}"]),

@@ -21,7 +21,7 @@ def start_scorecard(target: Target) -> Job:
     """
     command = [
         "evaluate",
-        f"--heads={heads_text(target.heads).replace('-', ',')}",
+        f"--heads={heads_text(target.heads, ',')}",
         f"--axes={','.join(map(axis_of, target.streams))}",
         f"--metric={metric_of(target.streams[0])}",
         f"--split={target.split}",

@@ -30,7 +30,7 @@ def start_trial(path: Path, study: str, heads: Sequence[Head], prompt: str, comp
     make_room(path)
     command = [
         "try",
-        f"--heads={heads_text(heads).replace('-', ',')}",
+        f"--heads={heads_text(heads, ',')}",
         f"--prompt={prompt}",
         f"--to={path}",
         *([] if compensate == "none" else [f"--compensate={compensate}"]),

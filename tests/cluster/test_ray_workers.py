@@ -12,6 +12,7 @@ from functools import partial
 import pytest
 from helpers import tiny
 from helpers.planted_units import DeadlyUnit, FailingUnit, planted
+from helpers.small_run import score_small
 
 from fasp_core.cluster.cluster import ClusterChoice
 from fasp_core.cluster.opening import open_cluster
@@ -20,19 +21,13 @@ from fasp_core.files.paths import PROJECT
 from fasp_core.models.open_model import open_model
 from fasp_core.scoring.budgets import Budget
 from fasp_core.scoring.run import Run
-from fasp_core.scoring.score_heads import score_heads
-from fasp_core.study.manifest import StudySettings
 from fasp_core.study.study import open_study
-from fasp_core.toxicity.scorers import open_scorer
 
 pytest.importorskip("ray", reason="Ray is not installed (requirements-cluster.txt)")
 # Ray leaves sockets and processes to its own shutdown, and files of its logs open.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore:.*ray.*", "ignore::FutureWarning")
 
 AXIS = "religion"
-SETTINGS = StudySettings(
-    max_new_tokens=3, window_tokens=24, samples_per_shard=8, windows_per_shard=4, knockout_samples_per_shard=6
-)
 BUDGET = Budget(24, 8, 2, knockout_samples=6, likelihood_reads=60)
 PLANTED = f"samples.{AXIS}.00001.parquet"
 
@@ -58,17 +53,7 @@ def score(folder):
     lm = open_model(str(folder))
 
     def run(root, **more):
-        return score_heads(
-            lm,
-            axes=[AXIS],
-            metrics=("toxicity", "likelihood"),
-            budget=BUDGET,
-            settings=SETTINGS,
-            scorer=open_scorer("embedded"),
-            name="s",
-            root=root,
-            **more,
-        )
+        return score_small(lm, root, AXIS, BUDGET, **more)
 
     return run
 

@@ -9,6 +9,7 @@ import pickle
 
 import pytest
 from helpers.fake_cluster import FakeCluster
+from helpers.small_run import score_small
 
 from fasp_core.errors import Cancelled, InputError
 from fasp_core.scoring.advantages import Advantage, FittedCritic, Prefixes
@@ -17,32 +18,17 @@ from fasp_core.scoring.context import RunContext
 from fasp_core.scoring.log_ratios import Gradient, Knockout
 from fasp_core.scoring.odds import Odds
 from fasp_core.scoring.run import Run
-from fasp_core.scoring.score_heads import score_heads
 from fasp_core.scoring.stage import shards_of
 from fasp_core.scoring.texts import Echo, Rating, Regenerating, Sampling
-from fasp_core.study.manifest import StudySettings
 from fasp_core.study.study import Study, open_study
 from fasp_core.toxicity.scorers import open_scorer
 
 AXIS = "gender_and_sex"
-SETTINGS = StudySettings(
-    max_new_tokens=3, window_tokens=24, samples_per_shard=8, windows_per_shard=4, knockout_samples_per_shard=6
-)
 BUDGET = Budget(16, 4, 1, knockout_samples=6, regenerate_samples=4, regenerate_all=True, likelihood_reads=10)
 
 
 def score(lm, root, **more):
-    return score_heads(
-        lm,
-        axes=[AXIS],
-        metrics=("toxicity", "likelihood"),
-        budget=BUDGET,
-        settings=SETTINGS,
-        scorer=open_scorer("embedded"),
-        name="s",
-        root=root,
-        **more,
-    )
+    return score_small(lm, root, AXIS, BUDGET, **more)
 
 
 @pytest.fixture(scope="module")
