@@ -73,7 +73,8 @@ class EvaluationClient:
             )
             self.queue.answer(request, "failed", message)
             return EvaluationStatus("failed", message)
-        message = RESTARTED if restarted and request.state == "running" else request.message
+        begun = request.state == "running" or request.attempts > 0  # its first block may be kept, and not yet said
+        message = RESTARTED if restarted and begun else request.message
         return EvaluationStatus("starting" if restarted or not self._model_ready() else request.state, message)
 
     def _ensure_worker(self) -> bool:

@@ -91,6 +91,16 @@ def test_a_killed_worker_is_said_and_what_it_had_measured_is_kept(made):
     assert jobs._started[made].pid != worker.pid
 
 
+def test_a_worker_killed_in_its_first_block_is_said_too(tmp_path, monkeypatch):
+    """The request is still "queued" then: the block's end was never said."""
+    monkeypatch.setattr(EvaluationClient, "_ensure_worker", lambda self: True)
+    client = EvaluationClient(tmp_path)
+    client.request("me", Target("s", ((0, 0),), (AXIS,)))
+    assert client.latest("me").message == ""
+    client.queue.begin(client.queue.latest("me"))
+    assert client.latest("me").message == RESTARTED
+
+
 def test_the_worker_ends_when_its_server_is_killed(made, tmp_path):
     """A server starts a worker on a folder of its own and is killed; the worker follows within one block."""
     root = tmp_path / "cache"
