@@ -33,6 +33,7 @@ from fasp_core.evaluation.result import Evaluation
 from fasp_core.files.reading import read_parquet
 from fasp_core.files.writing import write_atomic
 from fasp_core.head import Head, heads_text
+from fasp_core.models.compensation_choice import COMPENSATIONS
 from fasp_core.selection.head_scores import HeadScores
 from fasp_core.selection.prediction import predict_effect
 from fasp_core.stats.normal import Z95
@@ -40,6 +41,7 @@ from fasp_core.study.study import Study
 
 FOLDER, META_KEY = "comparisons", b"fasp_comparison"
 KEY = ["method", "gamma", "alpha", "compensate", "seed", "split", "metric"]
+ORDER = ["split", "method", "compensate", "gamma", "alpha", "seed"]
 NUMBERS = [
     "before",
     "after",
@@ -128,8 +130,9 @@ class ComparisonTable:
         new = pd.DataFrame(rows, columns=COLUMNS)
         both = new if self.frame.empty else pd.concat([self.frame, new])
         both = both.drop_duplicates(KEY, keep="last")
-        order = ["split", "method", "gamma", "alpha", "compensate", "seed"]
-        self.frame = both.sort_values(order, kind="stable", ignore_index=True)
+        both["compensate"] = pd.Categorical(both["compensate"], COMPENSATIONS, ordered=True)
+        both = both.sort_values(ORDER, kind="stable", ignore_index=True)
+        self.frame = both.astype({"compensate": str})
 
     def save(self, study: Study, *, complete: bool = False) -> None:
         """Write the table and its meta, whole or not at all."""
