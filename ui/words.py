@@ -9,7 +9,7 @@ from fasp_core.evaluation.result import Evaluation
 from fasp_core.jobs.time_left import TimeLeft
 from fasp_core.selection.rules import RULES
 from fasp_core.words.captions import measured_size
-from fasp_core.words.spoken import duration
+from fasp_core.words.spoken import duration, some_heads
 
 # -- the glossary: what a term means, shown where it is used -------------------------------------------------------
 
@@ -133,11 +133,6 @@ RANKED = {  # which heads each method prunes; {s} is the ending of the verb for 
 def method_label(method: str) -> str:
     """A method for people, with its short name in brackets: `Published FASP (fasp)`."""
     return f"{METHODS[method]} ({method})"
-
-
-def some_heads(n: int) -> str:
-    """A number of heads: `1 head`, `1,024 heads`."""
-    return f"{n:,} {'head' if n == 1 else 'heads'}"
 
 
 def choice_sentence(method: str, n_heads: int, n_protected: int, n_pruned: int) -> str:

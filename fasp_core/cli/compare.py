@@ -97,6 +97,8 @@ def compare(
     if to is not None and to.suffix not in (".csv", ".parquet"):
         raise InputError(f"{to}: comparisons are written to .csv or .parquet files")
     opened = open_study(study)
+    if metric not in (None, *opened.metrics):
+        raise InputError(f"study '{study}' holds no scores by {metric}; add them: see score, with --metric {metric}")
     axis = one_axis(measured_axes(opened, metric) if metric else scored_axes(opened), axis)
     on = partial(reopened, opened, device, chosen(cluster, workers, worker_cores, worker_gpus))
     if interactions is not None:

@@ -177,9 +177,9 @@ def usable_predictions(pooled: pd.DataFrame, metric: str) -> pd.DataFrame:
 def axis_end(relative: pd.Series) -> float | None:
     """Where to end an axis, so that a few ruined models do not flatten the other points; None where all fit.
 
-    Twice the 90 % quantile of the points, if the largest is more than 1.5 times that.
+    Twice the 90 % quantile of the points' sizes, if the largest is more than 1.5 times that.
     """
-    end = 2 * float(relative.quantile(0.9)) if len(relative) else 0.0
+    end = 2 * float(relative.abs().quantile(0.9)) if len(relative) else 0.0
     return end if 0 < 1.5 * end < relative.max() else None
 
 

@@ -89,8 +89,8 @@ def explain_ways(figure: go.Figure, rows: pd.DataFrame, colours: Palette, mode: 
             mode=mode,
             name=label,
             hoverinfo="skip",
-            line={"color": colours.muted, "dash": dash, "width": 2},
-            marker={"symbol": f"circle{ending}", "size": 8, "color": colours.muted},
+            line={"color": colours.text, "dash": dash, "width": 2},
+            marker={"symbol": f"circle{ending}", "size": 8, "color": colours.text},
         )
 
 

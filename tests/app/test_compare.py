@@ -207,6 +207,7 @@ def test_a_run_is_started_as_a_job(cache, jobs):
     ((command, more),) = jobs.started
     assert command[:6] == ["compare", "default", "--axis", AXIS, "--metric", "toxicity"]
     assert command[6:12] == ["--methods", "fasp,random", "--compensate", "none", "--alphas", "0.1,0.15,0.2"]
+    assert command[-2:] == ["--axes", AXIS]  # the one pruned for, as the empty field says
     assert more["key"].startswith("compare default ")
     assert more["title"] == "Compare methods, gender and sex by toxicity"
 

@@ -124,7 +124,7 @@ def test_interactions_are_counted(study, tmp_path):
         ((), "several axes were scored, choose one with --axis"),
         (("--axis", "gender"), "did you mean 'gender_and_sex'"),
         (("--axis", AXIS, "--methods", "fsap"), "did you mean 'fasp'"),
-        (("--axis", AXIS, "--metric", "likelihood"), "no scores for axis 'gender_and_sex'"),
+        (("--axis", AXIS, "--metric", "likelihood"), "study 'made' holds no scores by likelihood"),
         (("--axis", AXIS, "--compensate", "least_square"), "did you mean 'least_squares'"),
         (("--axis", AXIS, "--compensate", ","), "needs compensations"),
         (("--axis", AXIS, "--alphas", "0:0.2"), "give first:last:step with a step above 0"),

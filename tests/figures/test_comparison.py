@@ -45,6 +45,7 @@ def test_a_ruined_model_does_not_flatten_the_others():
     assert axis_end(pd.Series([0.01, 0.05, 0.1, 0.2])) is None
     end = axis_end(pd.Series([*np.linspace(0, 0.2, 30), 4.7]))
     assert 0.2 < end < 0.6
+    assert axis_end(pd.Series([*np.linspace(-0.8, 0, 18), 0.02, 0.2])) is None  # most below 0: nothing is cut off
 
 
 def test_the_front_has_only_points_that_none_beats(pooled):

@@ -66,6 +66,7 @@ def points_table(study: str, table: ComparisonTable, pooled: pd.DataFrame) -> No
         alt="Every point of the charts in numbers",
         column_config={
             **explained(frame),
+            "in their place": st.column_config.Column(width="medium", help=words.COLUMNS["in their place"]),
             "perplexity": st.column_config.Column("change of perplexity", help=words.TERMS["perplexity"]),
             "bias": st.column_config.Column(
                 f"change of {bias_text(table.axis, table.metric)}", help=words.COLUMNS["bias"]

@@ -187,9 +187,9 @@ def _start(
         str(blocks),
         "--valid-blocks",
         str(max(1, round(0.4 * blocks))),
+        "--axes",
+        ",".join(axes or [axis]),
     ]
-    if axes:
-        command += ["--axes", ",".join(axes)]
     title = f"Compare methods, {axis_label(axis).lower()} by {metric}"
     start_job(command, key=f"{_key(study)}{' '.join(command)}", title=title)
     st.rerun()
