@@ -119,6 +119,15 @@ def test_points_name_measure_axis_and_what_takes_the_heads_place(cache):
     assert set(app.table[0].value["in their place"]) == {ways[1]}
 
 
+def test_a_comparison_by_likelihood_opens_from_its_table_alone(cache, tiny_llama):
+    study = score_both_ways(tiny_llama, cache, toxicity=False)
+    make_comparison(study, axes=(AXIS,), methods=("fasp", "random"), alphas=(0.25,), metric="likelihood")
+    (cache / "evaluations.sqlite").unlink(missing_ok=True)
+    app = open_page()
+    assert "Change of bias of gender and sex by likelihood within" in words(app)
+    assert app.dataframe[0].value["open"].str.contains("metric=likelihood").all()
+
+
 def test_several_comparisons_can_be_chosen_and_the_choice_is_in_the_address(cache):
     study = make_study(cache)
     first, second = make_comparison(study), make_comparison(study, methods=("fasp", "random"))

@@ -25,6 +25,7 @@ def make_comparison(
     alphas: tuple[float, ...] = (0.05, 0.1, 0.2),
     seeds: int = 1,
     compensations: tuple[Compensate, ...] = ("none",),
+    metric: str = "toxicity",
 ) -> ComparisonTable:
     """Each pruned head costs about 1 % of a perplexity of 20 and takes 2 % of a bias of 0.3; compensated, half that."""
     rng = np.random.default_rng(0)
@@ -34,13 +35,15 @@ def make_comparison(
         ppl, bias = much * 0.2 * rng.uniform(0.8, 1.2), -much * 0.006 * rng.uniform(0.5, 1.5)
 
         def metrics(p: float, b: float) -> Metrics:
-            return made_metrics(Estimate(p, 0.1, 50), {axis: Estimate(b, 0.02, 500) for axis in axes})
+            made = made_metrics(Estimate(p, 0.1, 50), {axis: Estimate(b, 0.02, 500) for axis in axes})
+            return made if metric == "toxicity" else Metrics(made.ppl, odds=made.axes)
 
         parts = (metrics(20, 0.3), metrics(20 + ppl, 0.3 + bias), metrics(ppl, bias))
         yield Evaluation(tuple(heads), split, *parts, 500, 50, 1.0, compensate=compensate)
 
     settings = ComparisonSettings(
         axes[0],
+        metric=metric,
         methods=methods,
         compensations=compensations,
         alphas=alphas,

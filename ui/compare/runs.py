@@ -141,7 +141,8 @@ def _foresight(study: Study, axis: str, metric: str, compensate: list[str], bloc
     size = {"split": "test", "blocks": blocks}
     intact = scores_by(study, metric).base_bias(axis)
     told = change_told(study, intact, axis, metric, **size)
-    return " ".join(filter(None, (told, time_of_a_set(study, axis, metric, compensate, **size))))
+    takes = time_of_a_set(study, axis, metric, compensate, **size) if compensate else ""
+    return " ".join(filter(None, (told, takes)))
 
 
 def _start(
