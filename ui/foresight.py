@@ -10,6 +10,7 @@ from fasp_core.evaluation.history import measured_sets
 from fasp_core.evaluation.streams import stream_of
 from fasp_core.scoring.cost import evaluation_seconds, model_shape
 from fasp_core.stats.estimate import Estimate
+from fasp_core.stats.mean_toxicity import MEAN_TOXICITY
 from fasp_core.study.study import Study
 from fasp_core.study.verdicts import MATTERS
 from fasp_core.words.spoken import spoken_range
@@ -34,7 +35,8 @@ def change_told(
     if foresight is None:
         return ""
     smallest = foresight.smallest(n)
-    return describe_foresight(smallest, n, metric, sets=foresight.sets, more=_more(foresight, smallest, metric))
+    what, more = "mean toxicity" if axis == MEAN_TOXICITY else "bias", _more(foresight, smallest, metric)
+    return describe_foresight(smallest, n, metric, sets=foresight.sets, more=more, what=what)
 
 
 def _more(foresight: Foresight, smallest: float, metric: str) -> tuple[float, int] | None:

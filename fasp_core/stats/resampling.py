@@ -49,10 +49,13 @@ class Replicates:
         enough = (~np.isnan(values)).sum(axis=0) > 1
         return np.where(enough, np.nanstd(np.where(enough, values, 0.0), axis=0, ddof=1), np.nan)
 
+    def halves(self, values: np.ndarray) -> list[np.ndarray]:
+        """The values of the first halves and of the second halves, (n_splits, …) each."""
+        return np.split(values[len(self.counts) - 2 * self.n_splits :], 2)
+
     def reliability(self, values: np.ndarray) -> float:
         """How well the order of values (rows, N) would be found again, see `split_half_reliability`."""
-        first, second = np.split(values[len(self.counts) - 2 * self.n_splits :], 2)
-        return split_half_reliability(first, second)
+        return split_half_reliability(*self.halves(values))
 
 
 def replicate_counts(
