@@ -32,9 +32,9 @@ from fasp_core.selection.ranks import HeadLine, head_lines
 from fasp_core.stats.axis_sums import AxisSamples, AxisSums
 from fasp_core.stats.estimate import Estimate
 from fasp_core.stats.head_detail import GroupEffect, bias_of, group_effects, most_changed, summed_bias, summed_ppl, tier
-from fasp_core.stats.mean_toxicity import MEAN_TOXICITY
 from fasp_core.stats.perplexity import WindowSamples
 from fasp_core.stats.stability import TopOverlap, top_overlap
+from fasp_core.stats.target import MEAN_TOXICITY
 from fasp_core.study import verdicts
 from fasp_core.study.effects import axis_sums
 from fasp_core.study.study import Study, open_study

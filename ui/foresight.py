@@ -10,7 +10,7 @@ from fasp_core.evaluation.history import measured_sets
 from fasp_core.evaluation.streams import stream_of
 from fasp_core.scoring.cost import evaluation_seconds, model_shape
 from fasp_core.stats.estimate import Estimate
-from fasp_core.stats.mean_toxicity import MEAN_TOXICITY
+from fasp_core.stats.target import MEAN_TOXICITY
 from fasp_core.study.study import Study
 from fasp_core.study.verdicts import MATTERS
 from fasp_core.words.spoken import spoken_range

@@ -16,7 +16,7 @@ from fasp_core.selection.clearest import clearest_axis
 from fasp_core.selection.head_scores import HeadScores
 from fasp_core.selection.rules import RULES
 from fasp_core.selection.select_heads import head_count
-from fasp_core.stats.mean_toxicity import MEAN_TOXICITY
+from fasp_core.stats.target import MEAN_TOXICITY
 from fasp_core.study.study import Study, list_studies
 from fasp_core.study.views import measured_axes, scored_axes
 from fasp_core.words.spoken import model_title
@@ -164,11 +164,11 @@ def provenance(scores: HeadScores) -> str:
 
 
 def axis_picker(scores: HeadScores, axes: Sequence[str] = (), *, first: Sequence[str] = ()) -> str:
-    """The choice of axis, of those scored and `axes`; one that is not there is replaced by the default.
+    """The choice of axis, of `axes` or else those scored; one that is not there is replaced by the default.
 
     The default is the axis with the clearest bias, of those in `first` where there are any.
     """
-    choices = list(dict.fromkeys([*scores.axes, *axes]))
+    choices = list(dict.fromkeys(axes or scores.axes))
     if not choices:
         st.error(words.NO_AXIS)
         raise EndOfPage

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fasp_core.head import heads_by_layer
-from fasp_core.stats.mean_toxicity import MEAN_TOXICITY
+from fasp_core.stats.target import MEAN_TOXICITY
 from fasp_core.words.numbers import BY, format_estimate, format_interval, format_number
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from fasp_core.cli.output import print_base, print_json, print_table
 from fasp_core.cli.sources import one_axis, open_source
 from fasp_core.errors import InputError
 from fasp_core.head import head_of
-from fasp_core.stats.mean_toxicity import MEAN_TOXICITY
+from fasp_core.stats.target import MEAN_TOXICITY
 from fasp_core.words.numbers import format_estimate
 
 if TYPE_CHECKING:

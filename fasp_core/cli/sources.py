@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from fasp_core.cli.options import TABLE_FILES
 from fasp_core.cli.terminal import ProgressReport
 from fasp_core.errors import InputError, nearest
-from fasp_core.stats.mean_toxicity import MEAN_TOXICITY
+from fasp_core.stats.target import MEAN_TOXICITY
 
 if TYPE_CHECKING:
     from fasp_core.cluster.cluster import Cluster, ClusterChoice

@@ -12,7 +12,7 @@ import pandas as pd
 
 from fasp_core.data.frames import SPLITS, check_split, checked_frame, frame_fingerprint
 from fasp_core.errors import InputError, nearest
-from fasp_core.stats.mean_toxicity import MEAN_TOXICITY
+from fasp_core.stats.target import MEAN_TOXICITY
 
 COLUMNS = {
     "prompt_id": int,

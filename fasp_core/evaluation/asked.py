@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from fasp_core.data.prompt_set import PromptSet
-from fasp_core.stats.mean_toxicity import MEAN_TOXICITY
+from fasp_core.stats.target import MEAN_TOXICITY
 
 
 def asked_prompts(prompts: PromptSet, axis: str, split: str) -> tuple[pd.DataFrame, pd.Series]:

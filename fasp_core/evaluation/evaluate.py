@@ -35,8 +35,8 @@ from fasp_core.models.compensation_choice import COMPENSATIONS, Compensate
 from fasp_core.models.language_model import LanguageModel
 from fasp_core.progress import Stop
 from fasp_core.stats.degeneration import distinct_bigrams, length, paired_means, repetition
-from fasp_core.stats.mean_toxicity import MEAN_TOXICITY
 from fasp_core.stats.paired import AxisMetrics, compare_axis, compare_level, compare_odds, compare_windows
+from fasp_core.stats.target import MEAN_TOXICITY
 from fasp_core.study.shard_names import TEXT
 from fasp_core.study.views import study_pairs
 from fasp_core.toxicity.scorers import Scorer, open_scorer, reopen_scorer

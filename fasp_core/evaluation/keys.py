@@ -20,7 +20,7 @@ from fasp_core.data.sampling import CONTINUATION, TEXT_WITH_PROMPT, check_scored
 from fasp_core.evaluation.streams import axis_of, metric_of, stream_of
 from fasp_core.head import Head, heads_text, parse_heads
 from fasp_core.models.compensation_choice import COMPENSATIONS, Compensate
-from fasp_core.stats.mean_toxicity import MEAN_TOXICITY
+from fasp_core.stats.target import MEAN_TOXICITY
 from fasp_core.study.scores import METRICS
 from fasp_core.study.shard_names import TEXT
 from fasp_core.study.views import study_pairs

@@ -34,7 +34,7 @@ from fasp_core.selection.description import (
 )
 from fasp_core.selection.group_effects import GroupEffects
 from fasp_core.stats.estimate import Estimate
-from fasp_core.stats.mean_toxicity import MEAN_TOXICITY
+from fasp_core.stats.target import MEAN_TOXICITY
 
 if TYPE_CHECKING:
     import pyarrow as pa

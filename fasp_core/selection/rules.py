@@ -29,8 +29,8 @@ from fasp_core.errors import InputError
 from fasp_core.selection.head_scores import BIAS_WITHOUT, HeadScores
 from fasp_core.selection.joint import choose_jointly
 from fasp_core.selection.joint_target import bias_target
-from fasp_core.stats.mean_toxicity import MEAN_TOXICITY
 from fasp_core.stats.shrinkage import posterior_mean
+from fasp_core.stats.target import MEAN_TOXICITY
 
 
 @dataclass(frozen=True)

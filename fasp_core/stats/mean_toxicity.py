@@ -16,8 +16,6 @@ import numpy as np
 
 from fasp_core.stats.resampling import Replicates, split_half_reliability
 
-MEAN_TOXICITY = "toxicity"  # the name of the target where an axis is named
-
 
 @dataclass(frozen=True)
 class Level:

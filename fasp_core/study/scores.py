@@ -15,8 +15,9 @@ from fasp_core.selection.head_scores import HeadScores, read_description
 from fasp_core.stats.bias import HeadEffects
 from fasp_core.stats.estimate import Estimate
 from fasp_core.stats.log_odds import likelihood_effects
-from fasp_core.stats.mean_toxicity import MEAN_TOXICITY, Level, mean_level
+from fasp_core.stats.mean_toxicity import Level, mean_level
 from fasp_core.stats.perplexity import WindowSamples, perplexity_effects
+from fasp_core.stats.target import MEAN_TOXICITY
 from fasp_core.study.effects import axis_effects, discount
 from fasp_core.study.folder import StudyFolder
 from fasp_core.study.shard_names import GRADIENT, KNOCKOUT, MAGNITUDE, TEXT

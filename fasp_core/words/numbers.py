@@ -12,8 +12,8 @@ from typing import TypeGuard
 
 import numpy as np
 
-from fasp_core.stats.mean_toxicity import MEAN_TOXICITY
 from fasp_core.stats.normal import Z95
+from fasp_core.stats.target import MEAN_TOXICITY
 
 MINUS = "\u2212"
 

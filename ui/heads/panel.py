@@ -11,7 +11,7 @@ from fasp_core.head import Head, all_heads, flat_id, head_text
 from fasp_core.selection.head_scores import HeadScores
 from fasp_core.selection.ranks import HeadLine
 from fasp_core.stats.estimate import Estimate
-from fasp_core.stats.mean_toxicity import MEAN_TOXICITY
+from fasp_core.stats.target import MEAN_TOXICITY
 from fasp_core.study.study import Study
 from fasp_core.words.captions import describe_ratio
 from fasp_core.words.numbers import (

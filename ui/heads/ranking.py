@@ -9,7 +9,7 @@ from fasp_core.errors import InputError
 from fasp_core.jobs.jobs import find_job, start_job
 from fasp_core.selection.agreement import metric_agreement
 from fasp_core.selection.head_scores import HeadScores
-from fasp_core.stats.mean_toxicity import MEAN_TOXICITY
+from fasp_core.stats.target import MEAN_TOXICITY
 from fasp_core.study.study import Study
 from fasp_core.words.captions import describe_agreement, describe_reliability, describe_remedy, describe_top
 from fasp_core.words.numbers import bias_by, format_estimate, format_fixed, format_number, sentence_start, z_label

@@ -11,7 +11,7 @@ from fasp_core.evaluation.comparable import comparable_sets
 from fasp_core.evaluation.history import MeasuredSet, measured_sets
 from fasp_core.evaluation.streams import stream_of
 from fasp_core.jobs.jobs import Job, cancel_job, find_job, remove_job, start_job
-from fasp_core.stats.mean_toxicity import MEAN_TOXICITY
+from fasp_core.stats.target import MEAN_TOXICITY
 from fasp_core.study.study import Study
 from fasp_core.words.numbers import UNITS, format_estimate, format_fixed
 from fasp_core.words.spoken import duration

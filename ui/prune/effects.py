@@ -13,8 +13,8 @@ from fasp_core.evaluation.verdict import verdict
 from fasp_core.figures import CHART_CONFIG, effect_intervals, group_bars
 from fasp_core.selection.prediction import Prediction
 from fasp_core.stats.estimate import Estimate
-from fasp_core.stats.mean_toxicity import MEAN_TOXICITY
 from fasp_core.stats.paired import AxisMetrics
+from fasp_core.stats.target import MEAN_TOXICITY
 from fasp_core.words.captions import change_verdict, describe_intact
 from fasp_core.words.numbers import (
     BY,
