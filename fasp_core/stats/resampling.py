@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
+from fasp_core.stats.prophecy import expected_reliability
+
 REPLICATES = 400
 SPLITS = 20
 
@@ -102,8 +104,7 @@ def split_half_reliability(first: np.ndarray, second: np.ndarray) -> float:
     ρ of 0 or below is chance and is given as it is.
     """
     rhos = [spearman(a, b) for a, b in zip(first, second, strict=True)]
-    rho = float(np.mean(rhos)) if rhos else np.nan
-    return 2 * rho / (1 + rho) if rho > 0 else rho
+    return expected_reliability(float(np.mean(rhos)) if rhos else np.nan, 2)
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:
