@@ -34,9 +34,7 @@ def table_of_the_default_study() -> str:
                     axis_label(axis),
                     measured_by.format(n),
                     f"{format_estimate(bias.value, bias.se)}{unit}",
-                    "a level, not a difference"
-                    if verdict is None
-                    else f"{told(verdict, unit)}, p = {verdict.p_value:.2g}",
+                    "a level, not a difference" if verdict is None else told(verdict, unit),
                     format_fixed(scores.reliability(axis), 2),
                 )
             )
