@@ -1,4 +1,7 @@
-"""What further measuring is expected to bring: the prophecy by hand and by simulation, and what is said of it."""
+"""What further measuring is expected to bring: the prophecy by hand and by simulation, and what is said of it.
+
+Covers `prophecy`, `expectations`.
+"""
 
 from __future__ import annotations
 

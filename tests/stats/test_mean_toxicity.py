@@ -1,4 +1,7 @@
-"""Mean toxicity as a target: by hand, against brute force, nothing where there is nothing, and what was planted."""
+"""Mean toxicity as a target: by hand, against brute force, nothing where there is nothing, and what was planted.
+
+Covers `target`.
+"""
 
 from __future__ import annotations
 
