@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -21,9 +20,10 @@ from fasp_core.files.paths import PROJECT
 from fasp_core.jobs import client as workers
 from fasp_core.jobs.client import EvaluationClient
 from fasp_core.jobs.jobs import list_jobs, process_of, remove_job, start_job
+from fasp_core.study.manifest import ShardRecord
 from fasp_core.study.study import open_study
 
-ENDS_WITHIN_S = 30.0  # all that a killed process had started
+ENDS_WITHIN_S = 90.0  # all that a killed process had started; agents of Ray look for their cluster for a minute
 JOB_MOMENTS_S = (0.2, 25.0)
 DRIVER_MOMENTS_S = (0.2, 40.0)  # Ray takes ten seconds and more to start
 WORKER_MOMENTS_S = (0.2, 12.0)
@@ -45,11 +45,19 @@ def kill_drivers(
 
     Without Ray the cluster is a made-up one in the run's own process: nothing but the files is tried then.
     """
-    if find_spec("ray") is None:
+    if not _has_ray():
         kind, start = "killed driver of a made-up cluster, for want of Ray", partial(_start_made_up, root, study)
     else:
         kind, start = "killed driver of Ray", partial(_start_job, root, study, "--cluster=local", "--workers=2")
     _kill_runs(kind, start, root, study, kills, rng, tally, moments)
+
+
+def _has_ray() -> bool:
+    try:
+        import ray.exceptions  # noqa: F401
+    except ImportError:
+        return False
+    return True
 
 
 def _start_job(root: Path, study: str, *options: str) -> psutil.Process | None:
@@ -73,29 +81,31 @@ def _kill_runs(
     tally: Tally,
     moments: Moments,
 ) -> None:
-    done = dict(open_study(study, root).manifest.shards)
+    done: dict[str, ShardRecord] = dict(open_study(study, root).manifest.shards)
+    family: list[psutil.Process] = []
     for _ in range(kills):
         process = start()
         time.sleep(rng.uniform(*moments))
-        tally.count(kind)
-        if process is None or not is_left(process):
+        if process is not None and is_left(process):
+            tally.count(kind)
+            family += [*process.children(recursive=True), process]
+            process.kill()
+            psutil.wait_procs([process], timeout=ENDS_WITHIN_S)
+        else:
             tally.problems.append(f"{kind}: it had ended by itself")
-            continue
-        family = [*process.children(recursive=True), process]
-        process.kill()
-        psutil.wait_procs(family, timeout=ENDS_WITHIN_S)
-        left = [member for member in family if is_left(member)]
-        tally.check(kind, not left, f"it left {len(left)} processes")
         now = dict(open_study(study, root).manifest.shards)
         tally.check(kind, done.items() <= now.items(), "a finished shard is lost, or was measured anew")
         for job in list_jobs(root):
             if job.key == f"score {study}":
-                tally.check(kind, job.state == "lost", f"it is shown as {job.state}")
+                tally.check(kind, job.state == "lost", f"it is shown as {job.state}: {job.message}")
                 remove_job(job.id, root)
         read_scores(root, study)
         done = now
     with open_study(study, root).writing():
         tally.check(kind, temporaries(root) == [], "a temporary file is left")
+    psutil.wait_procs(family, timeout=ENDS_WITHIN_S)
+    left = [member for member in family if is_left(member)]
+    tally.check(kind, not left, f"{len(left)} of the processes that were started are left")
 
 
 def kill_workers(

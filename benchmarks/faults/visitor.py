@@ -14,6 +14,7 @@ from urllib.request import urlopen
 
 import psutil
 from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ClientState_pb2 import ClientState
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
@@ -61,15 +62,14 @@ class Server:
 class Visitor(threading.Thread):
     """A session that opens a page and has it run again and again, until its server is gone or `leave` is called.
 
-    `runs` counts the page's whole runs, `texts` are the words of the newest one's alerts, and `faults` the exceptions
-    that any run showed.
+    `runs` counts the page's whole runs, `faults` are the exceptions that any run showed.
     """
 
     def __init__(self, server: Server, page: str, query: str) -> None:
         super().__init__(daemon=True)
         self.address = f"ws://127.0.0.1:{server.port}/_stcore/stream"
         self.page, self.query = page, query
-        self.runs, self.faults, self.alerts = 0, [], []
+        self.runs, self.faults = 0, []
         self._leaving = threading.Event()
 
     def run(self) -> None:
@@ -103,10 +103,8 @@ class Visitor(threading.Thread):
         return self.runs > before
 
     def _ask(self, socket) -> None:
-        asked = BackMsg()
-        asked.rerun_script.query_string, asked.rerun_script.page_name = self.query, self.page
+        asked = BackMsg(rerun_script=ClientState(query_string=self.query, page_name=self.page))
         socket.send(asked.SerializeToString())
-        self.alerts = []
 
     def _note(self, message: ForwardMsg) -> None:
         if message.WhichOneof("type") != "delta" or message.delta.WhichOneof("type") != "new_element":
@@ -114,5 +112,3 @@ class Visitor(threading.Thread):
         element = message.delta.new_element
         if element.WhichOneof("type") == "exception":
             self.faults.append(f"{self.page}: {element.exception.type}: {element.exception.message}"[:300])
-        elif element.WhichOneof("type") == "alert":
-            self.alerts = [*self.alerts, element.alert.body]

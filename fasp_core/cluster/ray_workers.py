@@ -30,7 +30,7 @@ MOST_RETRIES = 5  # of one task whose worker was lost; then it is the task that 
 STORE_BYTES = 200 * 2**20  # shared memory of a local cluster: prompts, windows and tables are small
 LOOPBACK = "127.0.0.1"
 # Ray tells of a lost worker in a paragraph on the standard output, where a command's results stand, and has no switch.
-ray_worker.print_to_stdstream = lambda data, ignore_prefix: None
+ray_worker.print_to_stdstream = lambda *_, **__: None
 
 
 @contextmanager
