@@ -6,7 +6,7 @@ from fasp_core.access import is_viewer
 from fasp_core.comparison.table import ComparisonTable, list_comparisons
 from fasp_core.errors import InputError
 from fasp_core.study.study import Study
-from fasp_core.words.numbers import axis_label
+from fasp_core.words.numbers import bias_text, sentence_start
 from ui import words
 from ui.caches import comparison
 from ui.compare.results import show_results
@@ -32,7 +32,7 @@ def label(table: ComparisonTable) -> str:
     n = table.frame["method"].nunique()
     begun = table.meta["created"].replace("T", " ")[:16]
     state = "" if table.complete else ", not complete"
-    return f"{axis_label(table.axis)} by {table.metric}: {n} {'method' if n == 1 else 'methods'}, {begun}{state}"
+    return f"{sentence_start(bias_text(table.axis, table.metric))}: {n} {'method' if n == 1 else 'methods'}, {begun}{state}"
 
 
 study, scores = start_page("Compare")

@@ -13,6 +13,7 @@ import pandas as pd
 
 from fasp_core.comparison.table import pool
 from fasp_core.errors import InputError, nearest
+from fasp_core.evaluation.asked import known_target
 from fasp_core.head import Head
 from fasp_core.models.compensation_choice import COMPENSATIONS, Compensate
 from fasp_core.scoring.iterative import IterativeSettings
@@ -20,6 +21,7 @@ from fasp_core.selection.clearest import clarity
 from fasp_core.selection.head_scores import HeadScores
 from fasp_core.selection.rules import METHODS, RULES
 from fasp_core.selection.select_heads import head_count, select_heads
+from fasp_core.stats.target import MEAN_TOXICITY
 from fasp_core.study.scores import METRICS
 from fasp_core.study.study import Study
 from fasp_core.study.views import measured_axes
@@ -93,6 +95,8 @@ def methods_by(metric: str) -> tuple[str, ...]:
 
 def clearest_metric_for(study: Study, axis: str) -> str:
     """The metric by which the bias of an axis is clearest, of equals the first; the study's first where none has it."""
+    if axis == MEAN_TOXICITY:
+        return METRICS[0]
     by = [metric for metric in study.metrics if axis in measured_axes(study, metric)]
     if len(by) < 2:
         return next(iter(by or study.metrics), METRICS[0])
@@ -112,13 +116,13 @@ def complete_settings(study: Study, settings: ComparisonSettings) -> ComparisonS
             raise InputError(f"{method} scores heads again by toxicity; leave it out, or compare by toxicity")
     prompts = study.prompts
     others = settings.axes or measured_axes(study, metric)
-    asked = [prompts.known_axis(axis) for axis in (settings.axis, *others)]
+    asked = [known_target(prompts, axis) for axis in (settings.axis, *others)]
     return replace(
         settings,
         metric=metric,
         methods=tuple(m for m in able if m in (settings.methods or able)),
         compensations=tuple(c for c in COMPENSATIONS if c in settings.compensations),
-        axes=tuple(axis for axis in prompts.axes if axis in asked),
+        axes=tuple(axis for axis in (*prompts.axes, MEAN_TOXICITY) if axis in asked),
         alphas=tuple(sorted(set(settings.alphas))),
         gammas=tuple(sorted(set(settings.gammas))),
         iterative_gammas=tuple(sorted(set(settings.iterative_gammas))),

@@ -90,6 +90,7 @@ def measure_interactions(
     """
     scores = study.scores(scorer.name or None, metric=metric)
     scores.known_axis(axis)
+    study.prompts.known_axis(axis)  # interactions are those of a bias, which takes groups
     free = np.setdiff1d(np.arange(scores.n_heads), protected_heads(scores, gamma))
     chosen = draw_pairs(free, pairs, seed=study.settings.seed)
     heads = [(head_of(a, scores.heads_per_layer), head_of(b, scores.heads_per_layer)) for a, b in chosen.tolist()]

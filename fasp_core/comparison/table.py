@@ -160,7 +160,7 @@ def measurement_rows(
         for axis in parts[1]:
             metrics[f"{name}.{axis}"] = tuple(getattr(part[axis], field) for part in parts)
     predicted: dict[str, float] = {}
-    for axis in scores.axes if evaluation.compensate == "none" else ():
+    for axis in scores.targets if evaluation.compensate == "none" else ():
         if (effect := predict_effect(scores, heads, axis)) is None:
             continue
         predicted |= {"ppl": effect.ppl.change, f"bias.{axis}": effect.bias.change}

@@ -102,7 +102,7 @@ def test_points_name_measure_axis_and_what_takes_the_heads_place(cache):
     make_comparison(study, methods=("fasp", "random"), alphas=(0.0, 0.2), compensations=("none", "least_squares"))
     app = open_page()
     told = words(app).replace("\\", "")
-    assert "Gender and sex by toxicity: 2 methods" in told
+    assert "Bias of gender and sex by toxicity: 2 methods" in told
     assert "Change of bias of gender and sex by toxicity within a perplexity budget" in told
     assert "Bias of gender and sex by toxicity against α" in told
     summary, points = app.table[0].value, app.dataframe[0].value
