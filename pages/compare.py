@@ -32,7 +32,8 @@ def label(table: ComparisonTable) -> str:
     n = table.frame["method"].nunique()
     begun = table.meta["created"].replace("T", " ")[:16]
     state = "" if table.complete else ", not complete"
-    return f"{sentence_start(bias_text(table.axis, table.metric))}: {n} {'method' if n == 1 else 'methods'}, {begun}{state}"
+    bias = sentence_start(bias_text(table.axis, table.metric))
+    return f"{bias}: {n} {'method' if n == 1 else 'methods'}, {begun}{state}"
 
 
 study, scores = start_page("Compare")
