@@ -312,7 +312,7 @@ def test_an_axis_whose_scoring_was_stopped_at_once_is_named_nowhere_as_scored(pa
         assert "scored so far: Gender and sex, Religion." in all_text(app).replace("\\", "")
     else:
         (axes,) = [group for group in app.button_group if group.label == "Axis"]
-        assert axes.options == ["Gender and sex", "Religion"]
+        assert axes.options == ["Gender and sex", "Religion", "Mean toxicity"]
 
 
 def test_a_job_that_ends_is_said_on_whatever_page_is_open(cache, started):
