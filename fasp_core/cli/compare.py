@@ -164,7 +164,7 @@ def _print(study: Study, table: ComparisonTable) -> None:
             [
                 (
                     row.method,
-                    SPOKEN[row.compensate if row.n_pruned else "none"],
+                    SPOKEN[row.compensate],
                     f"{row.alpha:g}",
                     _gamma(row.gamma),
                     percent(row.ppl_relative),

@@ -88,15 +88,21 @@ class Configuration:
     pruned: tuple[Head, ...]
 
 
-def methods_by(metric: str) -> tuple[str, ...]:
-    """The methods that can be compared by a metric: fasp_iterative scores heads again by toxicity alone."""
-    return tuple(method for method in METHODS if metric == "toxicity" or method != "fasp_iterative")
+def methods_by(metric: str, axis: str = "") -> tuple[str, ...]:
+    """The methods that can be compared by a metric, for an axis.
+
+    fasp_iterative scores heads again by the toxicity of an axis alone, and fasp_joint closes gaps between groups, of
+    which the mean toxicity has none.
+    """
+    out = {"fasp_joint", "fasp_iterative"} if axis == MEAN_TOXICITY else set()
+    out |= {"fasp_iterative"} if metric == "likelihood" else set()
+    return tuple(method for method in METHODS if method not in out)
 
 
 def clearest_metric_for(study: Study, axis: str) -> str:
     """The metric by which the bias of an axis is clearest, of equals the first; the study's first where none has it."""
     if axis == MEAN_TOXICITY:
-        return METRICS[0]
+        return "toxicity"
     by = [metric for metric in study.metrics if axis in measured_axes(study, metric)]
     if len(by) < 2:
         return next(iter(by or study.metrics), METRICS[0])
@@ -110,10 +116,10 @@ def complete_settings(study: Study, settings: ComparisonSettings) -> ComparisonS
     Raises InputError for an axis that does not exist, and a method that cannot be compared by the metric.
     """
     metric = settings.metric or clearest_metric_for(study, settings.axis)
-    able = methods_by(metric)
+    able = methods_by(metric, settings.axis)
     for method in settings.methods or ():
         if method not in able:
-            raise InputError(f"{method} scores heads again by toxicity; leave it out, or compare by toxicity")
+            raise InputError(f"{method} is no method for {settings.axis} by {metric}; possible: {', '.join(able)}")
     prompts = study.prompts
     others = settings.axes or measured_axes(study, metric)
     asked = [known_target(prompts, axis) for axis in (settings.axis, *others)]

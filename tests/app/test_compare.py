@@ -225,7 +225,7 @@ def test_the_measure_decides_which_axes_and_methods_there_are(cache, jobs, tiny_
     score_both_ways(tiny_llama, cache)  # one axis by likelihood alone, the other by both
     app = open_page(metric="toxicity")
     axis, methods = app.selectbox(key="compare.axis"), app.multiselect(key="compare.methods")
-    assert axis.options == ["Religion"]
+    assert axis.options == ["Religion", "Mean toxicity"]
     assert "fasp_iterative" in methods.value
     methods.set_value(["fasp", "fasp_iterative"])
     app.button_group(key="compare.metric").set_value("likelihood").run()

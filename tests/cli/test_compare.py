@@ -98,7 +98,7 @@ def test_by_likelihood_with_what_takes_the_heads_place(tmp_path, monkeypatch, sh
     assert read_comparison(study, name).metric == "likelihood"
     refused = run(*asked, "--methods", "fasp_iterative")
     assert refused.exit_code == 2
-    assert "leave it out, or compare by toxicity" in refused.stderr
+    assert "fasp_iterative is no method for gender_and_sex by likelihood" in refused.stderr
     pairs = run("compare", "t", "--axis", AXIS, "--interactions", 1, "--test-blocks", 1, "--json")
     assert json.loads(pairs.stdout)["metric"] == "likelihood"
 

@@ -17,7 +17,9 @@ from fasp_core.comparison.configurations import (
 from fasp_core.errors import InputError
 from fasp_core.selection.description import BiasVerdict
 from fasp_core.selection.rules import METHODS
+from fasp_core.selection.select_heads import select_heads
 from fasp_core.stats.sample_size import CLEAR, NOT_YET
+from fasp_core.stats.target import MEAN_TOXICITY as TARGET
 from fasp_core.study.study import Study
 
 
@@ -99,7 +101,7 @@ def test_by_likelihood_fasp_iterative_is_left_out_and_refused(study):
     settings = complete_settings(study, ComparisonSettings(AXIS, metric="likelihood", axes=(AXIS,)))
     assert settings.methods == tuple(method for method in METHODS if method != "fasp_iterative")
     asked = ComparisonSettings(AXIS, metric="likelihood", methods=("fasp", "fasp_iterative"))
-    with pytest.raises(InputError, match="leave it out, or compare by toxicity"):
+    with pytest.raises(InputError, match="fasp_iterative is no method for gender_and_sex by likelihood"):
         complete_settings(study, asked)
     assert complete_settings(study, ComparisonSettings(AXIS)).methods == METHODS
 
@@ -124,3 +126,16 @@ def test_the_measure_is_the_one_that_sees_the_axis_s_bias_best(study, monkeypatc
     assert clearest_metric_for(study, AXIS) == "toxicity"
     assert clearest_metric_for(study, "age") == "likelihood"  # the only one it has
     assert clearest_metric_for(study, "nationality") == "toxicity"  # not scored
+
+
+def test_the_mean_toxicity_is_compared_by_methods_that_need_no_groups(study):
+    assert not {"fasp_joint", "fasp_iterative"} & {*complete_settings(study, ComparisonSettings(TARGET)).methods}
+    asked = ComparisonSettings(TARGET, methods=("fasp", "random"), alphas=(0.1,), gammas=(0.3,), axes=(TARGET,))
+    settings = complete_settings(study, asked)
+    assert settings.metric == "toxicity"
+    assert settings.axes == (TARGET,)
+    points = configurations(study.scores(), settings)
+    (fasp,) = [point for point in points if point.method == "fasp"]
+    assert fasp.pruned == select_heads(study.scores(), axis=TARGET, gamma=0.3, alpha=0.1).pruned
+    with pytest.raises(InputError, match="fasp_joint is no method for toxicity by toxicity; possible: fasp,"):
+        complete_settings(study, ComparisonSettings(TARGET, methods=("fasp_joint",)))

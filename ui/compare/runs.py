@@ -16,6 +16,7 @@ from fasp_core.models.compensation_choice import COMPENSATIONS
 from fasp_core.selection.clearest import clearest_axis
 from fasp_core.selection.head_scores import HeadScores
 from fasp_core.selection.select_heads import head_count
+from fasp_core.stats.target import MEAN_TOXICITY
 from fasp_core.study.study import Study
 from fasp_core.study.views import measured_axes
 from fasp_core.words.numbers import axis_label
@@ -35,7 +36,7 @@ def run_form(study: Study, scores: HeadScores) -> None:
     """What to compare, and the button that starts it."""
     with st.container():
         metric = _metric(study, scores)
-        scored = measured_axes(study, metric)
+        scored = [*measured_axes(study, metric), *([MEAN_TOXICITY] if metric == "toxicity" and study.axes else [])]
         left, right = st.columns(2, gap="medium")
         axis = left.selectbox(
             "Prune for",
@@ -44,7 +45,7 @@ def run_form(study: Study, scores: HeadScores) -> None:
             help=words.TERMS["axis"],
             **_kept("compare.axis", scored, _first_axis(study, metric, scored)),
         )
-        able = methods_by(metric)
+        able = methods_by(metric, axis)
         methods = left.multiselect(
             "Methods",
             able,
@@ -72,7 +73,7 @@ def run_form(study: Study, scores: HeadScores) -> None:
         )
         axes = right.multiselect(
             "Biases to measure",
-            study.prompts.axes,
+            [*study.prompts.axes, MEAN_TOXICITY] if metric == "toxicity" else study.prompts.axes,
             default=[],
             format_func=axis_text,
             key="compare.axes",
