@@ -6,6 +6,7 @@ Sentences about numbers that other programs use too are in `fasp_core/words`.
 from __future__ import annotations
 
 from fasp_core.evaluation.result import Evaluation
+from fasp_core.head import some_heads
 from fasp_core.jobs.time_left import TimeLeft
 from fasp_core.selection.rules import RULES
 from fasp_core.words.captions import measured_size
@@ -133,11 +134,6 @@ RANKED = {  # which heads each method prunes; {s} is the ending of the verb for 
 def method_label(method: str) -> str:
     """A method for people, with its short name in brackets: `Published FASP (fasp)`."""
     return f"{METHODS[method]} ({method})"
-
-
-def some_heads(n: int) -> str:
-    """A number of heads: `1 head`, `1,024 heads`."""
-    return f"{n:,} {'head' if n == 1 else 'heads'}"
 
 
 def choice_sentence(method: str, n_heads: int, n_protected: int, n_pruned: int) -> str:

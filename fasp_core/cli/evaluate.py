@@ -43,7 +43,7 @@ from fasp_core.cli.scorecard import (
 )
 from fasp_core.cli.sources import chosen, measure_set, metric_for, open_named, reopened, select_by
 from fasp_core.errors import InputError
-from fasp_core.head import parse_heads
+from fasp_core.head import parse_heads, some_heads
 from fasp_core.models.compensation_choice import SPOKEN
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def evaluate(
 
     size = measured_size(result.n_texts, result.n_readings, result.n_windows)
     how = "" if result.compensate == "none" else f", {SPOKEN[result.compensate]} in their place"
-    print_heads(pruned, f"{len(pruned)} heads pruned{how}; measured on {size} of {split}")
+    print_heads(pruned, f"{some_heads(len(pruned))} pruned{how}; measured on {size} of {split}")
     print_metrics(result)
     if card:
         print()

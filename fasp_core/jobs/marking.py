@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fasp_core.evaluation.keys import Target
-from fasp_core.head import heads_text
+from fasp_core.head import heads_text, some_heads
 from fasp_core.jobs.jobs import Job, find_job, start_job
 
 
@@ -26,7 +26,7 @@ def start_marking(target: Target, axis: str) -> Job:
         "--",
         target.study,
     ]
-    title = f"Mark the tokens that {len(target.heads)} heads change: {target.study}"
+    title = f"Mark the tokens that {some_heads(len(target.heads))} would change: {target.study}"
     return start_job(command, key=marking_key(target, axis), title=title)
 
 

@@ -7,7 +7,7 @@ import streamlit as st
 
 from fasp_core.errors import InputError
 from fasp_core.figures import head_gaps, head_groups
-from fasp_core.head import Head, all_heads, flat_id, head_text
+from fasp_core.head import Head, all_heads, flat_id, head_text, some_heads
 from fasp_core.selection.head_scores import HeadScores
 from fasp_core.selection.ranks import HeadLine
 from fasp_core.stats.estimate import Estimate
@@ -107,7 +107,7 @@ def _summed(study: Study, scores: HeadScores, axis: str, heads: tuple[Head, ...]
                 st.metric(name, format_estimate(total.value, total.se, signed=True), help=words.TERMS[key])
                 st.caption(f"95\u00a0%: {format_interval(total.low, total.high, signed=True)}")
     st.caption(
-        f"{len(heads)} heads, each as if it acted alone. "
+        f"{some_heads(len(heads))}, each as if it acted alone. "
         + (words.SUM_ERROR if has_samples(study, scores) else words.SUM_WITHOUT_ERROR)
     )
 
@@ -177,7 +177,11 @@ def _gaps(scores: HeadScores, head: Head, axis: str) -> None:
             )
             st.caption(words.GROUPS_ERROR)
             st.download_button(
-                "Download groups (CSV)", table.to_csv(index=False), "groups.csv", "text/csv", key="groups_csv"
+                "Download groups (CSV)",
+                table.to_csv(index=False),
+                f"groups.{axis}.{metric_of(scores)}.{head_text(head)}.csv",
+                "text/csv",
+                key="groups_csv",
             )
 
 
@@ -213,7 +217,11 @@ def _groups(detail: HeadDetail, scores: HeadScores, head: Head, axis: str) -> No
         )
         st.caption(words.GROUPS_ERROR)
         st.download_button(
-            "Download groups (CSV)", table.to_csv(index=False), "groups.csv", "text/csv", key="groups_csv"
+            "Download groups (CSV)",
+            table.to_csv(index=False),
+            f"groups.{axis}.{metric_of(scores)}.{head_text(head)}.csv",
+            "text/csv",
+            key="groups_csv",
         )
 
 

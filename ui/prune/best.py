@@ -10,6 +10,7 @@ from fasp_core.errors import InputError
 from fasp_core.evaluation.comparable import comparable_sets
 from fasp_core.evaluation.history import MeasuredSet, measured_sets
 from fasp_core.evaluation.streams import stream_of
+from fasp_core.head import some_heads
 from fasp_core.jobs.jobs import Job, cancel_job, find_job, remove_job, start_job
 from fasp_core.study.study import Study
 from fasp_core.words.numbers import UNITS, format_estimate, format_fixed
@@ -85,7 +86,7 @@ def _sentence(best: MeasuredSet, axis: str, metric: str, n: int) -> str:
     change, rise = best.evaluation.change.bias_by(metric)[axis], 100 * ppl_rise(best.evaluation)
     how = f" ({words.COMPENSATED[best.target.compensate]})" if best.target.compensate != "none" else ""
     return (
-        f"**Best of {n} measured {'set' if n == 1 else 'sets'}**: {words.some_heads(len(best.target.heads))}{how}, "
+        f"**Best of {n} measured {'set' if n == 1 else 'sets'}**: {some_heads(len(best.target.heads))}{how}, "
         f"bias by {metric} {format_estimate(change.value, change.se, signed=True)}{UNITS[metric]}, "
         f"perplexity {format_fixed(rise, 1, signed=True)}\u00a0%."
     )

@@ -12,7 +12,7 @@ import streamlit as st
 
 from fasp_core.errors import InputError
 from fasp_core.evaluation.keys import Target
-from fasp_core.head import Head
+from fasp_core.head import Head, some_heads
 from fasp_core.models.compensation_choice import COMPENSATIONS
 from fasp_core.selection.head_scores import HeadScores
 from fasp_core.selection.rules import METHODS, RULES
@@ -185,7 +185,7 @@ def _by_hand(scores: HeadScores, ruled: Selection, axis: str) -> Selection:
     added, spared = len(set(heads) - set(ruled.pruned)), len(set(ruled.pruned) - set(heads))
     with st.container(horizontal=True, vertical_alignment="center", key="by_hand"):
         st.info(
-            f"Custom set, {words.some_heads(len(heads))}: {added} added to and {spared} removed from the method's "
+            f"Custom set, {some_heads(len(heads))}: {added} added to and {spared} removed from the method's "
             f"choice ({ruled.method}). Moving a slider discards it."
         )
         st.button("Back to the sliders", on_click=choose, args=("heads", None))

@@ -17,6 +17,7 @@ from fasp_core.evaluation.keys import pruned_name
 from fasp_core.evaluation.set_names import damaged_notes, name_set, pin_set
 from fasp_core.evaluation.streams import axis_of, metric_of, stream_of
 from fasp_core.figures import CHART_CONFIG, history_plot
+from fasp_core.head import some_heads
 from fasp_core.limits import MAX_SET_NAME
 from fasp_core.selection.select_heads import Selection
 from fasp_core.stats.estimate import Estimate
@@ -191,7 +192,7 @@ def set_label(found: MeasuredSet) -> str:
     """What a set is called: its name, else its size and when it was measured."""
     when = datetime.fromtimestamp(found.changed).strftime("%H:%M:%S")
     how = f", {words.COMPENSATED[found.target.compensate]}" if found.target.compensate != "none" else ""
-    name = found.name or f"{words.some_heads(len(found.target.heads))}{how}, {when}"
+    name = found.name or f"{some_heads(len(found.target.heads))}{how}, {when}"
     return name if found.evaluation.done else f"{name}, {100 * found.evaluation.fraction_done:.0f}\u00a0% measured"
 
 
