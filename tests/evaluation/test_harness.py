@@ -1,12 +1,11 @@
 """The LM evaluation harness on the gated model, against log-probabilities read by hand; all offline.
 
 Skipped where lm-eval is not installed (requirements-lm-eval.txt).
-
-Covers `harness_quiet`.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import statistics
@@ -21,6 +20,7 @@ from helpers.own_task import CHOICE, LAST, ROWS, write_tasks
 
 from fasp_core.errors import Cancelled, InputError
 from fasp_core.evaluation.harness import Harness, measure_tasks
+from fasp_core.evaluation.harness_quiet import quiet
 from fasp_core.evaluation.harness_result import kept_task_rows
 from fasp_core.evaluation.store import EvaluationStore
 from fasp_core.export.checkpoints import save_pruned
@@ -103,6 +103,28 @@ def test_nothing_is_measured_twice_and_another_set_shares_the_intact_model(lm, f
     (row,) = measure_tasks(lm, HEADS, ["tiny_choice"], folder=folder, store=store, limit=5)
     assert row.source == "own task, 5 documents"
     assert len(asked) == 5
+
+
+@pytest.mark.parametrize("by_size", [True, False])
+def test_a_group_is_put_together_as_the_harness_does(lm, folder, by_size):
+    from lm_eval.evaluator import evaluate
+    from lm_eval.models.huggingface import HFLM
+    from lm_eval.tasks import TaskManager
+
+    text = CHOICE.replace("rows.jsonl", str(folder / "rows.jsonl"))  # the harness looks in the working directory
+    few = text.replace("rows.jsonl", "few.jsonl").replace("tiny_choice", "few")
+    (folder / "few.jsonl").write_text("".join((folder / "rows.jsonl").read_text().splitlines(True)[:5]), "utf-8")
+    how = f"{{metric: acc, aggregation: mean, weight_by_size: {str(by_size).lower()}}}"
+    group = f"group: both\ntask: [tiny_choice, few]\naggregate_metric_list:\n  - {how}\n"
+    write_tasks(folder, choice=text, few=few, group=group)
+    loaded = TaskManager(include_path=folder, include_defaults=False).load(["both"])
+    harness = Harness(lm, {}, None, None, None, only_own=True)
+    with quiet():
+        (record,) = harness._measure("both", loaded, "both")
+        reader = HFLM(pretrained=lm.model, tokenizer=copy.deepcopy(lm.tokenizer))
+        theirs = evaluate(reader, loaded, bootstrap_iters=0)["results"]["both"]["acc,none"]
+    assert (record["task"], record["metric"], record["n"]) == ("both", "acc", 17)
+    assert record["values"][0] == pytest.approx(theirs)
 
 
 def test_progress_says_the_stage_and_a_stop_ends_it(lm, folder):
