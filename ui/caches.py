@@ -34,6 +34,7 @@ from fasp_core.stats.estimate import Estimate
 from fasp_core.stats.head_detail import GroupEffect, bias_of, group_effects, most_changed, summed_bias, summed_ppl, tier
 from fasp_core.stats.perplexity import WindowSamples
 from fasp_core.stats.stability import TopOverlap, top_overlap
+from fasp_core.stats.target import MEAN_TOXICITY
 from fasp_core.study import verdicts
 from fasp_core.study.effects import axis_sums
 from fasp_core.study.study import Study, open_study
@@ -72,8 +73,10 @@ def sums(study: Study, axis: str, heads: tuple[Head, ...]) -> tuple[Estimate, Es
 
 
 def texts(study: Study, axis: str) -> pd.DataFrame:
-    """The continuations of `axis` with their toxicity; not to be changed."""
-    return _texts(study_key(study), axis, study)
+    """The continuations of `axis`, or of all axes, with their toxicity; not to be changed."""
+    if axis != MEAN_TOXICITY:
+        return _texts(study_key(study), axis, study)
+    return pd.concat([texts(study, one) for one in study.axes], ignore_index=True)
 
 
 def lines(study: Study, scores: HeadScores, head: Head) -> list[HeadLine]:
@@ -175,7 +178,7 @@ def _correlations(
 
 
 def named_study(name: str) -> tuple[Study, HeadScores]:
-    """A study and its scores by the chosen metric, or by the one that sees its clearest bias.
+    """A study and its scores by the chosen metric, or by the one that sees its clearest bias; mean toxicity has one.
 
     Raises InputError where they cannot be read, FileNotFoundError where there is no such study.
     """
@@ -184,7 +187,7 @@ def named_study(name: str) -> tuple[Study, HeadScores]:
     stamp = (status.st_mtime_ns, status.st_size)
     study = _opened(root, name, stamp)
     metrics = study.metrics or ["toxicity"]
-    chosen = view()["metric"]
+    chosen = "toxicity" if view()["axis"] == MEAN_TOXICITY else view()["metric"]
     if chosen in metrics:
         return study, _scores(root, name, stamp, chosen, study)
     by_metric = {metric: _scores(root, name, stamp, metric, study) for metric in metrics}

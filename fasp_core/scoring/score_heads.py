@@ -13,9 +13,11 @@ samples or more axes, and scoring with another scorer are all the same call.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
@@ -29,7 +31,7 @@ from fasp_core.data.prompt_set import PromptSet
 from fasp_core.data.prompts import load_prompts
 from fasp_core.data.sampling import TEXT_WITH_PROMPT
 from fasp_core.data.windows import token_windows
-from fasp_core.errors import InputError, nearest
+from fasp_core.errors import InputError, RunError, nearest
 from fasp_core.models.batching import Sequences
 from fasp_core.models.generation import set_aside_note
 from fasp_core.models.language_model import LanguageModel
@@ -40,7 +42,7 @@ from fasp_core.scoring.budgets import BUDGETS, FIRST_PASS, PAPER_TOKENS, Budget,
 from fasp_core.scoring.context import RunContext
 from fasp_core.scoring.magnitude import keep_magnitudes
 from fasp_core.scoring.measure import measure_odds, measure_samples, measure_windows
-from fasp_core.scoring.refine import read_more, refine, regenerate
+from fasp_core.scoring.refine import NothingToRank, read_more, refine, regenerate
 from fasp_core.scoring.run import Run
 from fasp_core.study.manifest import Manifest, StudySettings, installed_versions
 from fasp_core.study.scores import METRICS
@@ -76,11 +78,11 @@ def score_heads(
     others are given, samples nothing and can be added to any study.
     `scored` says what of a text is rated, "continuation" (a new study's default) or "text", prompt included.
     `minutes` and `reliability` take the place of `budget`: a short first pass, then refinement until that many minutes
-    have gone by in all, or until the order of the unprotected heads is that reliable on every axis. By likelihood alone
-    the minutes are spent on reading more prompts.
+    have gone by in all, or until the order of the unprotected heads is that reliable on every axis, by one of the
+    metrics. By likelihood alone the minutes are spent on reading more prompts.
     With a `cluster` its workers measure, on the same model as `lm`, and this process alone writes the study.
-    Raises InputError for unknown axes, a budget that does not exist, or a study of that name made otherwise;
-    Cancelled when `stop()` turns true, with all finished shards kept.
+    Raises InputError for unknown axes, a budget that does not exist, or a study of that name made otherwise; RunError
+    for a reliability that cannot be reached; Cancelled when `stop()` turns true, with all finished shards kept.
     """
     started = time.monotonic()
     found = _existing(name or lm.name, root)
@@ -129,15 +131,31 @@ def score_heads(
         if "likelihood" in metrics:
             for axis in axes:
                 measure_odds(run, axis, budget.likelihood_reads, exact=budget.likelihood_knockout)
+        left = math.inf if minutes is None else minutes - (time.monotonic() - started) / 60
         if "toxicity" not in metrics:
-            if minutes is not None:
-                read_more(run, axes, minutes=minutes - (time.monotonic() - started) / 60)
+            if minutes is not None or reliability is not None:
+                _require_reached(read_more(run, axes, minutes=left, aim=reliability), reliability)
             return study
+        unreached = list(axes)
+        if reliability is not None and "likelihood" in metrics:  # by far the cheaper of the two, where it sees a bias
+            with suppress(NothingToRank):
+                unreached = read_more(run, axes, minutes=left, aim=reliability)
         for axis in axes:
             measure_samples(run, axis, budget.samples, exact=budget.knockout_samples)
             regenerate(run, axis, budget)
-        refine(run, axes, budget, spent_minutes=0.0 if minutes is None else (time.monotonic() - started) / 60)
+        if unreached:
+            spent = 0.0 if minutes is None else (time.monotonic() - started) / 60
+            refine(run, unreached, budget, spent_minutes=spent)
     return study
+
+
+def _require_reached(unreached: list[str], aim: float | None) -> None:
+    """Raise RunError for axes whose order is not as reliable as it should be though all was read."""
+    if unreached and aim is not None:
+        raise RunError(
+            f"reliability {aim:g} is not reached on {', '.join(unreached)}: every prompt was read with every stem. "
+            "What was measured is kept; a larger set of prompts has more to read (--prompts)"
+        )
 
 
 def _keep_precision(run: Run) -> None:
