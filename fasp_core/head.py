@@ -29,11 +29,6 @@ def all_heads(n_layers: int, heads_per_layer: int) -> list[Head]:
     return [(layer, head) for layer in range(n_layers) for head in range(heads_per_layer)]
 
 
-def some_heads(n: int) -> str:
-    """A number of heads: `1 head`, `1,024 heads`."""
-    return f"{n:,} {'head' if n == 1 else 'heads'}"
-
-
 def head_text(head: Head) -> str:
     """`3.5` for layer 3, head 5."""
     return f"{head[0]}.{head[1]}"

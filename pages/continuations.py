@@ -7,10 +7,11 @@ from fasp_core.errors import InputError
 from fasp_core.evaluation.history import MeasuredSet, measured_sets
 from fasp_core.evaluation.keys import pruned_name
 from fasp_core.evaluation.streams import stream_of
-from fasp_core.head import heads_text, some_heads
+from fasp_core.head import heads_text
 from fasp_core.selection.head_scores import HeadScores
 from fasp_core.study.study import Study
 from fasp_core.words.numbers import format_fixed
+from fasp_core.words.spoken import some_heads
 from fasp_core.words.text_pairs import RatedPair, changed_share, matching
 from ui import words
 from ui.caches import evaluation_identity, pairs, texts

@@ -17,15 +17,10 @@ from fasp_core.head import (
     heads_text,
     parse_head,
     parse_heads,
-    some_heads,
 )
 
 HEAD = st.tuples(st.integers(0, 200), st.integers(0, 200))
 HEADS = st.lists(HEAD, max_size=30)
-
-
-def test_numbers_of_heads():
-    assert [some_heads(n) for n in (0, 1, 2, 1024)] == ["0 heads", "1 head", "2 heads", "1,024 heads"]
 
 
 def test_flat_ids_by_hand():

@@ -43,7 +43,7 @@ from fasp_core.cli.scorecard import (
 )
 from fasp_core.cli.sources import chosen, measure_set, metric_for, open_named, reopened, select_by
 from fasp_core.errors import InputError
-from fasp_core.head import parse_heads, some_heads
+from fasp_core.head import parse_heads
 from fasp_core.models.compensation_choice import SPOKEN
 
 if TYPE_CHECKING:
@@ -129,6 +129,7 @@ def evaluate(
         )
         return
     from fasp_core.words.captions import measured_size
+    from fasp_core.words.spoken import some_heads
 
     size = measured_size(result.n_texts, result.n_readings, result.n_windows)
     how = "" if result.compensate == "none" else f", {SPOKEN[result.compensate]} in their place"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from fasp_core.evaluation.keys import Target
 from fasp_core.evaluation.streams import axis_of, metric_of
-from fasp_core.head import heads_text, some_heads
+from fasp_core.head import heads_text
 from fasp_core.jobs.jobs import Job, find_job, start_job
+from fasp_core.words.spoken import some_heads
 
 
 def scorecard_key(target: Target) -> str:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fasp_core.head import some_heads
 from fasp_core.stats.estimate import Estimate
 from fasp_core.stats.normal import differs_from_zero
 from fasp_core.stats.stability import TopOverlap
@@ -24,6 +23,7 @@ from fasp_core.words.numbers import (
     format_interval,
     format_number,
 )
+from fasp_core.words.spoken import some_heads
 
 if TYPE_CHECKING:
     from fasp_core.selection.agreement import Agreement

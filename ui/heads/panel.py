@@ -7,7 +7,7 @@ import streamlit as st
 
 from fasp_core.errors import InputError
 from fasp_core.figures import head_gaps, head_groups
-from fasp_core.head import Head, all_heads, flat_id, head_text, some_heads
+from fasp_core.head import Head, all_heads, flat_id, head_text
 from fasp_core.selection.head_scores import HeadScores
 from fasp_core.selection.ranks import HeadLine
 from fasp_core.stats.estimate import Estimate
@@ -23,6 +23,7 @@ from fasp_core.words.numbers import (
     format_number,
     z_label,
 )
+from fasp_core.words.spoken import some_heads
 from ui import words
 from ui.caches import HeadDetail, head_detail, lines, sums
 from ui.charts import draw

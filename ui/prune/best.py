@@ -10,12 +10,11 @@ from fasp_core.errors import InputError
 from fasp_core.evaluation.comparable import comparable_sets
 from fasp_core.evaluation.history import MeasuredSet, measured_sets
 from fasp_core.evaluation.streams import stream_of
-from fasp_core.head import some_heads
 from fasp_core.jobs.jobs import Job, cancel_job, find_job, remove_job, start_job
 from fasp_core.stats.target import MEAN_TOXICITY
 from fasp_core.study.study import Study
 from fasp_core.words.numbers import UNITS, format_estimate, format_fixed
-from fasp_core.words.spoken import duration
+from fasp_core.words.spoken import duration, some_heads
 from ui import words
 from ui.caches import evaluation_identity
 from ui.prune.choice import choose_pruned

@@ -12,12 +12,13 @@ import streamlit as st
 
 from fasp_core.errors import InputError
 from fasp_core.evaluation.keys import Target
-from fasp_core.head import Head, some_heads
+from fasp_core.head import Head
 from fasp_core.models.compensation_choice import COMPENSATIONS
 from fasp_core.selection.head_scores import HeadScores
 from fasp_core.selection.rules import METHODS, RULES
 from fasp_core.selection.select_heads import Selection, select_heads
 from fasp_core.words.numbers import sentence_start
+from fasp_core.words.spoken import some_heads
 from ui import words
 from ui.page import gamma_alpha
 from ui.prune.presets import preset_buttons

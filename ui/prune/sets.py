@@ -17,13 +17,13 @@ from fasp_core.evaluation.keys import pruned_name
 from fasp_core.evaluation.set_names import damaged_notes, name_set, pin_set
 from fasp_core.evaluation.streams import axis_of, metric_of, stream_of
 from fasp_core.figures import CHART_CONFIG, history_plot
-from fasp_core.head import some_heads
 from fasp_core.limits import MAX_SET_NAME
 from fasp_core.selection.select_heads import Selection
 from fasp_core.stats.estimate import Estimate
 from fasp_core.stats.pareto import pareto_front
 from fasp_core.study.study import Study
 from fasp_core.words.numbers import COUNTED, bias_by, bias_label, format_estimate, format_number
+from fasp_core.words.spoken import some_heads
 from ui import words
 from ui.caches import evaluation_identity
 from ui.columns import explained
