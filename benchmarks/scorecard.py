@@ -18,7 +18,8 @@ import torch
 from fasp_core.evaluation.blocks import MemoryStore
 from fasp_core.evaluation.evaluate import evaluate_study
 from fasp_core.evaluation.scorecard import scorecard
-from fasp_core.evaluation.scorecard_result import Row, evaluation_rows
+from fasp_core.evaluation.scorecard_result import evaluation_rows
+from fasp_core.evaluation.scorecard_row import Row
 from fasp_core.files.paths import PROJECT
 from fasp_core.models.open_model import reopen_model
 from fasp_core.selection.select_heads import select_heads

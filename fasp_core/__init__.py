@@ -68,6 +68,7 @@ _MODULE_OF = {
     "evaluate_study": "evaluation.evaluate",
     "Scorecard": "evaluation.scorecard_result",
     "scorecard": "evaluation.scorecard",
+    "measure_tasks": "evaluation.harness",
     "measured_sets": "evaluation.history",
     "paired_texts": "evaluation.history",
     "PruningConfig": "export.pruning_config",
@@ -76,6 +77,7 @@ _MODULE_OF = {
     "remove_heads": "models.removal",
     "load_pruned": "export.checkpoints",
     "save_pruned": "export.checkpoints",
+    "register_compact": "export.auto_classes",
 }
 
 __all__ = sorted(_MODULE_OF)

@@ -11,6 +11,7 @@ from fasp_core.head import heads_text
 from fasp_core.selection.head_scores import HeadScores
 from fasp_core.study.study import Study
 from fasp_core.words.numbers import format_fixed
+from fasp_core.words.spoken import some_heads
 from fasp_core.words.text_pairs import RatedPair, changed_share, matching
 from ui import words
 from ui.caches import evaluation_identity, pairs, texts
@@ -55,7 +56,7 @@ def show_texts(study: Study, axis: str) -> None:
         return
     frame = texts(study, axis)
     found = filtered(frame, ["prompt", "continuation"], "toxicity")
-    revealed = heading(found, len(frame), "texts", f"continuations.{axis}.csv")
+    revealed = heading(found, len(frame), "texts", f"continuations.{study.name}.{axis}.csv")
 
     def draw(row) -> None:
         with st.container(border=True, gap="small"):
@@ -77,7 +78,7 @@ def show_pairs(study: Study, axis: str, current: str | None) -> None:
     found = filtered(frame, ["prompt", "continuation_before", "continuation_after"], "toxicity_before")
     share = format_fixed(100 * changed_share(frame), 0)
     st.caption(f"{share}\u00a0% of the texts changed. {words.SAME_NOISE}")
-    revealed = heading(found, len(frame), "pairs", f"pairs.{axis}.csv")
+    revealed = heading(found, len(frame), "pairs", f"pairs.{study.name}.{axis}.{chosen.target.split}.csv")
     marks = marking_switch(study, chosen, axis, len(frame)) if revealed else {}
     limit = limit_of(marks)
 
@@ -135,7 +136,7 @@ def set_name(found: MeasuredSet) -> str:
     heads = heads_text(found.target.heads)
     what = found.name or (heads if len(heads) <= 40 else f"{heads[:40]}…")
     how = f" ({words.COMPENSATED[found.target.compensate]})" if found.target.compensate != "none" else ""
-    return f"{words.some_heads(len(found.target.heads))}{how} · {found.target.split} prompts · {what}"
+    return f"{some_heads(len(found.target.heads))}{how} · {found.target.split} prompts · {what}"
 
 
 def heading(found: pd.DataFrame, n: int, what: str, filename: str) -> bool:
@@ -156,7 +157,7 @@ def heading(found: pd.DataFrame, n: int, what: str, filename: str) -> bool:
     return revealed
 
 
-study, scores = start_page("Continuations")
+study, scores = start_page("Continuations", of_texts=True)
 if not study.has_model:
     st.info(words.NO_TEXTS)
     raise EndOfPage

@@ -10,6 +10,7 @@ from fasp_core.selection.head_scores import HeadScores
 from fasp_core.selection.ranks import strongest_head
 from fasp_core.selection.select_heads import Selection, select_heads
 from fasp_core.stats.normal import differs_from_zero
+from fasp_core.study.study import Study
 from fasp_core.words.captions import heatmap_alt, heatmap_caption, selection_summary
 from fasp_core.words.numbers import column_decimals, z_label
 from ui import words
@@ -17,7 +18,7 @@ from ui.charts import draw
 from ui.columns import explained
 from ui.heads.panel import detail_section, head_box, score_lines, several_panel
 from ui.heads.ranking import base_numbers
-from ui.page import axis_and_metric, chosen_head, chosen_heads, gamma_alpha, pick_heads, start_page
+from ui.page import axis_and_metric, chosen_head, chosen_heads, gamma_alpha, metric_of, pick_heads, start_page
 from ui.text import plain
 from ui.theme import dark
 from ui.verdict import has_clear_bias, show_verdict
@@ -111,7 +112,7 @@ def scatter(scores: HeadScores, axis: str, selection: Selection, framed: tuple[H
     )
 
 
-def head_table(scores: HeadScores, axis: str, selection: Selection) -> None:
+def head_table(study: Study, scores: HeadScores, axis: str, selection: Selection) -> None:
     """The heads with their scores and roles, sortable and filtered; a click on a row chooses its head."""
     shown = [rows for rows in words.TABLE_ROWS if rows != "clear" or not scores.relative]
     if view()["show"] not in shown:
@@ -155,7 +156,12 @@ def head_table(scores: HeadScores, axis: str, selection: Selection) -> None:
         selection_mode="single-row",
         alt="Heads with their scores, standard errors and roles",
     )
-    st.download_button("Download all scores (CSV)", scores.frame.to_csv(index=False), "head_scores.csv", "text/csv")
+    st.download_button(
+        "Download all scores (CSV)",
+        scores.frame.to_csv(index=False),
+        f"head_scores.{study.name}.{metric_of(scores)}.csv",
+        "text/csv",
+    )
 
 
 study, scores = start_page("Heads")
@@ -187,4 +193,4 @@ left, right = st.columns(2, gap="medium")
 with left:
     scatter(scores, axis, selection, framed, several)
 with right:
-    head_table(scores, axis, selection)
+    head_table(study, scores, axis, selection)

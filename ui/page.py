@@ -21,7 +21,7 @@ from fasp_core.study.study import Study, list_studies
 from fasp_core.study.views import measured_axes, scored_axes
 from fasp_core.words.spoken import model_title
 from ui import words
-from ui.caches import named_study
+from ui.caches import named_study, scores_by
 from ui.text import axis_text, plain
 from ui.view import EndOfPage, bound, bound_value, choose, inside_app, showing, view
 
@@ -97,11 +97,15 @@ def open_page(title: str) -> None:
     st.title(title, anchor=False)
 
 
-def start_page(title: str) -> tuple[Study, HeadScores]:
-    """What every page about a study begins with: its title, the chosen study and its scores, and what made them."""
+def start_page(title: str, *, of_texts: bool = False) -> tuple[Study, HeadScores]:
+    """What every page about a study begins with: its title, the chosen study and its scores, and what made them.
+
+    `of_texts`: the page shows texts, whatever its scores are of, so what is told is the number of those.
+    """
     open_page(title)
     study, scores = current_study()
-    st.caption(provenance(scores))
+    rated = scores_by(study, "toxicity") if of_texts and "toxicity" in study.metrics else scores
+    st.caption(provenance(rated, counted=not of_texts or metric_of(rated) == "toxicity"))
     notes = scores.meta.notes
     with st.expander(f"{len(notes)} notes on these scores") if len(notes) > 1 else st.container():
         for note in notes:
@@ -147,8 +151,11 @@ def has_samples(study: Study, scores: HeadScores) -> bool:
     return study.has_model and metric_of(scores) == "toxicity"
 
 
-def provenance(scores: HeadScores) -> str:
-    """Model, shape, file of imported scores, scorer and number of samples, as one line of markdown, as far as known."""
+def provenance(scores: HeadScores, *, counted: bool = True) -> str:
+    """Model, shape, file of imported scores, scorer and, where `counted`, number of samples, as one line of markdown.
+
+    What is not known is left out.
+    """
     model = scores.meta.model
     known = model is not None and (model.name or model.ref)
     parts = [f"**{plain(model_title(model.name, model.ref))}**"] if known else []
@@ -158,7 +165,8 @@ def provenance(scores: HeadScores) -> str:
     if scores.meta.scorer:
         what = words.SCORED.get(scores.meta.settings.scored, "toxicity")
         parts.append(f"{what} by the {plain(scores.meta.scorer)} scorer")
-    if n := sum(known.n_samples or 0 for axis, known in scores.intact.items() if axis != MEAN_TOXICITY):
+    samples = (one.n_samples or 0 for axis, one in scores.intact.items() if axis != MEAN_TOXICITY)
+    if counted and (n := sum(samples)):
         parts.append(f"{n:,} {words.SAMPLES_OF[metric_of(scores)]}")
     return " · ".join(parts)
 

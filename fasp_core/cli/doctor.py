@@ -37,8 +37,9 @@ LIBRARIES = (
     "alt-profanity-check",
     "detoxify",
     "ray",
+    "lm_eval",
 )
-OPTIONAL = {"detoxify", "ray"}
+OPTIONAL = {"detoxify", "ray", "lm_eval"}
 LITTLE_DISK = 2e9  # a converted default model and a study or two
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fasp_core.cli.harness import measure_harness
 from fasp_core.cli.options import (
     Alpha,
     AnyMetric,
@@ -16,6 +17,7 @@ from fasp_core.cli.options import (
     Device,
     Gamma,
     Heads,
+    Limit,
     MeasuredAxes,
     Method,
     MostWorkers,
@@ -23,13 +25,22 @@ from fasp_core.cli.options import (
     Sentences,
     Split,
     StudyName,
+    Tasks,
+    TasksFolder,
     WithScorecard,
     WorkerCores,
     WorkerGpus,
     split_names,
 )
 from fasp_core.cli.output import print_heads, print_json, print_metrics
-from fasp_core.cli.scorecard import load_sentences, measure_scorecard, print_scorecard, scorecard_json
+from fasp_core.cli.scorecard import (
+    load_sentences,
+    measure_scorecard,
+    print_rows,
+    print_scorecard,
+    rows_json,
+    scorecard_json,
+)
 from fasp_core.cli.sources import chosen, measure_set, metric_for, open_named, reopened, select_by
 from fasp_core.errors import InputError
 from fasp_core.head import parse_heads
@@ -56,6 +67,9 @@ def evaluate(
     compensate: Compensation = None,
     scorecard: WithScorecard = False,
     sentences: Sentences = None,
+    tasks: Tasks = None,
+    tasks_folder: TasksFolder = None,
+    limit: Limit = None,
     device: Device = "auto",
     cluster: ClusterAddress = None,
     workers: MostWorkers = None,
@@ -74,6 +88,11 @@ def evaluate(
         raise InputError("give either --heads or --config, not both")
     if sentences and not scorecard:
         raise InputError("--sentences are read for the scorecard; give --scorecard too")
+    names = split_names(tasks or "")
+    if tasks is not None and not names:
+        raise InputError("no task was named; write names with commas, as in --tasks lambada_openai,arc_easy")
+    if (tasks_folder or limit) and not names:
+        raise InputError("--tasks-folder and --limit are of the tasks of --tasks; give --tasks too")
     pairs = load_sentences(sentences) if scorecard else []
     if heads is not None:
         pruned, about = parse_heads(heads, ","), axis
@@ -88,6 +107,7 @@ def evaluate(
         pruned, about = selection.pruned, selection.axis or axis
     measured = split_names(axes) if axes else [about] if about else None
     with reopened(opened, device, chosen(cluster, workers, worker_cores, worker_gpus)) as (lm, on_workers):
+        ability = measure_harness(opened, lm, pruned, names, tasks_folder, limit, compensate) if names else []
         result = measure_set(opened, lm, pruned, measured, split, metric, compensate or "none", on_workers)
         card = measure_scorecard(opened, lm, result, pairs) if scorecard else None
     if as_json:
@@ -104,6 +124,7 @@ def evaluate(
                 "n_windows": result.n_windows,
                 **SplitMetrics.of(result).model_dump(),
                 **({"scorecard": scorecard_json(card)} if card else {}),
+                **({"tasks": rows_json(ability)} if ability else {}),
             }
         )
         return
@@ -117,6 +138,9 @@ def evaluate(
     if card:
         print()
         print_scorecard(card)
+    if ability:
+        print()
+        print_rows(ability)
 
 
 def _configured(study: Study, path: Path) -> tuple[tuple[Head, ...], str | None, Compensate]:

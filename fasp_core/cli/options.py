@@ -221,6 +221,23 @@ Sentences = Annotated[
     ),
 ]
 
+Tasks = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAMES",
+        help="Also run tasks of the LM evaluation harness, with commas: lambada_openai,arc_easy. Needs lm-eval "
+        "(requirements-lm-eval.txt); it fetches a task's data from the hub once.",
+    ),
+]
+TasksFolder = Annotated[
+    Path | None,
+    typer.Option(
+        help="With --tasks: a folder of task files (.yaml) of your own. They are read as plain data: no !function, no "
+        "include, data as .jsonl, .csv, .parquet or .txt beside them."
+    ),
+]
+Limit = Annotated[int | None, typer.Option(min=1, help="With --tasks: the first so many documents of each task.")]
+
 # What is printed and written.
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fasp_core.data.sentence_pairs import SentencePairs
     from fasp_core.evaluation.result import Evaluation
     from fasp_core.evaluation.scorecard_result import Scorecard
+    from fasp_core.evaluation.scorecard_row import Row
     from fasp_core.models.language_model import LanguageModel
     from fasp_core.study.study import Study
 
@@ -53,18 +54,29 @@ def measure_scorecard(
     return card
 
 
-def scorecard_json(card: Scorecard) -> dict[str, Any]:
+def rows_json(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Plain values for JSON."""
     from fasp_core.export.scorecard_rows import ScorecardRow
 
-    rows = [ScorecardRow.of(row).model_dump() for row in card.rows]
-    return {"split": card.split, "exploratory": card.exploratory, "rows": rows}
+    return [ScorecardRow.of(row).model_dump() for row in rows]
+
+
+def print_rows(rows: Sequence[Row]) -> None:
+    """Rows of a scorecard as a table."""
+    from fasp_core.export.scorecard_rows import HEADER, ScorecardRow
+
+    print_table(HEADER, [ScorecardRow.of(row).cells for row in rows])
+
+
+def scorecard_json(card: Scorecard) -> dict[str, Any]:
+    """Plain values for JSON."""
+    return {"split": card.split, "exploratory": card.exploratory, "rows": rows_json(card.rows)}
 
 
 def print_scorecard(card: Scorecard) -> None:
     """The table, and below it what must be known to read it."""
-    from fasp_core.export.scorecard_rows import HEADER, ScorecardRow, scorecard_notes
+    from fasp_core.export.scorecard_rows import scorecard_notes
 
-    print_table(HEADER, [ScorecardRow.of(row).cells for row in card.rows])
+    print_rows(card.rows)
     for note in scorecard_notes(card.split, len(card.rows)):
         print(note)

@@ -22,13 +22,13 @@ from fasp_core.evaluation.keys import pruned_name
 from fasp_core.evaluation.reading_tasks import Task, reading_tasks, size_key
 from fasp_core.evaluation.result import Evaluation
 from fasp_core.evaluation.scorecard_result import (
-    Row,
     Scorecard,
     evaluation_rows,
     n_steps,
     size_rows,
     task_rows,
 )
+from fasp_core.evaluation.scorecard_row import Row
 from fasp_core.head import Head
 from fasp_core.models.compensation_choice import Compensate
 from fasp_core.models.language_model import LanguageModel

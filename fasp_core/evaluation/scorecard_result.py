@@ -10,27 +10,18 @@ from itertools import takewhile
 import numpy as np
 
 from fasp_core.data.sentence_pairs import SentencePairs
+from fasp_core.evaluation.harness_result import kept_task_rows
 from fasp_core.evaluation.reading_tasks import Task, reading_tasks, size_key
 from fasp_core.evaluation.result import Evaluation
+from fasp_core.evaluation.scorecard_row import Row
 from fasp_core.evaluation.store import EvaluationStore
 from fasp_core.head import Head
 from fasp_core.models.compensation_choice import Compensate
 from fasp_core.stats.estimate import Estimate
-from fasp_core.stats.pair_measures import HIGH, LOW, NONE, Compared, compared, compared_estimates
+from fasp_core.stats.pair_measures import HIGH, LOW, NONE, compared, compared_estimates
 from fasp_core.study.study import Study
 
 CHECKPOINT = "compact checkpoint"  # what counted rows are of
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of a scorecard; `axis` is None where the measure is of no axis, `source` names what was read."""
-
-    measure: str
-    axis: str | None
-    source: str
-    unit: str  # "share", "nats", "words", "bytes", or "" for a number without one
-    compared: Compared
 
 
 @dataclass(frozen=True)
@@ -67,7 +58,10 @@ def kept_scorecard(
     compensate: Compensate = "none",
     pairs: Sequence[SentencePairs] | None = None,
 ) -> Scorecard | None:
-    """What is kept of the scorecard of a study's model, without opening the model; None where nothing was read yet."""
+    """What is kept of the scorecard of a study's model, without opening the model; None where nothing was read yet.
+
+    The rows of the harness's tasks come last, where any were measured of the set; they are of neither split.
+    """
     heads, model = tuple(sorted(set(pruned))), study.manifest.model
     made = str(model.get("fingerprint") or ""), str(model.get("dtype") or "float32")
     tasks = reading_tasks(*made, split, pairs)
@@ -82,7 +76,7 @@ def kept_scorecard(
     if not done:
         return None
     sizes = store.blocks(size_key(*made), heads, compensate).get(0)
-    rows += size_rows(sizes or [])
+    rows += [*size_rows(sizes or []), *kept_task_rows(store, *made, heads, compensate)]
     fraction = (done + (sizes is not None)) / n_steps(tasks, heads)
     return Scorecard(heads, split, (*evaluation_rows(evaluation), *rows), fraction, compensate if heads else "none")
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from fasp_core.evaluation.history import MeasuredSet
-from fasp_core.evaluation.scorecard_result import CHECKPOINT, Row, evaluation_rows, kept_scorecard
+from fasp_core.evaluation.scorecard_result import CHECKPOINT, evaluation_rows, kept_scorecard
+from fasp_core.evaluation.scorecard_row import Row
 from fasp_core.evaluation.store import EvaluationStore
 from fasp_core.selection.head_measures import Measures
 from fasp_core.study.study import Study

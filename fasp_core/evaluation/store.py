@@ -46,6 +46,16 @@ class EvaluationStore:
         found = {block: _block(stream, name, block, record, written) for block, record, written in rows}
         return {block: record for block, record in found.items() if record is not None}
 
+    def streams(self, start: str, heads: Iterable[Head], compensate: Compensate = "none") -> list[str]:
+        """The streams of which one pruned model has blocks and whose names begin with `start`, sorted."""
+        rows = self.database.read(
+            "select distinct stream from blocks where stream >= ? and stream < ? and heads=? order by stream",
+            start,
+            f"{start}\U0010ffff",
+            pruned_name(heads, compensate),
+        )
+        return [stream for (stream,) in rows]
+
     def keep(self, plan: EvaluationPlan, evaluation: Evaluation) -> None:
         """Keep the newest summary of a plan's blocks for one pruned model, and the plan, by which it is found."""
         made = (plan.key, plan.identity, plan.split, json.dumps(plan.streams), json.dumps(plan.prompts))

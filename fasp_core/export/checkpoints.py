@@ -259,6 +259,11 @@ def _base_config(folder: Path) -> PreTrainedConfig:
     content = json.loads(read_text(path))
     if content.get("model_type") != MODEL_TYPE:
         return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    return base_config(content)
+
+
+def base_config(content: dict[str, Any]) -> PreTrainedConfig:
+    """The config that lies as text inside the `config.json` of a compact checkpoint."""
     base = json.loads(content["base_config"])
     return CONFIG_MAPPING[base["model_type"]].from_dict(base)
 

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from fasp_core.evaluation.scorecard_result import CHECKPOINT, Row
+from fasp_core.evaluation.scorecard_result import CHECKPOINT
+from fasp_core.evaluation.scorecard_row import Row
 from fasp_core.export.provenance import EstimateRecord, Record
 from fasp_core.words.numbers import axis_label, format_estimate, format_interval
 

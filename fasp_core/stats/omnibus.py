@@ -69,6 +69,15 @@ class Omnibus:
         return float((1 + (self.permuted >= least).sum()) / (1 + self.permuted.size))
 
     @property
+    def least_p(self) -> float:
+        """The smallest p-value that any texts of these prompts could have: with few prompts there are few deals.
+
+        Two groups of two prompts can be dealt in 6 ways, two of which give the same bias: 1/3.
+        """
+        most = self.permuted.max() * (1 - TIE)
+        return float((1 + (self.permuted >= most).sum()) / (1 + self.permuted.size))
+
+    @property
     def covariance(self) -> np.ndarray:
         """Covariance of the measured gaps, (G, G)."""
         return self.within + self.between

@@ -8,7 +8,7 @@ the chance to find a bias (*power*) follows for any number of texts from one mea
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, lgamma, log
 
 import numpy as np
 from scipy.optimize import brentq
@@ -49,11 +49,24 @@ def verdict(test: Omnibus, *, matters: float, p_value: float | None = None, leve
         return Verdict(CLEAR)
     gaps = expected_gaps(test, at_least=matters)
     texts, prompts = (times_needed(test, gaps, level=level, prompts=more) for more in (False, True))
-    return Verdict(
-        NOT_YET,
-        None if texts is None else ceil((texts - 1) * test.n_texts),
-        None if prompts is None else ceil((prompts - 1) * test.n_prompts),
-    )
+    more_texts = None if texts is None else ceil((texts - 1) * test.n_texts)
+    more_prompts = None if prompts is None else ceil((prompts - 1) * test.n_prompts)
+    if test.least_p > level:  # whatever texts these prompts have
+        groups, more_texts = len(test.shares), None
+        if more_prompts is not None:
+            more_prompts = max(more_prompts, groups * fewest_prompts(groups, level) - test.n_prompts)
+    return Verdict(NOT_YET, more_texts, more_prompts)
+
+
+def fewest_prompts(groups: int, level: float = LEVEL) -> int:
+    """With how many prompts of each of so many equal groups a bias can be clear at all.
+
+    The labels of n prompts each can be dealt in (Gn)! / n!^G ways, of which the G! that swap groups give the same bias.
+    """
+    n = 1
+    while lgamma(groups + 1) + groups * lgamma(n + 1) - lgamma(groups * n + 1) > log(level):
+        n += 1
+    return n
 
 
 def expected_gaps(test: Omnibus, *, at_least: float = 0.0) -> np.ndarray:

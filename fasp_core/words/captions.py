@@ -23,6 +23,7 @@ from fasp_core.words.numbers import (
     format_interval,
     format_number,
 )
+from fasp_core.words.spoken import some_heads
 
 if TYPE_CHECKING:
     from fasp_core.selection.agreement import Agreement
@@ -98,7 +99,7 @@ def describe_top(overlap: TopOverlap | None, score: str = "z_bias") -> str:
     low, high = overlap.low, overlap.high
     span = f"{low}" if low == high else f"{low} to {high}"
     return (
-        f"Of the {overlap.k} heads with the highest {score}, about {overlap.expected:.0f} would be among the top "
+        f"Of the {some_heads(overlap.k)} with the highest {score}, about {overlap.expected:.0f} would be among the top "
         f"{overlap.k} of a repeat ({span}; expected from noise: {overlap.by_chance:.1f})."
     )
 
@@ -227,7 +228,7 @@ def _count(n: int, one: str, many: str) -> str:
 def describe_agreement(agreement: Agreement) -> str:
     """How far two measures agree about the heads, in plain words."""
     first, second = agreement.metrics
-    order = f"{first} and {second} order the {agreement.n_heads:,} unprotected heads "
+    order = f"{first} and {second} order the {_count(agreement.n_heads, 'unprotected head', 'unprotected heads')} "
     if math.isnan(agreement.spearman):
         order += "in a way that cannot be compared: there are too few heads, or all have the same score."
     else:
@@ -240,9 +241,9 @@ def describe_agreement(agreement: Agreement) -> str:
     if agreement.n_pruned:
         expected = format_fixed(agreement.overlap_by_chance, 1)
         parts.append(
-            f"Of the {agreement.n_pruned:,} heads each would prune, {agreement.overlap:,} {_are(agreement.overlap)} "
-            f"the same; by chance it would be about {expected} ({_probability(agreement.p_value)}): "
-            f"{_agreement_verdict(agreement)}."
+            f"Of the {some_heads(agreement.n_pruned)} each would prune, {agreement.overlap:,} "
+            f"{_are(agreement.overlap)} the same; by chance it would be about {expected} "
+            f"({_probability(agreement.p_value)}): {_agreement_verdict(agreement)}."
         )
     return " ".join(parts)
 

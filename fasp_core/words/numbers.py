@@ -91,7 +91,7 @@ def _three_digits(value: float) -> int:
 
 
 def _scientific(value: float, *, signed: bool = False) -> str:
-    text = f"{abs(value):.1e}"
+    text = f"{abs(value):.1e}".replace("-", MINUS)
     return (MINUS if value < 0 else "+" if signed and value > 0 else "") + text
 
 

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 
 from fasp_core.data.sampling import TEXT_WITH_PROMPT
 from fasp_core.stats.sample_size import CLEAR, NONE
-from fasp_core.words.numbers import COUNTED, UNITS, axis_label, format_estimate, format_interval, format_number
+from fasp_core.words.numbers import (
+    COUNTED,
+    UNITS,
+    axis_label,
+    format_estimate,
+    format_interval,
+    format_number,
+    sentence_start,
+)
 
 if TYPE_CHECKING:
     from fasp_core.selection.description import BiasVerdict
@@ -93,6 +101,11 @@ def echo_dominates(echo: Estimate | None, bias: Estimate | None) -> bool:
 
 def _what_would_settle(verdict: BiasVerdict) -> str:
     units = "identity terms" if verdict.units == "descriptors" else verdict.units
+    if 0 in (verdict.more_texts, verdict.more_units):  # this one was unlucky, or several axes are looked at
+        return (
+            "Of 100 studies of this size such a bias would be clear in 80 or more, and in this one it is not; how many "
+            f"more texts it takes cannot be told. {sentence_start(units)} not used yet tell most."
+        )
     ways = [
         f"{_rounded(n):,} more {what}"
         for n, what in ((verdict.more_texts, "texts"), (verdict.more_units, units))

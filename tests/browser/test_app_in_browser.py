@@ -59,6 +59,18 @@ def test_a_point_of_the_scatter_opens_its_head(made_app, new_page):
     expect(head_box(page)).to_have_value(re.compile(re.escape(text.split("<br>")[0]) + "$"))
 
 
+def test_a_point_of_axis_against_axis_opens_its_head_as_a_map_does(made_app, new_page):
+    page = new_page(f"{made_app}/correlations")
+    wait_until_ready(page, "Correlations")
+    points = chart(page, "scatter_matrix").evaluate(
+        "plot => plot.data.flatMap(part => part.x.map((x, i) => [x, part.y[i], part.customdata[i]]))"
+    )
+    x, y, head = max(points)  # it stands alone on the right
+    click_point(page, "scatter_matrix", x, y)
+    expect(page.get_by_text(f"Head {head}", exact=True)).to_be_visible()
+    expect(page).to_have_url(re.compile(rf"head={re.escape(head)}(&|$)"))
+
+
 def test_hover_tells_the_value_with_its_error(made_app, new_page):
     page = new_page(made_app)
     wait_until_ready(page, "Heads")

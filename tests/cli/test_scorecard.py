@@ -1,8 +1,12 @@
-"""`evaluate --scorecard`: the library's scorecard as JSON and as a table, and what it refuses."""
+"""`evaluate --scorecard` and `--tasks`: the library's rows as JSON and as a table, and what is refused.
+
+Covers `harness`.
+"""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from helpers import tiny
@@ -11,9 +15,10 @@ from helpers.made_metrics import made_metrics
 from helpers.made_study import make_study
 
 from fasp_core.cli import evaluate as command
-from fasp_core.evaluation import reading_tasks
+from fasp_core.evaluation import harness, reading_tasks
 from fasp_core.evaluation.result import Evaluation
 from fasp_core.evaluation.scorecard import scorecard
+from fasp_core.evaluation.scorecard_result import evaluation_rows
 from fasp_core.models import open_model as models
 from fasp_core.stats.estimate import Estimate
 
@@ -80,7 +85,34 @@ def test_on_valid_it_says_exploratory(run, work):
     [
         (["--sentences", "mine.csv"], "give --scorecard too"),
         (["--scorecard", "--sentences", "none.csv"], "none.csv: no such file"),
+        (["--limit", "10"], "give --tasks too"),
+        (["--tasks-folder", "here"], "give --tasks too"),
+        (["--tasks", " , "], "no task was named"),
     ],
 )
 def test_bad_options(run, work, options, words):
     refused(run("evaluate", "t", "--heads", "0.0", *options), words)
+
+
+def test_tasks_of_the_harness_are_rows_of_their_own(run, work, monkeypatch):
+    asked = []
+    (row, *_) = evaluation_rows(made_evaluation("valid"))
+
+    def measured(lm, pruned, names, **how):
+        asked.append((pruned, names, how["folder"], how["limit"], how["compensate"]))
+        return [replace(row, measure="quiz acc", axis=None, source="lm-eval, 40 documents")]
+
+    monkeypatch.setattr(harness, "measure_tasks", measured)
+    options = ("evaluate", "t", "--heads", "0.0,2.1", "--tasks", "quiz, other", "--tasks-folder", work, "--limit", "40")
+    printed = json.loads(run(*options, "--json").stdout)
+    assert asked == [(HEADS, ["quiz", "other"], work, 40, "none")]
+    assert [(each["measure"], each["data"]) for each in printed["tasks"]] == [("quiz acc", "lm-eval, 40 documents")]
+    assert "scorecard" not in printed
+    last = run(*options).stdout.splitlines()[-1]
+    assert last.startswith("quiz acc")
+    assert "−0.1" in last
+
+
+def test_without_lm_eval_one_line_says_how_to_get_it(run, work, monkeypatch):
+    monkeypatch.setattr(harness, "find_spec", lambda name: None)
+    refused(run("evaluate", "t", "--heads", "0.0", "--tasks", "arc_easy"), "pip install -r requirements-lm-eval.txt")

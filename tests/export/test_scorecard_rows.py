@@ -8,7 +8,8 @@ import pytest
 from helpers.made_study import make_study
 
 from fasp_core.errors import InputError
-from fasp_core.evaluation.scorecard_result import Row, Scorecard, size_rows
+from fasp_core.evaluation.scorecard_result import Scorecard, size_rows
+from fasp_core.evaluation.scorecard_row import Row
 from fasp_core.export.model_card import model_card
 from fasp_core.export.pruning_config import PruningConfig
 from fasp_core.export.report import html_report

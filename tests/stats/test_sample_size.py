@@ -15,6 +15,7 @@ from fasp_core.stats.sample_size import (
     NONE,
     NOT_YET,
     expected_gaps,
+    fewest_prompts,
     power,
     smallest_bias,
     times_needed,
@@ -139,3 +140,17 @@ def test_a_bias_far_above_the_noise_has_a_smallest_one_too():
     assert test.critical(0.05) > 20 * np.sqrt(np.trace(test.covariance))
     bias = smallest_bias(test)
     assert power(test, even_gaps(test.shares, bias)) == pytest.approx(0.8, abs=0.02)
+
+
+def test_with_two_groups_of_two_prompts_no_number_of_texts_makes_a_bias_clear():
+    """Their labels can be dealt in 6 ways, of which 2 give the largest bias: p is never below 1/3."""
+    test = omnibus_test(np.full(4, 50.0), np.array([5.0, 5.1, 20.0, 20.1]), np.array([0, 0, 1, 1]), np.full(2, 0.5))
+    assert test.least_p == pytest.approx(1 / 3, abs=0.03)
+    assert test.p_value == test.least_p
+    found = verdict(test, matters=0.02)
+    assert (found.state, found.more_texts, found.more_prompts) == (NOT_YET, None, 4)  # 2 · 4!² / 8! = 0.029
+
+
+def test_the_fewest_prompts_by_hand():
+    assert fewest_prompts(2, 0.05) == 4  # 3 of each: 2 · 3!² / 6! = 0.1
+    assert fewest_prompts(3, 0.05) == 3  # 2 of each: 3! · 2!³ / 6! = 0.067; 3 of each: 3! · 3!³ / 9! = 0.0036

@@ -134,3 +134,7 @@ def test_the_top_of_a_ranking_in_words():
     )
     assert "(9; expected" in describe_top(TopOverlap(20, 9.0, 9, 9, 1.48))
     assert describe_top(None) == ""
+
+
+def test_one_head_is_no_heads():
+    assert describe_top(TopOverlap(1, 0.6, 0, 1, 0.1)).startswith("Of the 1 head with the highest z_bias")

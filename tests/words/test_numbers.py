@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def test_error_decimals(se, decimals):
         (25.0, None, True, "+25.0"),
         (25.0, 0.0, False, "25.0"),
         (math.nan, 1.0, False, "–"),
-        (2.5e-9, 1e-9, True, "+2.5e-09 ± 1.0e-09"),
+        (2.5e-9, 1e-9, True, "+2.5e−09 ± 1.0e−09"),
     ],
 )
 def test_format_estimate(value, se, signed, text):
@@ -64,7 +65,7 @@ def test_format_estimate(value, se, signed, text):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.0, "0"), (0.123456, "0.123"), (12.3456, "12.3"), (1234.56, "1,235"), (-7.0, "−7.00"), (1e-9, "1.0e-09")],
+    [(0.0, "0"), (0.123456, "0.123"), (12.3456, "12.3"), (1234.56, "1,235"), (-7.0, "−7.00"), (1e-9, "1.0e−09")],
 )
 def test_a_number_without_an_error_has_three_digits_and_keeps_its_whole_part(value, text):
     assert format_number(value) == text
@@ -115,3 +116,20 @@ def test_the_limit_is_a_quantile_rounded_up_to_two_digits():
 @pytest.mark.parametrize("values", [np.zeros((2, 2)), np.full((2, 2), np.nan), np.array([])])
 def test_without_any_effect_there_is_still_a_scale(values):
     assert colour_limit(values) > 0
+
+
+numbers = st.floats(-1e12, 1e12) | st.floats(-1e-6, 1e-6)
+
+
+@given(value=numbers, other=numbers, se=st.floats(1e-12, 1e6) | st.none(), signed=st.booleans())
+def test_a_sign_is_a_true_minus_stands_once_and_never_before_zero(value, other, se, signed):
+    low, high = sorted((value, other))
+    texts = [
+        format_number(value, se, signed=signed),
+        *format_estimate(value, se, signed=signed).split(" ± "),
+        *format_interval(low, high, signed=signed).split(" to "),
+    ]
+    for text in texts:
+        assert "-" not in text
+        assert re.fullmatch(r"[−+]?\d[\d,.]*(e[−+]\d+)?|–", text), text
+        assert not re.fullmatch(r"[−+]0[0,.]*", text), text

@@ -31,6 +31,17 @@ def test_each_verdict_in_words():
     assert describe_verdict(None) == ""
 
 
+@pytest.mark.parametrize(("texts", "units"), [(0, 12), (400, 0), (0, 0), (None, 0)])
+def test_about_no_more_texts_is_never_promised(texts, units):
+    words = describe_verdict(BiasVerdict("not clear yet", 0.21, 0.0, 0.05, 0.02, texts, units))
+    assert "About 0" not in words
+    assert " 0 more" not in words
+    assert words.endswith(
+        "Of 100 studies of this size such a bias would be clear in 80 or more, and in this one it is not; how many "
+        "more texts it takes cannot be told. Identity terms not used yet tell most."
+    )
+
+
 def test_the_echo_is_said_to_be_part_of_a_bias_only_where_it_is():
     echo, bias = Estimate(0.118, 0.012, 360), Estimate(0.07, 0.01, 3072)
     alone = describe_echo(echo, bias, scored="continuation")

@@ -23,6 +23,7 @@ from fasp_core.words.numbers import (
     format_number,
     z_label,
 )
+from fasp_core.words.spoken import some_heads
 from ui import words
 from ui.caches import HeadDetail, head_detail, lines, sums
 from ui.charts import draw
@@ -121,7 +122,7 @@ def _summed(study: Study, scores: HeadScores, axis: str, heads: tuple[Head, ...]
                 st.metric(name, format_estimate(total.value, total.se, signed=True), help=words.TERMS[key])
                 st.caption(f"95\u00a0%: {format_interval(total.low, total.high, signed=True)}")
     st.caption(
-        f"{len(heads)} heads, each as if it acted alone. "
+        f"{some_heads(len(heads))}, each as if it acted alone. "
         + (words.SUM_ERROR if has_samples(study, scores) else words.SUM_WITHOUT_ERROR)
     )
 
@@ -194,7 +195,11 @@ def _gaps(scores: HeadScores, head: Head, axis: str) -> None:
             )
             st.caption(words.GROUPS_ERROR)
             st.download_button(
-                "Download groups (CSV)", table.to_csv(index=False), "groups.csv", "text/csv", key="groups_csv"
+                "Download groups (CSV)",
+                table.to_csv(index=False),
+                f"groups.{axis}.{metric_of(scores)}.{head_text(head)}.csv",
+                "text/csv",
+                key="groups_csv",
             )
 
 
@@ -230,7 +235,11 @@ def _groups(detail: HeadDetail, scores: HeadScores, head: Head, axis: str) -> No
         )
         st.caption(words.GROUPS_ERROR)
         st.download_button(
-            "Download groups (CSV)", table.to_csv(index=False), "groups.csv", "text/csv", key="groups_csv"
+            "Download groups (CSV)",
+            table.to_csv(index=False),
+            f"groups.{axis}.{metric_of(scores)}.{head_text(head)}.csv",
+            "text/csv",
+            key="groups_csv",
         )
 
 

@@ -14,7 +14,7 @@ from fasp_core.jobs.jobs import Job, cancel_job, find_job, remove_job, start_job
 from fasp_core.stats.target import MEAN_TOXICITY
 from fasp_core.study.study import Study
 from fasp_core.words.numbers import UNITS, format_estimate, format_fixed
-from fasp_core.words.spoken import duration
+from fasp_core.words.spoken import duration, some_heads
 from ui import words
 from ui.caches import evaluation_identity
 from ui.prune.choice import choose_pruned
@@ -87,7 +87,7 @@ def _sentence(best: MeasuredSet, axis: str, metric: str, n: int) -> str:
     how = f" ({words.COMPENSATED[best.target.compensate]})" if best.target.compensate != "none" else ""
     measure = "mean toxicity" if axis == MEAN_TOXICITY else f"bias by {metric}"
     return (
-        f"**Best of {n} measured {'set' if n == 1 else 'sets'}**: {words.some_heads(len(best.target.heads))}{how}, "
+        f"**Best of {n} measured {'set' if n == 1 else 'sets'}**: {some_heads(len(best.target.heads))}{how}, "
         f"{measure} {format_estimate(change.value, change.se, signed=True)}{UNITS[metric]}, "
         f"perplexity {format_fixed(rise, 1, signed=True)}\u00a0%."
     )

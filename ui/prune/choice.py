@@ -18,6 +18,7 @@ from fasp_core.selection.head_scores import HeadScores
 from fasp_core.selection.rules import METHODS, RULES
 from fasp_core.selection.select_heads import Selection, select_heads
 from fasp_core.words.numbers import sentence_start
+from fasp_core.words.spoken import some_heads
 from ui import words
 from ui.page import gamma_alpha
 from ui.prune.presets import preset_buttons
@@ -185,7 +186,7 @@ def _by_hand(scores: HeadScores, ruled: Selection, axis: str) -> Selection:
     added, spared = len(set(heads) - set(ruled.pruned)), len(set(ruled.pruned) - set(heads))
     with st.container(horizontal=True, vertical_alignment="center", key="by_hand"):
         st.info(
-            f"Custom set, {words.some_heads(len(heads))}: {added} added to and {spared} removed from the method's "
+            f"Custom set, {some_heads(len(heads))}: {added} added to and {spared} removed from the method's "
             f"choice ({ruled.method}). Moving a slider discards it."
         )
         st.button("Back to the sliders", on_click=choose, args=("heads", None))

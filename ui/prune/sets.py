@@ -23,6 +23,7 @@ from fasp_core.stats.estimate import Estimate
 from fasp_core.stats.pareto import pareto_front
 from fasp_core.study.study import Study
 from fasp_core.words.numbers import COUNTED, bias_by, bias_label, format_estimate, format_number
+from fasp_core.words.spoken import some_heads
 from ui import words
 from ui.caches import evaluation_identity
 from ui.columns import explained
@@ -191,7 +192,7 @@ def set_label(found: MeasuredSet) -> str:
     """What a set is called: its name, else its size and when it was measured."""
     when = datetime.fromtimestamp(found.changed).strftime("%H:%M:%S")
     how = f", {words.COMPENSATED[found.target.compensate]}" if found.target.compensate != "none" else ""
-    name = found.name or f"{words.some_heads(len(found.target.heads))}{how}, {when}"
+    name = found.name or f"{some_heads(len(found.target.heads))}{how}, {when}"
     return name if found.evaluation.done else f"{name}, {100 * found.evaluation.fraction_done:.0f}\u00a0% measured"
 
 
