@@ -23,6 +23,7 @@ from fasp_core.evaluation.keys import Identity, Target, study_identity
 from fasp_core.files.paths import PROJECT, cache_root
 from fasp_core.head import Head, flat_id
 from fasp_core.jobs.client import EvaluationClient
+from fasp_core.models.compensation_choice import Compensate
 from fasp_core.scoring.cost import machine_flops
 from fasp_core.selection.clearest import clearest_metric
 from fasp_core.selection.correlations import AxisCorrelations, axis_correlations
@@ -191,10 +192,10 @@ def named_study(name: str) -> tuple[Study, HeadScores]:
     return study, by_metric[clearest_metric(by_metric)]
 
 
-def scores_by(study: Study, metric: str) -> HeadScores:
-    """The scores of a study by one of its metrics."""
+def scores_by(study: Study, metric: str, compensate: Compensate = "none") -> HeadScores:
+    """The scores of a study by one of its metrics; `compensate`: what takes a head's place in them."""
     status = (study.folder / "manifest.json").stat()
-    return _scores(study.folder.parent, study.name, (status.st_mtime_ns, status.st_size), metric, study)
+    return _scores(study.folder.parent, study.name, (status.st_mtime_ns, status.st_size), metric, study, compensate)
 
 
 def evaluation_client() -> EvaluationClient:
@@ -239,8 +240,10 @@ def _compared(study: Study, name: str, stamp: int) -> ComparisonTable:
 
 
 @st.cache_resource(show_spinner="Reading the study …", max_entries=8)
-def _scores(root: Path, name: str, stamp: tuple[int, int], metric: str, _study: Study) -> HeadScores:
-    return _study.scores(metric=metric)
+def _scores(
+    root: Path, name: str, stamp: tuple[int, int], metric: str, _study: Study, compensate: Compensate = "none"
+) -> HeadScores:
+    return _study.scores(metric=metric, compensate=compensate)
 
 
 @st.cache_resource(show_spinner=False)

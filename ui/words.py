@@ -564,6 +564,11 @@ REMOVE = "Takes the job off this list. What it measured is kept."
 JOB_AT_WORK = "A job is working on this study; stop it first."
 JOB_STARTED = "Started. It is in the list of jobs above."
 EXTEND = "An existing study is extended: by more axes, or by a larger budget."
+ALSO_COMPENSATED = "Also score under compensation"
+ALSO_COMPENSATED_HELP = (
+    "By likelihood a second time: what is lost with a head once the layer's other heads have taken over. Where the "
+    "remaining heads take over, these scores choose the heads. Takes as much again of text and readings."
+)
 ON_CLUSTER = "On the cluster"
 CLUSTER = "Measured by the workers of the Ray cluster at {address}; the study comes out the same."
 MODELS = {"default": "Default", "hub": "Hub", "folder": "Folder", "gguf": "GGUF file"}

@@ -83,6 +83,15 @@ AlsoCompensated = Annotated[
     typer.Option("--compensate", help="Measure every set a second time, with the remaining heads taking over."),
 ]
 
+Compensated = Annotated[
+    bool,
+    typer.Option(
+        "--compensated",
+        help="Also score heads under compensation, by likelihood: what is lost once the layer's other heads take over "
+        "by least squares. As much again of text and readings.",
+    ),
+]
+
 # What is measured, and with what.
 
 MeasuredAxes = Annotated[str | None, typer.Option(help="Biases to measure, with commas [default: the axis].")]

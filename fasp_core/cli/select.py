@@ -8,6 +8,7 @@ from fasp_core.cli.options import (
     Alpha,
     AsJson,
     Axis,
+    Compensation,
     FileModel,
     Gamma,
     Layers,
@@ -29,6 +30,7 @@ def select(
     method: Method = "fasp",
     seed: Seed = 0,
     metric: Metric = "toxicity",
+    compensate: Compensation = None,
     scorer: ScorerName = None,
     model: FileModel = None,
     n_layers: Layers = None,
@@ -38,12 +40,14 @@ def select(
 
     Method fasp protects a share gamma of all heads, the highest by z_ppl; of the others it takes a share alpha of all
     heads, the highest by z_bias. Method fasp_joint chooses the set as a whole, by what every head does to every group;
-    it may prune fewer, and says why.
+    it may prune fewer, and says why. Where least squares takes the heads' place, they are chosen by the scores under
+    compensation, if there are any (see: score --compensated).
     """
-    _, table = open_source(source, model, n_layers, metric, scorer)
+    _, table = open_source(source, model, n_layers, metric, scorer, axis, compensate or "none")
     selection = select_by(table, axis, gamma, alpha, method, seed)
     if as_json:
-        print_json({"source": source, **asdict(selection), "note": selection.note})
+        chosen_by = {"scores_under": table.meta.compensate or "none"}
+        print_json({"source": source, **asdict(selection), **chosen_by, "note": selection.note})
         return
     print_heads(
         selection.pruned,

@@ -94,8 +94,12 @@ def open_source(
     metric: str | None = "toxicity",
     scorer: str | None = None,
     axis: str | None = None,
+    compensate: Compensate = "none",
 ) -> tuple[Study | None, HeadScores]:
-    """A study and its scores, or the scores of a file; metric None: that of the axis (see `metric_for`)."""
+    """A study and its scores, or the scores of a file; metric None: that of the axis (see `metric_for`).
+
+    Under compensation the study's scores under it, if there are any (see `choosing_scores`).
+    """
     from fasp_core.selection.score_files import read_head_scores
 
     if source.endswith(TABLE_FILES):
@@ -107,7 +111,21 @@ def open_source(
     if model is not None or n_layers is not None:
         raise InputError("--model and --n-layers are for files of head scores; a study knows its model")
     study = open_named(source)
-    return study, study.scores(scorer, metric=metric_for(study, axis, metric))
+    return study, scores_to_choose_by(study, axis, metric, compensate, scorer)
+
+
+def scores_to_choose_by(
+    study: Study, axis: str | None, metric: str | None, compensate: Compensate, scorer: str | None = None
+) -> HeadScores:
+    """What heads are chosen by where `compensate` takes their place (see `choosing_scores`); stderr says which."""
+    from fasp_core.study.scores import choosing_scores
+    from fasp_core.words.captions import describe_choosing_scores
+
+    by = metric_for(study, axis, metric)
+    table = choosing_scores(study, axis, compensate=compensate, scorer=scorer, metric=by)
+    if compensate == "least_squares":
+        print(f"note: {describe_choosing_scores(table.meta.compensate)}", file=sys.stderr)
+    return table
 
 
 def one_axis(scored: Sequence[str], axis: str | None) -> str:

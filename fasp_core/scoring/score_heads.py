@@ -39,7 +39,7 @@ from fasp_core.progress import ProgressCallback, Stop
 from fasp_core.scoring.budgets import BUDGETS, FIRST_PASS, PAPER_TOKENS, Budget, paper_budget
 from fasp_core.scoring.context import RunContext
 from fasp_core.scoring.magnitude import keep_magnitudes
-from fasp_core.scoring.measure import measure_odds, measure_samples, measure_windows
+from fasp_core.scoring.measure import measure_compensated, measure_odds, measure_samples, measure_windows
 from fasp_core.scoring.refine import read_more, refine, regenerate
 from fasp_core.scoring.run import Run
 from fasp_core.study.manifest import Manifest, StudySettings, installed_versions
@@ -69,6 +69,7 @@ def score_heads(
     progress: ProgressCallback | None = None,
     stop: Stop | None = None,
     cluster: Cluster | None = None,
+    compensated: bool = False,
 ) -> Study:
     """Measure every head's effect on perplexity and on the bias of `axes`; returns the study, resumed or new.
 
@@ -78,6 +79,8 @@ def score_heads(
     `minutes` and `reliability` take the place of `budget`: a short first pass, then refinement until that many minutes
     have gone by in all, or until the order of the unprotected heads is that reliable on every axis. By likelihood alone
     the minutes are spent on reading more prompts.
+    `compensated` measures perplexity and likelihood a second time, of what the other heads of a layer cannot supply of
+    each: `study.scores(metric="likelihood", compensate="least_squares")`.
     With a `cluster` its workers measure, on the same model as `lm`, and this process alone writes the study.
     Raises InputError for unknown axes, a budget that does not exist, or a study of that name made otherwise;
     Cancelled when `stop()` turns true, with all finished shards kept.
@@ -102,6 +105,8 @@ def score_heads(
         raise InputError(f"no metric to measure bias by; choose one or more of: {', '.join(METRICS)}")
     if not axes:
         raise InputError(f"no axis to score; choose one or more of: {', '.join(prompts.axes)}")
+    if compensated and "likelihood" not in metrics:
+        raise InputError("scores under compensation are by likelihood; add that metric, or leave them out")
     budget = _budget(budget, prompts, axes)
     if minutes is not None or reliability is not None:
         budget = _until(minutes, reliability)
@@ -121,7 +126,7 @@ def score_heads(
             study.update(axes=[a for a in prompts.axes if a in {*axes, *study.manifest.axes}])
         if "likelihood" in metrics:
             _keep_pairs(study, pairs)
-        run = Run(study, RunContext.of(study, lm, scorer, stop), progress, cluster=cluster)
+        run = Run(study, RunContext.of(study, lm, scorer, stop, progress), progress, cluster=cluster)
         _keep_precision(run)
         keep_magnitudes(study, lm)
         if "toxicity" in metrics or not study.shard_names(GRADIENT, TEXT):
@@ -129,6 +134,8 @@ def score_heads(
         if "likelihood" in metrics:
             for axis in axes:
                 measure_odds(run, axis, budget.likelihood_reads, exact=budget.likelihood_knockout)
+        if compensated:
+            measure_compensated(run, axes, budget)
         if "toxicity" not in metrics:
             if minutes is not None:
                 read_more(run, axes, minutes=minutes - (time.monotonic() - started) / 60)

@@ -14,6 +14,7 @@
     likelihood.<axis>.00000.parquet                       log-odds, and their first-order changes without each head
     likelihood-knockout.<axis>.00000.<heads>.parquet      their exact changes without some heads
     order.<axis>.g<gamma>.000.parquet                     a stage of the order of fasp_iterative
+    residual-<kind>.….parquet                             a gradient, knockout or likelihood shard under compensation
 
 A stream is `text` or an axis. `<heads>` is a digest of the flat ids, so that other heads are another file.
 """
@@ -38,6 +39,8 @@ GRADIENT, KNOCKOUT = "gradient", "knockout"
 PREFIXES, CRITIC, ADVANTAGE, SUMS = "prefixes", "critic", "advantage", "sums"
 ODDS, ODDS_KNOCKOUT = "likelihood", "likelihood-knockout"
 ORDER = "order"
+# The same of what is lost where the layer's other heads take over (see `models.residual_gates`).
+COMPENSATED = {kind: f"residual-{kind}" for kind in (GRADIENT, KNOCKOUT, ODDS, ODDS_KNOCKOUT)}
 RATING_OF = {SAMPLES: TOXICITY, REGENERATED: RETOXICITY}  # kinds of texts, and of the shards that hold their toxicity
 
 # What follows the kind in a name, part by part.
@@ -57,6 +60,7 @@ _PARTS = {
     RETOXICITY: ("scorer", "stream", "shard", "digest"),
     ORDER: ("stream", "gamma", "shard"),
 }
+_PARTS |= {compensated: _PARTS[kind] for kind, compensated in COMPENSATED.items()}
 _PATTERN_OF = {
     "stream": r"(?P<stream>[A-Za-z0-9_-]+)",
     "scorer": r"(?P<scorer>[A-Za-z0-9_-]+)",
@@ -101,6 +105,11 @@ def shard_name(
 ) -> str:
     """File name of a shard; one that holds some heads only is named for their flat ids, a rating for its scorer."""
     return str(ShardName(kind, stream, shard, scorer, None if heads is None else heads_digest(heads)))
+
+
+def measured_kind(kind: str, *, compensated: bool) -> str:
+    """The kind of shard that holds what `kind` does or, `compensated`, the same under compensation."""
+    return COMPENSATED[kind] if compensated else kind
 
 
 def order_name(axis: str, gamma: str, stage: int) -> str:

@@ -17,9 +17,12 @@ from fasp_core.models.compensation_choice import COMPENSATIONS
 from fasp_core.selection.head_scores import HeadScores
 from fasp_core.selection.rules import METHODS, RULES
 from fasp_core.selection.select_heads import Selection, select_heads
+from fasp_core.study.study import Study
+from fasp_core.study.views import measured_axes
 from fasp_core.words.numbers import sentence_start
 from ui import words
-from ui.page import gamma_alpha
+from ui.caches import scores_by
+from ui.page import gamma_alpha, metric_of
 from ui.prune.presets import preset_buttons
 from ui.text import axis_text, plain
 from ui.verdict import ask_before_selecting
@@ -44,6 +47,14 @@ def selection_or_stop(scores: HeadScores, axis: str) -> Selection:
     if ruled.note:
         st.caption(plain(f"{sentence_start(ruled.note)}."))
     return _by_hand(scores, ruled, axis)
+
+
+def choosing_scores(study: Study, scores: HeadScores, axis: str) -> HeadScores:
+    """The scores that heads are chosen by: `scores`, or those under compensation where the view takes least squares."""
+    wanted = study.has_model and view()["compensate"] == "least_squares"
+    if not wanted or axis not in measured_axes(study, metric_of(scores), compensated=True):
+        return scores
+    return scores_by(study, metric_of(scores), "least_squares")
 
 
 def chosen_selection(scores: HeadScores, axis: str) -> Selection:
