@@ -37,6 +37,7 @@ from fasp_core.stats.perplexity import WindowSamples
 from fasp_core.stats.stability import TopOverlap, top_overlap
 from fasp_core.study import verdicts
 from fasp_core.study.effects import axis_sums
+from fasp_core.study.scores import choosing_scores
 from fasp_core.study.study import Study, open_study
 from fasp_core.study.views import axis_samples, window_samples
 from ui.view import view
@@ -192,10 +193,14 @@ def named_study(name: str) -> tuple[Study, HeadScores]:
     return study, by_metric[clearest_metric(by_metric)]
 
 
-def scores_by(study: Study, metric: str, compensate: Compensate = "none") -> HeadScores:
-    """The scores of a study by one of its metrics; `compensate`: what takes a head's place in them."""
+def scores_by(study: Study, metric: str, *, axis: str | None = None, compensate: Compensate = "none") -> HeadScores:
+    """The scores of a study by one of its metrics, to choose heads for `axis` by where `compensate` takes their place.
+
+    See `study.scores.choosing_scores`.
+    """
     status = (study.folder / "manifest.json").stat()
-    return _scores(study.folder.parent, study.name, (status.st_mtime_ns, status.st_size), metric, study, compensate)
+    stamp = (status.st_mtime_ns, status.st_size)
+    return _scores(study.folder.parent, study.name, stamp, metric, study, axis, compensate)
 
 
 def evaluation_client() -> EvaluationClient:
@@ -241,9 +246,15 @@ def _compared(study: Study, name: str, stamp: int) -> ComparisonTable:
 
 @st.cache_resource(show_spinner="Reading the study …", max_entries=8)
 def _scores(
-    root: Path, name: str, stamp: tuple[int, int], metric: str, _study: Study, compensate: Compensate = "none"
+    root: Path,
+    name: str,
+    stamp: tuple[int, int],
+    metric: str,
+    _study: Study,
+    axis: str | None = None,
+    compensate: Compensate = "none",
 ) -> HeadScores:
-    return _study.scores(metric=metric, compensate=compensate)
+    return choosing_scores(_study, axis, metric=metric, compensate=compensate)
 
 
 @st.cache_resource(show_spinner=False)

@@ -16,10 +16,11 @@ from fasp_core.cli.options import (
     Metric,
     ScorerName,
     Seed,
+    SelectionBudget,
     Source,
 )
 from fasp_core.cli.output import print_heads, print_json
-from fasp_core.cli.sources import open_source, select_by
+from fasp_core.cli.sources import open_source, select_by, share_within
 
 
 def select(
@@ -27,6 +28,7 @@ def select(
     axis: Axis = None,
     gamma: Gamma = 0.3,
     alpha: Alpha = 0.1,
+    budget_ppl: SelectionBudget = None,
     method: Method = "fasp",
     seed: Seed = 0,
     metric: Metric = "toxicity",
@@ -43,8 +45,11 @@ def select(
     it may prune fewer, and says why. Where least squares takes the heads' place, they are chosen by the scores under
     compensation, if there are any (see: score --compensated).
     """
-    _, table = open_source(source, model, n_layers, metric, scorer, axis, compensate or "none")
-    selection = select_by(table, axis, gamma, alpha, method, seed)
+    study, table = open_source(source, model, n_layers, metric, scorer, axis, compensate or "none")
+    if budget_ppl is not None and method == "fasp_iterative":
+        alpha = share_within(study, table, axis, gamma, budget_ppl, compensate or "none")
+        budget_ppl = None
+    selection = select_by(table, axis, gamma, alpha, method, seed, budget_ppl)
     if as_json:
         chosen_by = {"scores_under": table.meta.compensate or "none"}
         print_json({"source": source, **asdict(selection), **chosen_by, "note": selection.note})

@@ -145,13 +145,36 @@ def metric_for(study: Study, axis: str | None, metric: str | None) -> str:
     return metric or next(iter(by or study.metrics), "toxicity")
 
 
-def select_by(table: HeadScores, axis: str | None, gamma: float, alpha: float, method: str, seed: int) -> Selection:
+def share_within(
+    study: Study | None, table: HeadScores, axis: str | None, gamma: float, limit: float, compensate: Compensate
+) -> float:
+    """The α of fasp_iterative that prunes as many heads as keep the budget, as measured at its stages."""
+    from fasp_core.selection.rules import gamma_key
+    from fasp_core.selection.select_heads import share_of
+    from fasp_core.study.orders import OrderKey, heads_within
+
+    if study is None:
+        raise InputError("a file of scores holds no measured perplexity of stages; give the study")
+    axis, metric = one_axis(table.axes, axis), table.meta.metric or "toxicity"
+    heads = heads_within(study, OrderKey(axis, gamma_key(gamma), metric, compensate), limit)
+    return share_of(len(heads), table.n_heads)
+
+
+def select_by(
+    table: HeadScores,
+    axis: str | None,
+    gamma: float,
+    alpha: float,
+    method: str,
+    seed: int,
+    budget_ppl: float | None = None,
+) -> Selection:
     from fasp_core.selection.rules import RULES
     from fasp_core.selection.select_heads import select_heads
 
     if axis is None and method in RULES and RULES[method].uses_axis:
         axis = one_axis(table.axes, axis)
-    return select_heads(table, method, axis=axis, gamma=gamma, alpha=alpha, seed=seed)
+    return select_heads(table, method, axis=axis, gamma=gamma, alpha=alpha, seed=seed, budget_ppl=budget_ppl)
 
 
 def measure_set(

@@ -36,6 +36,7 @@ from fasp_core.models.language_model import LanguageModel
 from fasp_core.models.open_model import model_place
 from fasp_core.passes.precision import PrecisionError, precision_error
 from fasp_core.progress import ProgressCallback, Stop
+from fasp_core.scoring.activation import keep_activation_differences
 from fasp_core.scoring.budgets import BUDGETS, FIRST_PASS, PAPER_TOKENS, Budget, paper_budget
 from fasp_core.scoring.context import RunContext
 from fasp_core.scoring.magnitude import keep_magnitudes
@@ -129,6 +130,7 @@ def score_heads(
         run = Run(study, RunContext.of(study, lm, scorer, stop, progress), progress, cluster=cluster)
         _keep_precision(run)
         keep_magnitudes(study, lm)
+        keep_activation_differences(study, lm, axes, stop=stop)
         if "toxicity" in metrics or not study.shard_names(GRADIENT, TEXT):
             measure_windows(run, budget.windows, exact=budget.knockout_windows)
         if "likelihood" in metrics:

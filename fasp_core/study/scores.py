@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -19,13 +19,13 @@ from fasp_core.stats.log_odds import likelihood_effects
 from fasp_core.stats.perplexity import WindowSamples, perplexity_effects
 from fasp_core.study.effects import axis_effects, discount
 from fasp_core.study.folder import StudyFolder
-from fasp_core.study.shard_names import GRADIENT, KNOCKOUT, MAGNITUDE, TEXT, measured_kind
+from fasp_core.study.orders import iterative_orders
+from fasp_core.study.shard_names import ACTIVATION, GRADIENT, KNOCKOUT, MAGNITUDE, TEXT, measured_kind, shard_name
 from fasp_core.study.shard_tables import table_calibration, table_ratios
 from fasp_core.study.verdicts import bias_verdicts, prompt_echo
 from fasp_core.study.views import (
     axis_groups,
     compared_pairs,
-    iterative_orders,
     known_scorer,
     measured_axes,
     odds_samples,
@@ -79,13 +79,15 @@ def choosing_scores(
 ) -> HeadScores:
     """The scores to choose heads by where `compensate` takes their place: those under compensation, if there are any.
 
-    Else, and for imported scores, those without compensation; `meta.compensate` tells which. Raises as `head_scores`.
+    Else, and for imported scores, those without compensation; `meta.compensate` tells which. The orders of
+    fasp_iterative are those that were found with `compensate`. Raises as `head_scores`.
     """
     if not study.has_model:
         return imported_scores(study, scorer=scorer)
     known = measured_axes(study, metric, compensated=True) if compensate == "least_squares" else []
     under: Compensate = "least_squares" if (axis in known if axis else known) else "none"
-    return head_scores(study, scorer=scorer, metric=metric, compensate=under)
+    scores = head_scores(study, scorer=scorer, metric=metric, compensate=under)
+    return replace(scores, orders=iterative_orders(study, metric, compensate))
 
 
 def _head_scores(
@@ -115,6 +117,9 @@ def _head_scores(
         group_effects[axis] = GroupEffects(
             groups, effects.gaps, effects.gaps_se, effects.gap_moves, effects.gap_moves_se
         )
+        if study.has_shard(differences := shard_name(ACTIVATION, axis, 0)):
+            column = study.read_shard(differences)["activation_difference"]
+            frame[f"activation_difference.{axis}"] = column.to_numpy()
         frame[f"z_bias.{axis}"], frame[f"z_bias_se.{axis}"] = effects.z, effects.z_se
         if beside := effects.unbiased:
             frame[f"z_bias_unbiased.{axis}"], frame[f"z_bias_unbiased_se.{axis}"] = beside.z, beside.z_se
@@ -138,7 +143,7 @@ def _head_scores(
         _provenance(study, measured, metric, scorer, compensated),
         IntactPerplexity(_estimate(ppl.ppl, ppl.ppl_se, 0), _defined(ppl.reliability)),
         intact,
-        {} if metric == "likelihood" else iterative_orders(study),  # that order was found by toxicity
+        iterative_orders(study, metric, "least_squares" if compensated else "none"),
         group_effects,
     )
 

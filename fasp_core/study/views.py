@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,7 +20,6 @@ from fasp_core.study.shard_names import (
     KNOCKOUT,
     ODDS,
     ODDS_KNOCKOUT,
-    ORDER,
     PAIRS,
     RETOXICITY,
     SAMPLES,
@@ -132,18 +130,6 @@ def window_samples(study: StudyFolder, *, compensated: bool = False) -> WindowSa
         gradient=gradient,
         knockout=_knockout(study, TEXT, gradient.shape, exact),
     )
-
-
-def iterative_orders(study: StudyFolder) -> dict[str, dict[str, tuple[int, ...]]]:
-    """The stored orders of fasp_iterative: {axis: {γ: flat ids, the first to be pruned first}}."""
-    orders: dict[str, dict[str, tuple[int, ...]]] = {}
-    for axis in study.axes:
-        for name in study.shard_names(ORDER, axis):
-            table = study.read_shard(name)
-            gamma = json.loads(table.schema.metadata[b"stage"])["gamma"]
-            of_axis = orders.setdefault(axis, {})
-            of_axis[gamma] = (*of_axis.get(gamma, ()), *table["head"].to_pylist())
-    return orders
 
 
 def axis_samples(study: StudyFolder, axis: str, *, scorer: str | None = None) -> AxisSamples:

@@ -18,7 +18,6 @@ from fasp_core.selection.head_scores import HeadScores
 from fasp_core.selection.rules import METHODS, RULES
 from fasp_core.selection.select_heads import Selection, select_heads
 from fasp_core.study.study import Study
-from fasp_core.study.views import measured_axes
 from fasp_core.words.numbers import sentence_start
 from ui import words
 from ui.caches import scores_by
@@ -50,11 +49,10 @@ def selection_or_stop(scores: HeadScores, axis: str) -> Selection:
 
 
 def choosing_scores(study: Study, scores: HeadScores, axis: str) -> HeadScores:
-    """The scores that heads are chosen by: `scores`, or those under compensation where the view takes least squares."""
-    wanted = study.has_model and view()["compensate"] == "least_squares"
-    if not wanted or axis not in measured_axes(study, metric_of(scores), compensated=True):
+    """The scores that heads are chosen by: `scores`, or those for what the view puts in the heads' place."""
+    if not study.has_model or view()["compensate"] == "none":
         return scores
-    return scores_by(study, metric_of(scores), "least_squares")
+    return scores_by(study, metric_of(scores), axis=axis, compensate=view()["compensate"])
 
 
 def chosen_selection(scores: HeadScores, axis: str) -> Selection:
