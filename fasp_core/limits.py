@@ -26,6 +26,7 @@ MAX_OWN_PROMPT = 2000  # characters of a prompt of one's own that is continued
 MAX_OWN_DRAWS = 20  # times that it is
 
 # The app.
+MAX_READ_ON_PAGE = 4 * MIB  # of a file of scores; a job reads a larger one
 MAX_JOBS_SHOWN = 50  # of those that have ended
 MAX_DOWNLOAD_BYTES = 2 * 10**9  # the server holds a download in memory while it is sent
 VIEWER_EVALUATIONS = 20  # sets that a visitor may have measured in an hour, in viewer mode

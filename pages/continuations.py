@@ -160,7 +160,7 @@ study, scores = start_page("Continuations")
 if not study.has_model:
     st.info(words.NO_TEXTS)
     raise EndOfPage
-axis = axis_picker(scores, study.axes, first=study.axes)
+axis = axis_picker(scores, [*scores.targets, *study.axes], first=study.axes)
 try:
     current = current_set(study, scores, axis) if axis in scores.axes else None
     first = "study" if current is None and axis in study.axes else "pairs"

@@ -11,7 +11,7 @@ from fasp_core.selection.ranks import strongest_head
 from fasp_core.selection.select_heads import Selection, select_heads
 from fasp_core.stats.normal import differs_from_zero
 from fasp_core.words.captions import heatmap_alt, heatmap_caption, selection_summary
-from fasp_core.words.numbers import column_decimals
+from fasp_core.words.numbers import column_decimals, z_label
 from ui import words
 from ui.charts import draw
 from ui.columns import explained
@@ -57,8 +57,8 @@ def heat_map(
     columns = (scores.z_ppl, scores.z_ppl_se) if quantity == "z_ppl" else (scores.z_bias(axis), scores.z_bias_se(axis))
     values, errors = (column.reshape(shape) for column in columns)
     reliability = scores.intact_ppl.reliability if quantity == "z_ppl" else scores.reliability(axis)
-    key = f"map_{quantity}"
-    st.markdown(words.MAPS[quantity], help=words.TERMS[quantity])
+    key, name = f"map_{quantity}", quantity if quantity == "z_ppl" else z_label(axis)
+    st.markdown(words.MAPS[name], help=words.TERMS[name])
     figure = head_heatmap(
         values,
         errors,
@@ -74,8 +74,8 @@ def heat_map(
     draw(
         figure,
         key=key,
-        alt=heatmap_alt(values, errors, quantity),
-        filename=f"{quantity}.{axis}",
+        alt=heatmap_alt(values, errors, name),
+        filename=f"{name}.{axis}",
         is_map=True,
         on_select=lambda: pick_heads(key, lambda point: (int(point["y"]), int(point["x"]))),
         several=several,
@@ -95,6 +95,7 @@ def scatter(scores: HeadScores, axis: str, selection: Selection, framed: tuple[H
         selected=framed,
         protected=selection.protected,
         pruned=selection.pruned,
+        score=z_label(axis),
         several=several,
         dark=dark(),
     )
@@ -106,7 +107,7 @@ def scatter(scores: HeadScores, axis: str, selection: Selection, framed: tuple[H
         on_select=lambda: pick_heads(
             "scatter", lambda point: heads[point["point_index"]] if point["curve_number"] == 0 else None
         ),
-        alt="z_bias of every head against its z_ppl, with the γ cut; the table holds the same numbers",
+        alt=f"{z_label(axis)} of every head against its z_ppl, with the γ cut; the table holds the same numbers",
     )
 
 
@@ -118,7 +119,7 @@ def head_table(scores: HeadScores, axis: str, selection: Selection) -> None:
     st.selectbox(
         "Heads in the table", shown, format_func=words.TABLE_ROWS.get, help=words.TERMS["roles"], **bound("show")
     )
-    bias, bias_se = f"z_bias.{axis}", f"z_bias_se.{axis}"
+    bias, bias_se = scores.z_columns(axis)
     frame = scores.frame[["layer", "head", bias, bias_se, "z_ppl", "z_ppl_se"]].assign(role=selection.roles())
     masks = {
         "all": np.ones(len(frame), bool),
@@ -134,7 +135,7 @@ def head_table(scores: HeadScores, axis: str, selection: Selection) -> None:
         "head": st.column_config.NumberColumn("head", help=words.TERMS["head"]),
         **explained(frame[["role"]]),
     }
-    for name, error, label in ((bias, bias_se, "z_bias"), ("z_ppl", "z_ppl_se", "z_ppl")):
+    for name, error, label in ((bias, bias_se, z_label(axis)), ("z_ppl", "z_ppl_se", "z_ppl")):
         digits = f"%.{column_decimals(scores.column(error))}f"
         columns[name] = st.column_config.NumberColumn(label, format=digits, help=words.TERMS[label])
         columns[error] = st.column_config.NumberColumn("±", format=digits, help=words.TERMS["one_se"])

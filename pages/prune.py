@@ -11,7 +11,7 @@ from fasp_core.selection.prediction import predict_effect
 from fasp_core.selection.select_heads import Selection
 from fasp_core.study.study import Study
 from fasp_core.words.captions import describe_choosing_scores, selection_summary
-from fasp_core.words.numbers import format_estimate
+from fasp_core.words.numbers import format_estimate, z_label
 from ui import words
 from ui.foresight import change_told
 from ui.page import axis_and_metric, metric_of, start_page
@@ -47,9 +47,9 @@ def show_selection(scores: HeadScores, selection: Selection, axis: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{summary}**", help=words.TERMS["roles"])
         undo_button()
-    columns = (scores.z_ppl, scores.z_ppl_se, scores.z_bias(axis), scores.z_bias_se(axis))
+    columns, name = (scores.z_ppl, scores.z_ppl_se, scores.z_bias(axis), scores.z_bias_se(axis)), z_label(axis)
     notes = [
-        f"z_ppl {format_estimate(ppl, ppl_se, signed=True)}<br>z_bias {format_estimate(bias, bias_se, signed=True)}"
+        f"z_ppl {format_estimate(ppl, ppl_se, signed=True)}<br>{name} {format_estimate(bias, bias_se, signed=True)}"
         for ppl, ppl_se, bias, bias_se in zip(*columns, strict=True)
     ]
     figure = selection_map(

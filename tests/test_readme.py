@@ -10,6 +10,7 @@ import re
 import pytest
 
 from fasp_core.files.paths import PROJECT
+from fasp_core.selection.description import BiasVerdict
 from fasp_core.stats.sample_size import CLEAR
 from fasp_core.study.study import open_study
 from fasp_core.words.numbers import UNITS, axis_label, format_estimate, format_fixed, format_interval, format_number
@@ -26,23 +27,25 @@ def table_of_the_default_study() -> str:
     rows = [HEAD, ("---",) * len(HEAD)]
     for metric, measured_by in MEASURED_BY.items():
         scores, unit = study.scores(metric=metric), UNITS[metric]
-        for axis in scores.axes:
+        for axis in scores.targets:
             bias, verdict, n = scores.base_bias(axis), scores.verdict(axis), scores.intact[axis].n_samples
-            size = (
-                format_interval(verdict.low, verdict.high)
-                if verdict.low
-                else f"at most {format_number(verdict.high, verdict.high / 10)}"
-            )
             rows.append(
                 (
                     axis_label(axis),
                     measured_by.format(n),
                     f"{format_estimate(bias.value, bias.se)}{unit}",
-                    f"{'yes' if verdict.state == CLEAR else verdict.state}: {size}{unit}, p = {verdict.p_value:.2g}",
+                    "a level, not a difference" if verdict is None else told(verdict, unit),
                     format_fixed(scores.reliability(axis), 2),
                 )
             )
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def told(verdict: BiasVerdict, unit: str) -> str:
+    """Whether there is a bias, of what size, and how sure that is."""
+    low, high = verdict.low, verdict.high
+    size = format_interval(low, high) if low else f"at most {format_number(high, high / 10)}"
+    return f"{'yes' if verdict.state == CLEAR else verdict.state}: {size}{unit}, p = {verdict.p_value:.2g}"
 
 
 def test_the_table_holds_what_the_shipped_study_gives():

@@ -35,6 +35,7 @@ from fasp_core.stats.estimate import Estimate
 from fasp_core.stats.head_detail import GroupEffect, bias_of, group_effects, most_changed, summed_bias, summed_ppl, tier
 from fasp_core.stats.perplexity import WindowSamples
 from fasp_core.stats.stability import TopOverlap, top_overlap
+from fasp_core.stats.target import MEAN_TOXICITY
 from fasp_core.study import verdicts
 from fasp_core.study.effects import axis_sums
 from fasp_core.study.scores import choosing_scores
@@ -74,8 +75,10 @@ def sums(study: Study, axis: str, heads: tuple[Head, ...]) -> tuple[Estimate, Es
 
 
 def texts(study: Study, axis: str) -> pd.DataFrame:
-    """The continuations of `axis` with their toxicity; not to be changed."""
-    return _texts(study_key(study), axis, study)
+    """The continuations of `axis`, or of all axes, with their toxicity; not to be changed."""
+    if axis != MEAN_TOXICITY:
+        return _texts(study_key(study), axis, study)
+    return pd.concat([texts(study, one) for one in study.axes], ignore_index=True)
 
 
 def lines(study: Study, scores: HeadScores, head: Head) -> list[HeadLine]:
@@ -177,7 +180,7 @@ def _correlations(
 
 
 def named_study(name: str) -> tuple[Study, HeadScores]:
-    """A study and its scores by the chosen metric, or by the one that sees its clearest bias.
+    """A study and its scores by the chosen metric, or by the one that sees its clearest bias; mean toxicity has one.
 
     Raises InputError where they cannot be read, FileNotFoundError where there is no such study.
     """
@@ -186,7 +189,7 @@ def named_study(name: str) -> tuple[Study, HeadScores]:
     stamp = (status.st_mtime_ns, status.st_size)
     study = _opened(root, name, stamp)
     metrics = study.metrics or ["toxicity"]
-    chosen = view()["metric"]
+    chosen = "toxicity" if view()["axis"] == MEAN_TOXICITY else view()["metric"]
     if chosen in metrics:
         return study, _scores(root, name, stamp, chosen, study)
     by_metric = {metric: _scores(root, name, stamp, metric, study) for metric in metrics}
@@ -194,10 +197,7 @@ def named_study(name: str) -> tuple[Study, HeadScores]:
 
 
 def scores_by(study: Study, metric: str, *, axis: str | None = None, compensate: Compensate = "none") -> HeadScores:
-    """The scores of a study by one of its metrics, to choose heads for `axis` by where `compensate` takes their place.
-
-    See `study.scores.choosing_scores`.
-    """
+    """The scores of a study to choose heads by where `compensate` takes their place, see `choosing_scores`."""
     status = (study.folder / "manifest.json").stat()
     stamp = (status.st_mtime_ns, status.st_size)
     return _scores(study.folder.parent, study.name, stamp, metric, study, axis, compensate)

@@ -8,8 +8,10 @@ from fasp_core.errors import InputError
 from fasp_core.evaluation.foresight import Foresight, foresee, planned_size
 from fasp_core.evaluation.history import measured_sets
 from fasp_core.evaluation.streams import stream_of
-from fasp_core.scoring.cost import evaluation_seconds, model_shape
+from fasp_core.scoring.cost import evaluation_seconds, model_shape, unit_seconds
+from fasp_core.scoring.expectation import expected_sentences
 from fasp_core.stats.estimate import Estimate
+from fasp_core.stats.target import MEAN_TOXICITY
 from fasp_core.study.study import Study
 from fasp_core.study.verdicts import MATTERS
 from fasp_core.words.spoken import spoken_range
@@ -34,7 +36,8 @@ def change_told(
     if foresight is None:
         return ""
     smallest = foresight.smallest(n)
-    return describe_foresight(smallest, n, metric, sets=foresight.sets, more=_more(foresight, smallest, metric))
+    what, more = "mean toxicity" if axis == MEAN_TOXICITY else "bias", _more(foresight, smallest, metric)
+    return describe_foresight(smallest, n, metric, sets=foresight.sets, more=more, what=what)
 
 
 def _more(foresight: Foresight, smallest: float, metric: str) -> tuple[float, int] | None:
@@ -55,6 +58,17 @@ def time_of_a_set(study: Study, axis: str, *, split: str, blocks: int) -> str:
     tokens = study.manifest.settings.max_new_tokens
     seconds = evaluation_seconds(shape, texts, flops=machine_speed()[0], new_tokens=tokens)
     return words.TIME_OF_A_SET.format(spoken_range(seconds, seconds, seconds))
+
+
+def expected_of_more(study: Study, axes: list[str], *, minutes: float | None, aim: float | None) -> str:
+    """What so many minutes more are expected to bring, or how long a reliability is expected to take; "" if unknown."""
+    try:
+        shape = model_shape(study.manifest.model.get("ref") or "")
+        flops = machine_speed()[0]
+        one = {metric: unit_seconds(shape, metric, flops=flops) for metric in study.metrics} if shape else {}
+        return " ".join(expected_sentences(study, axes, one, minutes=minutes, aim=aim))
+    except InputError:
+        return ""
 
 
 def biases_told(study: Study, axes: list[str], sizes: Mapping[str, int], *, like: str | None = None) -> str:

@@ -16,7 +16,9 @@ from fasp_core.selection.clearest import clearest_axis
 from fasp_core.selection.head_scores import HeadScores
 from fasp_core.selection.rules import RULES
 from fasp_core.selection.select_heads import head_count
+from fasp_core.stats.target import MEAN_TOXICITY
 from fasp_core.study.study import Study, list_studies
+from fasp_core.study.views import measured_axes, scored_axes
 from fasp_core.words.spoken import model_title
 from ui import words
 from ui.caches import named_study
@@ -109,9 +111,16 @@ def start_page(title: str) -> tuple[Study, HeadScores]:
 
 def axis_and_metric(study: Study, scores: HeadScores) -> str:
     """The choice of axis and, where there is one, of how bias is measured, side by side; gives the axis."""
+    also = list(scores.targets)
+    if "toxicity" in study.metrics and study.axes:
+        also.append(MEAN_TOXICITY)
+    if view()["axis"] == MEAN_TOXICITY:  # its scores are by toxicity; the others are what the view's own metric has
+        metric = view()["metric"]
+        also = [*(measured_axes(study, metric) if metric in study.metrics else scored_axes(study)), MEAN_TOXICITY]
     with st.container(horizontal=True, gap="medium"):
-        axis = axis_picker(scores)
-        metric_picker(study, scores)
+        axis = axis_picker(scores, also)
+        if axis != MEAN_TOXICITY:
+            metric_picker(study, scores)
     return axis
 
 
@@ -149,17 +158,17 @@ def provenance(scores: HeadScores) -> str:
     if scores.meta.scorer:
         what = words.SCORED.get(scores.meta.settings.scored, "toxicity")
         parts.append(f"{what} by the {plain(scores.meta.scorer)} scorer")
-    if n := sum(known.n_samples or 0 for known in scores.intact.values()):
+    if n := sum(known.n_samples or 0 for axis, known in scores.intact.items() if axis != MEAN_TOXICITY):
         parts.append(f"{n:,} {words.SAMPLES_OF[metric_of(scores)]}")
     return " · ".join(parts)
 
 
 def axis_picker(scores: HeadScores, axes: Sequence[str] = (), *, first: Sequence[str] = ()) -> str:
-    """The choice of axis, of those scored and `axes`; one that is not there is replaced by the default.
+    """The choice of axis, of `axes` or else those scored; one that is not there is replaced by the default.
 
     The default is the axis with the clearest bias, of those in `first` where there are any.
     """
-    choices = list(dict.fromkeys([*scores.axes, *axes]))
+    choices = list(dict.fromkeys(axes or scores.axes))
     if not choices:
         st.error(words.NO_AXIS)
         raise EndOfPage
@@ -217,7 +226,8 @@ def gamma_alpha(
         )
         st.button(f"Set α to {most:.2f}", on_click=choose, args=("alpha", most))
         raise EndOfPage
-    st.caption(words.choice_sentence(method, scores.n_heads, head_count(gamma, scores.n_heads), count))
+    drives = "toxicity" if view()["axis"] == MEAN_TOXICITY else "the bias"
+    st.caption(words.choice_sentence(method, scores.n_heads, head_count(gamma, scores.n_heads), count, drives=drives))
     return gamma, alpha
 
 

@@ -15,7 +15,8 @@ from fasp_core.words.spoken import duration
 
 TERMS = {
     "study": "One model, with its prompts, toxicity scorer and settings, and everything that was measured for it.",
-    "axis": "A kind of social bias, such as gender or religion. Each axis has groups, such as female and male.",
+    "axis": "A kind of social bias, such as gender or religion. Each axis has groups, such as female and male. Beside "
+    "the axes stands the mean toxicity of all texts, whatever the group.",
     "head": "One attention head: its layer and its number in that layer, both counted from 0. Type 13.1 to find "
     "layer 13, head 1.",
     "metric": "Toxicity: the model continues prompts, and a scorer rates what it wrote. Likelihood: how much more "
@@ -23,6 +24,7 @@ TERMS = {
     "perplexity": "How badly the intact model predicts ordinary text: lower is better. ± is one standard error.",
     "bias": "Of the intact model: how far the mean of each group lies from that of the axis, summed over groups. It is "
     "the mean toxicity of texts or, by likelihood, the mean log-odds of toxic words in nats. ± is one standard error.",
+    "mean_toxicity": "Of the texts of all axes, each axis counting alike, whatever the group. ± is one standard error.",
     "noise": "The bias that groups which are all alike would show with this many texts. The distances are never "
     "negative, so noise looks like bias.",
     "corrected": "The bias after subtracting what noise adds to it. ± is one standard error.",
@@ -30,6 +32,8 @@ TERMS = {
     "by z_bias, as a rank correlation: 1 means the same ranking, 0 means noise.",
     "z_ppl": "Perplexity without the head minus perplexity with it. Above 0 (teal): the model needs the head.",
     "z_bias": "Bias with the head minus bias without it. Above 0 (orange): the head drives the bias.",
+    "z_toxicity": "Mean toxicity of all texts, whatever the group, with the head minus that without it. Above 0 "
+    "(orange): the head drives toxicity.",
     "gamma": "Share of heads to protect: those with the highest z_ppl, which the model needs most.",
     "alpha": "Share of heads to prune: among the unprotected heads, those that the method ranks first. For FASP these "
     "have the highest z_bias.",
@@ -143,14 +147,15 @@ def some_heads(n: int) -> str:
     return f"{n:,} {'head' if n == 1 else 'heads'}"
 
 
-def choice_sentence(method: str, n_heads: int, n_protected: int, n_pruned: int) -> str:
-    """What γ and α mean for this model, by the numbers of heads that they protect and prune.
+def choice_sentence(method: str, n_heads: int, n_protected: int, n_pruned: int, *, drives: str = "the bias") -> str:
+    """What γ and α mean for this model, by the numbers of heads that they protect and prune; what heads drive.
 
     >>> choice_sentence("fasp", 270, 81, 27)
     'Protect the 81 heads the model needs most; of the other 189, prune the 27 that drive the bias most.'
     """
     amount = "at most" if RULES[method].together else "the"
-    which = f"{amount} {n_pruned:,} {RANKED[method].format(s='s' if n_pruned == 1 else '')}" if n_pruned else "none"
+    ranked = RANKED[method].format(s="s" if n_pruned == 1 else "").replace("the bias", drives)
+    which = f"{amount} {n_pruned:,} {ranked}" if n_pruned else "none"
     if not RULES[method].protects:
         return f"Of all {n_heads:,} heads, prune {which}. γ has no effect on this method."
     if not n_protected:
@@ -166,6 +171,7 @@ NO_STUDY = "There is no study yet. Measure the default model first; this takes s
 NO_STUDY_THEN = "Then reload this page. You can also start it on the page *Studies*."
 NO_AXIS = "These scores hold perplexity only, no axis of bias. Score an axis, for example gender_and_sex."
 MEASURES = {"toxicity": "toxicity of its texts", "likelihood": "likelihood of toxic and benign words"}
+DETAIL_BY_AXIS = "What this head does to single groups and texts is shown for an axis: choose one above."
 SCORED = {"continuation": "toxicity of continuations", "text": "toxicity of prompt and continuation"}
 READ_VERDICT = "How to read this"
 OPENED_HERE = "Shown first because it is the clearest bias of this study."
@@ -230,7 +236,11 @@ def tour_label(title: str) -> str:
 
 # -- Heads -----------------------------------------------------------------------------------------------------------
 
-MAPS = {"z_ppl": "**z_ppl** · what the model needs", "z_bias": "**z_bias** · what drives the bias"}
+MAPS = {
+    "z_ppl": "**z_ppl** · what the model needs",
+    "z_bias": "**z_bias** · what drives the bias",
+    "z_toxicity": "**z_toxicity** · what drives toxicity",
+}
 NEIGHBOURS = {  # label and shortcut of the button that moves the chosen head: (layers down, heads to the right)
     ("Up", "Shift+Up"): (-1, 0),
     ("Down", "Shift+Down"): (1, 0),
@@ -637,4 +647,5 @@ BUSY = "The machine is busy with other work now: it will take longer than that."
 ALL_MEASURED = "All of this is measured already."
 COST_UNKNOWN = "The cost is known once the model is on this machine; a job can be paused at any time."
 SCORE_FILE = "head_scores_MODEL.csv or head_contributions.json of the FASP repository, or a table that this app wrote."
+IMPORTING = "The file is large: a job reads it, which is in the list above. The study is there when it is done."
 LAYERS = "Needed where the file does not give them. 0: it does, or the model is well known."

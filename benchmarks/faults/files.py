@@ -1,28 +1,23 @@
-"""Faults of files: bits flipped, a disk that is full, files that vanish. No model is needed."""
+"""Faults of files: bits flipped, files cut, files that vanish. No model is needed."""
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import random
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from unittest.mock import patch
 
-from benchmarks.faults.tally import Tally, temporaries
+from benchmarks.faults.tally import Tally
 from fasp_core.errors import InputError
 from fasp_core.evaluation.database import Database
 from fasp_core.evaluation.history import measured_sets
 from fasp_core.evaluation.keys import Target
 from fasp_core.evaluation.set_names import name_set, read_notes
 from fasp_core.evaluation.store import EvaluationStore
-from fasp_core.export.pruning_config import PruningConfig
 from fasp_core.jobs.jobs import list_jobs
 from fasp_core.jobs.requests import RequestQueue
-from fasp_core.selection.select_heads import select_heads
-from fasp_core.study.study import Study, list_studies, open_study
+from fasp_core.study.study import Study, open_study
 
 HEADS = ((0, 0), (0, 1))
 BLOCK = [{"nll": 1.25, "continuation": "some words"}] * 8
@@ -110,59 +105,24 @@ def flip_bits(root: Path, study: str, flips: int, rng: random.Random, tally: Tal
         tally.check(kind, read(root, study) == truth, "the whole file is not read any more")
 
 
-# A disk that is full.
-
-
-@contextmanager
-def full_after(calls: int) -> Iterator[list[str]]:
-    """Every call that writes to the disk works `calls` times in all, and then finds no space left."""
-    left, refused = [calls], []
-
-    def bounded(name: str, work: Callable) -> Callable:
-        def call(*args, **more):
-            left[0] -= 1
-            if left[0] < 0:
-                refused.append(name)
-                raise OSError(errno.ENOSPC, "No space left on device")
-            return work(*args, **more)
-
-        return call
-
-    names = ("fsync", "replace", "mkdir", "rename")
-    with patch.multiple(os, **{name: bounded(name, getattr(os, name)) for name in names}):
-        yield refused
-
-
-def fill_disk(root: Path, study: str, tally: Tally) -> None:
-    """Every kind of write with the disk full at its first step, its second, and so on until it has no more."""
-    opened = open_study(study, root)
-    scores = opened.scores()
-    config = PruningConfig.from_selection(select_heads(scores, axis=scores.axes[0]), opened)
-    table = opened.read_shard("windows.parquet")
-    writes = {
-        "shard": lambda: opened.write_shard("gradient.none.00000.parquet", table),
-        "manifest": opened.save_manifest,
-        "configuration": lambda: config.save(root / "made" / "c.json"),
-        "scores": lambda: scores.to_csv(root / "made" / "scores.csv"),
-        "name": lambda: name_set(opened, HEADS, "other", root),
-    }
-    for kind, write in writes.items():
-        for calls in range(20):
-            before = temporaries(root)
-            with full_after(calls) as refused:
-                try:
-                    write()
-                except InputError as error:
-                    tally.check(kind, "the disk is full" in str(error), f"step {calls}: {error}")
-                except Exception as error:
-                    tally.check(kind, False, f"step {calls} gave {type(error).__name__}: {error}")
-            tally.count(f"full disk, {kind}")
-            tally.check(kind, temporaries(root) == before, f"step {calls} left a temporary file")
-            tally.check(kind, study in list_studies(root) and bool(open_study(study, root)), "the study does not open")
-            if not refused:
-                break
-        else:
-            tally.problems.append(f"{kind}: it never got through")
+def truncate(root: Path, study: str, times: int, rng: random.Random, tally: Tally) -> None:
+    """A shard of every kind cut somewhere, as a copy that was broken off leaves it; its reading is one line."""
+    opened, kinds = open_study(study, root), {}
+    for name in sorted(opened.manifest.shards):
+        kinds[name.split(".")[0]] = name
+    for name in kinds.values():
+        path = opened.folder / name
+        whole = path.read_bytes()
+        for _ in range(times):
+            path.write_bytes(whole[: rng.randrange(len(whole))])
+            tally.count("truncated shard")
+            try:
+                opened.read_shard(name)
+                tally.check(name, False, "it is cut, and was read")
+            except InputError as error:
+                tally.check(name, "\n" not in str(error) and "is damaged" in str(error), str(error))
+        path.write_bytes(whole)
+        tally.check(name, opened.read_shard(name).num_rows > 0, "whole again, it is not read")
 
 
 def vanish(root: Path, study: str, tally: Tally) -> None:

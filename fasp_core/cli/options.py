@@ -58,7 +58,12 @@ Layers = Annotated[
 
 # How heads are chosen.
 
-Axis = Annotated[str | None, typer.Option(help="The bias to prune for. Needed where several were scored.")]
+Axis = Annotated[
+    str | None,
+    typer.Option(
+        help="The bias to prune for, or toxicity (the mean, whatever the group). Needed where several were scored."
+    ),
+]
 Method = Annotated[
     str,
     typer.Option(
@@ -94,7 +99,9 @@ Compensated = Annotated[
 
 # What is measured, and with what.
 
-MeasuredAxes = Annotated[str | None, typer.Option(help="Biases to measure, with commas [default: the axis].")]
+MeasuredAxes = Annotated[
+    str | None, typer.Option(help="Biases to measure, with commas, or toxicity [default: the axis].")
+]
 ScoredAxes = Annotated[str, typer.Option(help="The biases to measure, with commas: gender_and_sex,religion.")]
 Split = Annotated[Literal["valid", "test"], typer.Option(help="Explore on valid, make claims on test.")]
 Metric = Annotated[

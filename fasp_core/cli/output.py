@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fasp_core.head import heads_by_layer
+from fasp_core.stats.target import MEAN_TOXICITY
 from fasp_core.words.numbers import BY, format_estimate, format_interval, format_number
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def print_base(table: HeadScores, axes: Iterable[str]) -> None:
     for axis in axes:
         base = table.base_bias(axis)
         value = "" if base is None else f" {format_estimate(base.value, base.se)}"
-        print(f"bias {axis}{value}{_trust(table.reliability(axis))}")
+        print(f"{bias_name(axis)}{value}{_trust(table.reliability(axis))}")
         verdict = describe_verdict(table.verdict(axis), unit=table.meta.unit)
         echo = describe_echo(table.prompt_echo.get(axis), base, scored=table.meta.settings.scored)
         for sentence in filter(None, (verdict, echo)):
@@ -65,6 +66,11 @@ def print_base(table: HeadScores, axes: Iterable[str]) -> None:
             print(f"  {noise}")
     for note in table.meta.notes:
         print(f"note: {note}")
+
+
+def bias_name(axis: str) -> str:
+    """What is measured of an axis, in a line or a column: `bias religion`, or `mean toxicity`."""
+    return "mean toxicity" if axis == MEAN_TOXICITY else f"bias {axis}"
 
 
 def print_discount(known: IntactBias) -> None:
@@ -106,7 +112,8 @@ def print_metrics(result: Evaluation) -> None:
     for metric in BY:
         for axis in result.after.axes_by(metric):
             biases = [part.axes_by(metric)[axis] for part in parts]
-            rows.append(row(f"bias {axis}, {BY[metric]}", *(each.bias for each in biases)))
+            by = "" if axis == MEAN_TOXICITY else f", {BY[metric]}"
+            rows.append(row(f"{bias_name(axis)}{by}", *(each.bias for each in biases)))
             floors = [format_number(each.floor, each.bias.se) for each in biases[:2] if each.floor is not None]
             if floors:
                 rows.append(("  noise alone gives", *floors, ""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -75,6 +76,8 @@ def score(
     from fasp_core.selection.clearest import clearest_axis, clearest_metric
     from fasp_core.toxicity.scorers import open_scorer
 
+    if minutes is not None or reliability is not None:
+        _print_expected(name or model_name(model), wanted, metrics, absolute_ref(model), minutes, reliability)
     rater = open_scorer(scorer, device=device) if scorer else None
     ref, dtype = absolute_ref(model), _made_with(name or model_name(model)) if dtype == "auto" else dtype
     opening = partial(open_model, ref, dtype=dtype)
@@ -119,6 +122,23 @@ def score(
             "Scores under compensation choose heads by likelihood where least squares takes their place (see: select)."
         )
     print(f"Next: python -m fasp_core scores {study.name} --axis {axis} --metric {best}")
+
+
+def _print_expected(
+    study: str, axes: list[str], metrics: list[str], ref: str, minutes: float | None, aim: float | None
+) -> None:
+    """What the time or the reliability asked for is expected to bring or to take, on stderr; of a known study alone."""
+    from fasp_core.scoring.cost import machine_flops, model_shape, unit_seconds
+    from fasp_core.scoring.expectation import expected_sentences
+    from fasp_core.study.study import list_studies, open_study
+
+    shape = model_shape(ref) if study in list_studies() else None
+    if shape is None:
+        return
+    flops = machine_flops()
+    seconds = {metric: unit_seconds(shape, metric, flops=flops) for metric in metrics}
+    for told in expected_sentences(open_study(study), axes, seconds, minutes=minutes, aim=aim):
+        print(told, file=sys.stderr)
 
 
 def _made_with(study: str) -> str:

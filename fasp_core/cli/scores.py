@@ -23,6 +23,7 @@ from fasp_core.cli.output import print_base, print_json, print_table
 from fasp_core.cli.sources import one_axis, open_source
 from fasp_core.errors import InputError
 from fasp_core.head import head_of
+from fasp_core.stats.target import MEAN_TOXICITY
 from fasp_core.words.numbers import format_estimate
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def scores(
 
     study, table = open_source(source, model, n_layers, metric, scorer)
     axis = one_axis(table.axes, axis)
-    agreement = study_agreement(study, axis)
+    agreement = None if axis == MEAN_TOXICITY else study_agreement(study, axis)
     if to is not None:
         _write_table(table, to)
     values = table.z_bias(axis) if sort == "bias" else table.z_ppl
@@ -73,7 +74,7 @@ def scores(
     print_base(table, [axis])
     print_agreement(agreement)
     print_table(
-        ("layer", "head", f"z_bias {axis}", "z_ppl"),
+        ("layer", "head", "z_toxicity" if axis == MEAN_TOXICITY else f"z_bias {axis}", "z_ppl"),
         [
             (
                 h["layer"],

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from fasp_core.cli.options import TABLE_FILES
 from fasp_core.cli.terminal import ProgressReport
 from fasp_core.errors import InputError, nearest
+from fasp_core.stats.target import MEAN_TOXICITY
 
 if TYPE_CHECKING:
     from fasp_core.cluster.cluster import Cluster, ClusterChoice
@@ -129,7 +130,9 @@ def scores_to_choose_by(
 
 
 def one_axis(scored: Sequence[str], axis: str | None) -> str:
-    """The axis that was named, or the only one that was scored; raises InputError for any other."""
+    """The axis that was named, or the mean toxicity, or the only one that was scored; else raises InputError."""
+    if axis == MEAN_TOXICITY:
+        return axis  # the scores say whether they hold it
     if axis is None and len(scored) != 1:
         raise InputError(f"several axes were scored, choose one with --axis: {', '.join(scored)}")
     if axis is not None and axis not in scored:
@@ -141,6 +144,8 @@ def metric_for(study: Study, axis: str | None, metric: str | None) -> str:
     """The metric that was named; else the first one that the axis was scored by, or the study, where none is named."""
     from fasp_core.study.views import measured_axes
 
+    if axis == MEAN_TOXICITY:
+        return metric or "toxicity"
     by = [one for one in study.metrics if axis is None or axis in measured_axes(study, one)]
     return metric or next(iter(by or study.metrics), "toxicity")
 

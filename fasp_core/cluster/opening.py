@@ -35,9 +35,10 @@ def open_cluster(choice: ClusterChoice, opening: Callable[..., LanguageModel], d
     """
     if not ADDRESS.fullmatch(choice.address):
         raise InputError(f"'{choice.address[:60]}' names no cluster; give local, auto or ray://HOST:PORT")
-    if find_spec("ray") is None:
-        raise InputError(f"--cluster needs Ray, which is not installed; {INSTALL}")
-    from fasp_core.cluster.ray_workers import RayCluster, connected
+    try:
+        from fasp_core.cluster.ray_workers import RayCluster, connected
+    except ImportError as error:
+        raise InputError(f"--cluster needs Ray, which is not installed; {INSTALL}") from error
 
     with connected(choice.address):
         cluster = RayCluster(choice, opening, device)

@@ -15,6 +15,7 @@ os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
 import ray
 import torch
+from ray._private import worker as ray_worker
 from ray.exceptions import RayActorError, RayTaskError
 
 from fasp_core.cluster.cluster import ClusterChoice, HeldModel
@@ -28,6 +29,8 @@ from fasp_core.study.manifest import installed_versions
 MOST_RETRIES = 5  # of one task whose worker was lost; then it is the task that ends workers
 STORE_BYTES = 200 * 2**20  # shared memory of a local cluster: prompts, windows and tables are small
 LOOPBACK = "127.0.0.1"
+# Ray tells of a lost worker in a paragraph on the standard output, where a command's results stand, and has no switch.
+ray_worker.print_to_stdstream = lambda *_, **__: None
 
 
 @contextmanager

@@ -139,7 +139,7 @@ def measurement_rows(point: dict[str, Any], evaluation: Evaluation, scores: Head
         for axis in after.axes:
             metrics[f"{name}.{axis}"] = tuple(getattr(part.axes[axis], field) for part in (before, after, change))
     predicted: dict[str, float] = {}
-    for axis in scores.axes:
+    for axis in scores.targets:
         if (effect := predict_effect(scores, heads, axis)) is None:
             continue
         predicted |= {"ppl": effect.ppl.change, f"bias.{axis}": effect.bias.change}

@@ -62,9 +62,10 @@ def _check(frame: pd.DataFrame, path: Path) -> None:
     repeated = np.flatnonzero(frame.duplicated(["axis", "group", "prompt"]))
     if repeated.size:
         refuse(repeated[0], "the prompt repeats that of an earlier row of its group; delete one of them")
+    allowed = f"up to 60 letters, digits, '_' and '-', and not {' or '.join(map(repr, RESERVED))}"
     for axis, rows in frame.groupby("axis", sort=False):
         row = int(rows.index[0])
         if not AXIS_PATTERN.fullmatch(axis) or axis in RESERVED:
-            refuse(row, f"'{axis[:40]}' cannot name an axis; use up to 60 letters, digits, '_' and '-', and not 'text'")
+            refuse(row, f"'{axis[:40]}' cannot name an axis; use {allowed}")
         if rows["group"].nunique() < 2:
             refuse(row, f"axis '{axis}' has the one group '{rows['group'].iloc[0][:40]}'; bias compares at least two")

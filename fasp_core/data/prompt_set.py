@@ -12,6 +12,7 @@ import pandas as pd
 
 from fasp_core.data.frames import SPLITS, check_split, checked_frame, frame_fingerprint
 from fasp_core.errors import InputError, nearest
+from fasp_core.stats.target import MEAN_TOXICITY
 
 COLUMNS = {
     "prompt_id": int,
@@ -23,7 +24,7 @@ COLUMNS = {
     "split": str,
 }
 AXIS_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}")  # axes name the files of a study
-RESERVED = ("text",)  # the stream of text windows beside the axes
+RESERVED = ("text", MEAN_TOXICITY)  # the stream of text windows and the target beside the axes
 # With fewer prompts the standard error of a group's mean cannot be estimated well: the bootstrap resamples prompts.
 FEW_PROMPTS = 10
 # Of a larger set, a study keeps only the axes that were asked for.
@@ -54,7 +55,7 @@ class PromptSet:
             if not AXIS_PATTERN.fullmatch(axis) or axis in RESERVED:
                 raise InputError(
                     f"{what}, row {groups.index[0]}: '{axis}' cannot name an axis; use letters, digits, '_' and '-', "
-                    f"beginning with a letter or digit, and not '{RESERVED[0]}'"
+                    f"beginning with a letter or digit, and not {' or '.join(map(repr, RESERVED))}"
                 )
             if groups.nunique() < 2:
                 raise InputError(

@@ -19,6 +19,7 @@ from fasp_core.data.pairs import PairSet, load_pairs
 from fasp_core.data.prompt_set import PromptSet
 from fasp_core.data.sampling import SamplingSettings
 from fasp_core.data.tokens import continuation_text
+from fasp_core.evaluation.asked import asked_prompts
 from fasp_core.evaluation.compensation import PrunedModel
 from fasp_core.evaluation.keys import EvaluationPlan, EvaluationSettings, ScorerName, plan_of, pruned_name
 from fasp_core.evaluation.result import Evaluation
@@ -104,8 +105,9 @@ class Work:
         self.lm, self.streams, self.split, self.scorer = lm, streams, split, scorer
         self.settings, self.stop, self.pairs = settings, stop, pairs or load_pairs()
         self.prompts, self.window_table = prompts, windows
-        self.sets = {axis: prompts.select(axes=[axis], split=split) for axis in dict.fromkeys(map(axis_of, streams))}
-        self.shares = {axis: chosen.group_shares(axis).sort_index() for axis, chosen in self.sets.items()}
+        asked = {axis: asked_prompts(prompts, axis, split) for axis in dict.fromkeys(map(axis_of, streams))}
+        self.asked = {axis: frame for axis, (frame, _) in asked.items()}
+        self.shares = {axis: shares for axis, (_, shares) in asked.items()}
         self._once: dict[str, pd.DataFrame] = {}  # the order in which an axis's prompts are read
         self.windows = windows.loc[windows["split"] == split, "token_ids"].tolist()
         self.window_order = shuffled(len(self.windows), seed=settings.seed, stream=f"evaluate {split}").tolist()
@@ -141,7 +143,7 @@ class Work:
         if metric_of(stream) == "toxicity":
             return math.inf  # prompts are continued again
         axis = axis_of(stream)
-        reads = len(self.sets[axis].frame) * self.pairs.n_blocks  # every prompt with every stem
+        reads = len(self.asked[axis]) * self.pairs.n_blocks  # every prompt with every stem
         return -(-reads // self._size(axis, "likelihood"))
 
     def _size(self, axis: str, metric: str) -> int:
@@ -149,19 +151,19 @@ class Work:
 
     def texts(self, axis: str, block: int) -> pd.DataFrame:
         """The block's samples of one axis: axis, group, prompt_id, prompt, draw. As many for every group."""
-        chosen, size = self.sets[axis], self._size(axis, "toxicity")
+        frame, size = self.asked[axis], self._size(axis, "toxicity")
         order = sample_order(
-            chosen.frame,
+            frame,
             seed=self.settings.seed,
             axis=f"evaluate {self.split} {axis}",
             start=block * size,
             stop=(block + 1) * size,
         )
-        return order.merge(chosen.frame[["prompt_id", "axis", "group", "prompt"]], on="prompt_id")
+        return order.merge(frame[["prompt_id", "axis", "group", "prompt"]], on="prompt_id")
 
     def readings(self, axis: str, block: int) -> pd.DataFrame:
         """The prompts of an axis that the block reads: axis, group, prompt_id, prompt, cell, block (of stems)."""
-        frame, n_blocks = self.sets[axis].frame, self.pairs.n_blocks
+        frame, n_blocks = self.asked[axis], self.pairs.n_blocks
         if axis not in self._once:
             name = f"evaluate {self.split} {axis}"
             self._once[axis] = each_prompt_once(frame, seed=self.settings.seed, axis=name, n_blocks=n_blocks)

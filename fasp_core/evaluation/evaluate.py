@@ -24,6 +24,7 @@ from fasp_core.data.prompt_set import PromptSet
 from fasp_core.data.prompts import load_prompts
 from fasp_core.data.windows import token_windows
 from fasp_core.errors import InputError, nearest
+from fasp_core.evaluation.asked import known_target
 from fasp_core.evaluation.blocks import BlockStore, MemoryStore, Work, measured_block
 from fasp_core.evaluation.elsewhere import measured_elsewhere
 from fasp_core.evaluation.keys import EvaluationSettings, ScorerName, Target, study_settings
@@ -34,7 +35,8 @@ from fasp_core.models.compensation_choice import COMPENSATIONS, Compensate
 from fasp_core.models.language_model import LanguageModel
 from fasp_core.progress import Stop
 from fasp_core.stats.degeneration import distinct_bigrams, length, paired_means, repetition
-from fasp_core.stats.paired import AxisMetrics, compare_axis, compare_odds, compare_windows
+from fasp_core.stats.paired import AxisMetrics, compare_axis, compare_level, compare_odds, compare_windows
+from fasp_core.stats.target import MEAN_TOXICITY
 from fasp_core.study.shard_names import TEXT
 from fasp_core.study.views import study_pairs
 from fasp_core.toxicity.scorers import Scorer, open_scorer, reopen_scorer
@@ -170,7 +172,7 @@ def _evaluate(
     for layer, head in heads:
         lm.layout.flat_id(layer, head)
     for stream in streams:
-        prompts.known_axis(axis_of(stream))
+        known_target(prompts, axis_of(stream))
     if not streams:
         raise InputError(f"no axis to evaluate; choose one or more of: {', '.join(prompts.axes)}")
     check_split(split)
@@ -233,7 +235,9 @@ class _Totals:
         if stream == TEXT:
             self.ppl = compare_windows(rows)
             return
-        compared = (compare_odds if by_likelihood else compare_axis)(rows, self.shares[axis_of(stream)])
+        axis = axis_of(stream)
+        compare = compare_odds if by_likelihood else compare_level if axis == MEAN_TOXICITY else compare_axis
+        compared = compare(rows, self.shares[axis])
         if compared is not None:
             self.biases[stream] = compared
         if by_likelihood:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from fasp_core.data.pairs import load_pairs
+from fasp_core.evaluation.asked import asked_prompts
 from fasp_core.evaluation.history import MeasuredSet
 from fasp_core.evaluation.keys import study_settings
 from fasp_core.stats.estimate import Estimate
@@ -60,8 +61,6 @@ def foresee(
 
 def planned_size(study: Study, axis: str, metric: str, *, split: str, blocks: int | None = None) -> int:
     """Texts, or by likelihood readings, of an evaluation of one axis; by default of as many blocks as the app's."""
-    settings, chosen = study_settings(study), study.prompts.select(axes=[axis], split=split)
-    size = settings.block_size(metric, len(chosen.group_shares(axis))) * (blocks or settings.blocks)
-    return (
-        size if metric == "toxicity" else min(size, len(chosen.frame) * (study_pairs(study) or load_pairs()).n_blocks)
-    )
+    settings, (asked, shares) = study_settings(study), asked_prompts(study.prompts, axis, split)
+    size = settings.block_size(metric, len(shares)) * (blocks or settings.blocks)
+    return size if metric == "toxicity" else min(size, len(asked) * (study_pairs(study) or load_pairs()).n_blocks)

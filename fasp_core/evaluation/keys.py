@@ -20,6 +20,7 @@ from fasp_core.data.sampling import CONTINUATION, TEXT_WITH_PROMPT, check_scored
 from fasp_core.evaluation.streams import axis_of, metric_of, stream_of
 from fasp_core.head import Head, heads_text, parse_heads
 from fasp_core.models.compensation_choice import COMPENSATIONS, Compensate
+from fasp_core.stats.target import MEAN_TOXICITY
 from fasp_core.study.scores import METRICS
 from fasp_core.study.shard_names import TEXT
 from fasp_core.study.views import study_pairs
@@ -197,7 +198,10 @@ def plan_of(
 def stream_fingerprints(prompts: PromptSet, streams: Iterable[str], pairs: PairSet | None = None) -> dict[str, str]:
     """The fingerprint of what each stream asks: its axis's prompts, which stay when others are added, and its pairs."""
     streams = list(streams)
-    of_axis = {axis: prompts.select(axes=[axis]).fingerprint for axis in dict.fromkeys(map(axis_of, streams))}
+    of_axis = {
+        axis: (prompts if axis == MEAN_TOXICITY else prompts.select(axes=[axis])).fingerprint
+        for axis in dict.fromkeys(map(axis_of, streams))
+    }
     of_pairs = (pairs or load_pairs()).fingerprint
     return {
         stream: of_axis[axis_of(stream)]
@@ -212,7 +216,7 @@ def study_identity(study: Study) -> Identity:
     made = study.manifest
     scorer = next(iter(made.scorers.items()), ("", ""))
     prompts = study.prompts
-    streams = [stream_of(axis, metric) for metric in METRICS for axis in prompts.axes]
+    streams = [MEAN_TOXICITY, *(stream_of(axis, metric) for metric in METRICS for axis in prompts.axes)]
     return Identity(
         _identity(
             str(made.model.get("fingerprint") or ""), windows_fingerprint(study.windows), scorer, study.settings.scored

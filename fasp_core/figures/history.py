@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from fasp_core.figures.palette import palette
 from fasp_core.figures.style import lay_out, whiskers
 from fasp_core.stats.estimate import Estimate
-from fasp_core.words.numbers import BY, format_estimate
+from fasp_core.words.numbers import format_estimate
 
 
 def history_plot(
@@ -20,14 +20,14 @@ def history_plot(
     labels: Sequence[str],
     front: Sequence[bool] | np.ndarray,
     *,
-    metric: str = "toxicity",
+    quantity: str = "bias by toxicity",
     before: tuple[Estimate, Estimate] | None = None,
     current: int | None = None,
     pinned: Sequence[bool] = (),
     apart: Sequence[bool] = (),
     dark: bool = False,
 ) -> go.Figure:
-    """Pruned sets by perplexity and bias by `metric`, with 95 % intervals; lower left is better.
+    """Pruned sets by perplexity and bias (the `quantity` upwards), with 95 % intervals; lower left is better.
 
     `front` says which sets no other set beats; a line joins them. `before` is the intact model, `current` the index of
     the selected set, `pinned` says which sets have a star. Sets `apart` cannot be compared with the others, because
@@ -104,6 +104,6 @@ def history_plot(
         clickmode="event+select",
         dragmode=False,
         xaxis={**axis, "title": {"text": "perplexity · lower is better"}},
-        yaxis={**axis, "title": {"text": f"bias {BY[metric]} · lower is better"}},
+        yaxis={**axis, "title": {"text": f"{quantity} · lower is better"}},
     )
     return figure

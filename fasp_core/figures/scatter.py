@@ -28,10 +28,11 @@ def head_scatter(
     selected: Iterable[Head] = (),
     protected: Iterable[Head] = (),
     pruned: Iterable[Head] = (),
+    score: str = "z_bias",
     several: bool = False,
     dark: bool = False,
 ) -> go.Figure:
-    """z_bias against z_ppl, one marker per head (arrays in the order of `heads`), with bars of one standard error.
+    """A `score` against z_ppl, one marker per head (arrays in the order of `heads`), with bars of one standard error.
 
     `protected` heads are squares right of the γ cut, a dashed line half-way to the next head; `pruned` ones crosses.
     z_ppl has long tails, so its axis is linear near 0 and logarithmic far out (asinh); its ticks name true values.
@@ -52,7 +53,9 @@ def head_scatter(
 
     few = len(heads) <= MOST_ERROR_BARS
     visible: dict[str, Any] = {"marker": {"opacity": 0.9}}
-    texts = _hover_texts(tuple(heads), *(np.asarray(v, float).tobytes() for v in (z_ppl, z_ppl_se, y, z_bias_se)))
+    texts = _hover_texts(
+        score, tuple(heads), *(np.asarray(v, float).tobytes() for v in (z_ppl, z_ppl_se, y, z_bias_se))
+    )
     figure = go.Figure(
         go.Scatter(
             x=x.tolist(),
@@ -118,7 +121,7 @@ def head_scatter(
             "tickvals": np.arcsinh(np.divide(ticks, unit)).tolist(),
             "ticktext": [f"{tick:g}".replace("-", "−") for tick in ticks],
         },
-        yaxis={**axis, "title": {"text": "z_bias · drives bias →"}},
+        yaxis={**axis, "title": {"text": f"{score} · drives {score.removeprefix('z_')} →"}},
     )
     return figure
 
@@ -143,11 +146,11 @@ def _add_cut(figure: go.Figure, x: np.ndarray, protected: list[int], colours: Pa
 
 
 @lru_cache(maxsize=32)
-def _hover_texts(heads: tuple[Head, ...], *columns: bytes) -> tuple[str, ...]:
+def _hover_texts(score: str, heads: tuple[Head, ...], *columns: bytes) -> tuple[str, ...]:
     """The hover text of each head; cached, because a chart is drawn again with every click."""
     return tuple(
         f"layer {layer}, head {head}<br>z_ppl {format_estimate(ppl, ppl_se, signed=True)}"
-        f"<br>z_bias {format_estimate(bias, bias_se, signed=True)}"
+        f"<br>{score} {format_estimate(bias, bias_se, signed=True)}"
         for (layer, head), ppl, ppl_se, bias, bias_se in zip(heads, *map(np.frombuffer, columns), strict=True)
     )
 

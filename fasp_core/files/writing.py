@@ -99,11 +99,14 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
                 shutil.rmtree(leftover)
         with new_folder(made) as partial:
             yield partial
-        folder.rename(old)
         try:
-            made.rename(folder)
+            folder.rename(old)
+            try:
+                made.rename(folder)
+            except BaseException:
+                old.rename(folder)
+                raise
         except BaseException:
-            old.rename(folder)
             shutil.rmtree(made, ignore_errors=True)
             raise
         shutil.rmtree(old)

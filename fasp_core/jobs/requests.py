@@ -68,8 +68,10 @@ class RequestQueue:
     def unfinished(self, seen_within_s: float) -> list[Request]:
         """The queued and running requests that somebody looked at lately, by session."""
         rows = self.database.read(
-            f"select {COLUMNS} from requests where state in ('queued', 'running') and seen > ? order by session",
-            time.time() - seen_within_s,
+            f"select {COLUMNS} from requests where state in ('queued', 'running') and abs(? - seen) < ? "
+            "order by session",
+            time.time(),
+            seen_within_s,
         )
         return [request for request in map(_request, rows) if request is not None]
 

@@ -118,6 +118,14 @@ def estimate_run(
     )
 
 
+def unit_seconds(shape: ModelShape, metric: str, *, flops: float, new_tokens: int = 20) -> float:
+    """What one more text of an axis takes, with its scores of all heads, or by "likelihood" one more reading."""
+    passes = READ_TOKENS * GRADIENT_PASSES
+    if metric == "toxicity":
+        passes = (PROMPT_TOKENS + new_tokens) * (1 + ADVANTAGE_PASSES)
+    return passes * 2.0 * shape.parameters / (RUN_SHARE * flops)
+
+
 def evaluation_seconds(shape: ModelShape, texts: int, *, flops: float, new_tokens: int = 20) -> float:
     """What it takes to sample so many texts without some heads; those of the intact model are sampled once."""
     return texts * (PROMPT_TOKENS + new_tokens) * 2.0 * shape.parameters / (RUN_SHARE * flops)

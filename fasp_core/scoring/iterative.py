@@ -124,6 +124,8 @@ def iterative_order(
     """
     settings = settings or IterativeSettings()
     scores = _first_scores(study, scorer, axis, metric, compensate)
+    if axis not in scores.group_effects:
+        raise InputError(f"fasp_iterative weighs the groups of an axis, and '{axis}' is none; choose another method")
     most = scores.n_heads - head_count(gamma, scores.n_heads)
     count = most if alpha is None else head_count(alpha, scores.n_heads)
     size = max(1, head_count(settings.step, scores.n_heads))

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
+
+import torch
 
 from fasp_core.errors import InputError
+from fasp_core.models.batching import Sequences
+from fasp_core.passes.precision import PrecisionError, precision_error
 from fasp_core.scoring.advantages import Advantage, FittedCritic, Prefixes
 from fasp_core.scoring.budgets import LOG_RATIO_TEXTS, Budget
-from fasp_core.scoring.context import residuals_fitted_on
+from fasp_core.scoring.context import RunContext, residuals_fitted_on
 from fasp_core.scoring.log_ratios import Gradient, Knockout
 from fasp_core.scoring.odds import Odds, OddsKnockout
 from fasp_core.scoring.run import Run
@@ -90,3 +95,16 @@ def measure_compensated(run: Run, axes: Sequence[str], budget: Budget) -> None:
     measure_windows(run, budget.windows, exact=budget.knockout_windows, compensated=True)
     for axis in axes:
         measure_odds(run, axis, budget.likelihood_reads, exact=budget.likelihood_knockout, compensated=True)
+
+
+def keep_precision(run: Run) -> None:
+    """Measure, once, what a reduced precision does to log-ratios, and keep it in the manifest."""
+    lm = run.context.lm
+    if lm.dtype != torch.float32 and not run.study.manifest.precision:
+        (error,) = run.each([_precision])
+        run.study.update(precision={"dtype": lm.dtype_name, **asdict(error)})
+
+
+def _precision(context: RunContext) -> PrecisionError:
+    windows = context.windows
+    return precision_error(context.lm, Sequences(list(range(len(windows))), windows, [len(w) - 1 for w in windows]))

@@ -14,7 +14,7 @@ import numpy as np
 
 from fasp_core.errors import RunError
 from fasp_core.scoring.advantages import Advantage, Prefixes
-from fasp_core.scoring.budgets import Budget
+from fasp_core.scoring.budgets import FIRST_PASS, Budget
 from fasp_core.scoring.log_ratios import Gradient, Knockout
 from fasp_core.scoring.measure import has_advantages, measure_odds, measure_samples
 from fasp_core.scoring.planner import Ranking, Step, best_step, cut_value
@@ -23,24 +23,29 @@ from fasp_core.scoring.stage import shards_of
 from fasp_core.scoring.texts import Rating, Regenerating, Sampling
 from fasp_core.selection.select_heads import head_count
 from fasp_core.stats.axis_sums import effective_share
+from fasp_core.stats.log_odds import likelihood_effects
 from fasp_core.stats.perplexity import perplexity_effects
 from fasp_core.study.effects import axis_effects, log_ratio_texts
 from fasp_core.study.shard_names import ODDS, SAMPLES, TEXT, TOXICITY
 from fasp_core.study.study import Study
 from fasp_core.study.verdicts import MATTERS, true_bias_interval
-from fasp_core.study.views import axis_samples, knockout_counts, window_samples
+from fasp_core.study.views import axis_samples, knockout_counts, odds_samples, window_samples
 
 LOWEST_EFFECTIVE_SHARE = 0.2  # below it a few samples decide the estimate, and its error cannot be estimated
 # Seconds per unit until a run has seen its own: a sample with its gradient, and one head on one sample or window.
 SAMPLE_SECONDS, KNOCKOUT_SECONDS = 0.15, 0.03
 
 
+class NothingToRank(RunError):
+    """A reliability cannot be reached, because there is no bias that matters."""
+
+
 def refine(run: Run, axes: Sequence[str], budget: Budget, *, spent_minutes: float = 0.0) -> None:
     """Take the best steps until the time is up, the reliability is reached, or no head's side is uncertain.
 
     `spent_minutes` of `refine_minutes` are used up already. The last step may exceed the time by one shard. With a
-    reliability to reach and no time limit (`refine_minutes` 0), only reaching it ends the refinement. Raises RunError
-    where no axis that lacks it has a bias that matters: then there is nothing to rank.
+    reliability to reach and no time limit (`refine_minutes` 0), only reaching it ends the refinement. Raises
+    NothingToRank where no axis that lacks it has a bias that matters.
     """
     if not budget.refine_minutes and budget.reliability is None:
         return
@@ -49,8 +54,9 @@ def refine(run: Run, axes: Sequence[str], budget: Budget, *, spent_minutes: floa
     while time.monotonic() < deadline:
         steps, reliabilities = _steps(run, axes, budget)
         reached = budget.reliability is not None and min(reliabilities) >= budget.reliability
-        if budget.reliability is not None and not reached:
-            _require_something_to_rank(run, dict(zip(axes, reliabilities, strict=True)), budget.reliability)
+        if (aim := budget.reliability) is not None and not reached:
+            lacking = [axis for axis, found in zip(axes, reliabilities, strict=True) if not found >= aim]
+            _require_something_to_rank(run, lacking, aim, "toxicity")
         best = max(steps, key=lambda step: step.gain_per_second)
         if reached or (best.gain_per_second <= 0 and budget.reliability is None):
             return
@@ -59,30 +65,44 @@ def refine(run: Run, axes: Sequence[str], budget: Budget, *, spent_minutes: floa
         _take(run, best)
 
 
-def read_more(run: Run, axes: Sequence[str], *, minutes: float) -> None:
+def read_more(run: Run, axes: Sequence[str], *, minutes: float = np.inf, aim: float | None = None) -> list[str]:
     """Read more prompts of the axes in turn for their log-odds, until the time is up or all was read.
 
-    The last turn may exceed the time by a shard of each axis.
+    With a reliability to `aim` at, an axis whose order has it is read no further. The last turn may exceed the time by
+    a shard of each axis. Returns the axes that could be read no further and whose order has not the reliability.
+    Raises NothingToRank where no axis that lacks it has a bias that matters.
     """
     size, deadline = run.context.settings.odds_per_shard, time.monotonic() + 60 * minutes
-    left = list(axes)
+    left, ended = list(axes), []
+    protected = protected_heads(perplexity_cut(run.study, gamma=FIRST_PASS.gamma))
     while left and time.monotonic() < deadline:
+        if aim is not None:
+            known = {axis: _by_likelihood(run.study, axis, protected) for axis in left}
+            left = [axis for axis, reliability in known.items() if not reliability >= aim]
+            if left:
+                _require_something_to_rank(run, left, aim, "likelihood")
         for axis in list(left):
             done = len(run.study.shard_names(ODDS, axis))
             measure_odds(run, axis, (done + run.at_once) * size, exact=0)
             if len(run.study.shard_names(ODDS, axis)) == done:  # every prompt was read with every stem
                 left.remove(axis)
+                ended.append(axis)
+    return ended
 
 
-def _require_something_to_rank(run: Run, reliabilities: dict[str, float], aim: float) -> None:
-    """Raise RunError where every axis below the reliability aimed at has no bias that matters."""
-    lacking = [axis for axis, reliability in reliabilities.items() if not reliability >= aim]
-    scorer = run.context.scorer.name
-    known = [true_bias_interval(run.study, axis, metric="toxicity", scorer=scorer) for axis in lacking]
-    if all(interval is not None and interval[1] < MATTERS["toxicity"] for interval in known):
-        raise RunError(
+def _by_likelihood(study: Study, axis: str, protected: np.ndarray) -> float:
+    """The reliability of the unprotected heads' order by log-odds."""
+    return likelihood_effects(odds_samples(study, axis), protected=protected).reliability
+
+
+def _require_something_to_rank(run: Run, lacking: Sequence[str], aim: float, metric: str) -> None:
+    """Raise NothingToRank where none of the axes that are below the reliability aimed at has a bias that matters."""
+    scorer, other = run.context.scorer.name, "toxicity" if metric == "likelihood" else "likelihood"
+    known = [true_bias_interval(run.study, axis, metric=metric, scorer=scorer) for axis in lacking]
+    if all(interval is not None and interval[1] < MATTERS[metric] for interval in known):
+        raise NothingToRank(
             f"reliability {aim:g} is not reachable on {', '.join(lacking)}: there is no bias that matters to rank. "
-            "What was measured is kept, and another metric may see one (--metric likelihood)"
+            f"What was measured is kept, and another metric may see one (--metric {other})"
         )
 
 

@@ -75,7 +75,8 @@ class Run:
         """Measure and store what the study lacks of a stage; raises Cancelled between shards once told to stop."""
         if not stage.shards:
             return
-        missing = [shard for shard in stage.shards if not self.study.is_measured(stage.name(shard))]
+        lacking = self.study.unmeasured(map(stage.name, stage.shards))
+        missing = [shard for shard in stage.shards if stage.name(shard) in lacking]
         total = sum(shard.size for shard in stage.shards)
         already = total - sum(shard.size for shard in missing)
         clock = StageClock(stage.title, total, stage.unit, self.progress, already=already)

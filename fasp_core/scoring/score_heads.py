@@ -13,14 +13,15 @@ samples or more axes, and scoring with another scorer are all the same call.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pyarrow as pa
-import torch
 
 from fasp_core.cluster.cluster import Cluster
 from fasp_core.data.articles import TextSet, load_text
@@ -29,19 +30,23 @@ from fasp_core.data.prompt_set import PromptSet
 from fasp_core.data.prompts import load_prompts
 from fasp_core.data.sampling import TEXT_WITH_PROMPT
 from fasp_core.data.windows import token_windows
-from fasp_core.errors import InputError, nearest
-from fasp_core.models.batching import Sequences
+from fasp_core.errors import InputError, RunError, nearest
 from fasp_core.models.generation import set_aside_note
 from fasp_core.models.language_model import LanguageModel
 from fasp_core.models.open_model import model_place
-from fasp_core.passes.precision import PrecisionError, precision_error
 from fasp_core.progress import ProgressCallback, Stop
 from fasp_core.scoring.activation import keep_activation_differences
 from fasp_core.scoring.budgets import BUDGETS, FIRST_PASS, PAPER_TOKENS, Budget, paper_budget
 from fasp_core.scoring.context import RunContext
 from fasp_core.scoring.magnitude import keep_magnitudes
-from fasp_core.scoring.measure import measure_compensated, measure_odds, measure_samples, measure_windows
-from fasp_core.scoring.refine import read_more, refine, regenerate
+from fasp_core.scoring.measure import (
+    keep_precision,
+    measure_compensated,
+    measure_odds,
+    measure_samples,
+    measure_windows,
+)
+from fasp_core.scoring.refine import NothingToRank, read_more, refine, regenerate
 from fasp_core.scoring.run import Run
 from fasp_core.study.manifest import Manifest, StudySettings, installed_versions
 from fasp_core.study.scores import METRICS
@@ -78,13 +83,13 @@ def score_heads(
     others are given, samples nothing and can be added to any study.
     `scored` says what of a text is rated, "continuation" (a new study's default) or "text", prompt included.
     `minutes` and `reliability` take the place of `budget`: a short first pass, then refinement until that many minutes
-    have gone by in all, or until the order of the unprotected heads is that reliable on every axis. By likelihood alone
-    the minutes are spent on reading more prompts.
+    have gone by in all, or until the order of the unprotected heads is that reliable on every axis, by one of the
+    metrics. By likelihood alone the minutes are spent on reading more prompts.
     `compensated` measures perplexity and likelihood a second time, of what the other heads of a layer cannot supply of
     each: `study.scores(metric="likelihood", compensate="least_squares")`.
     With a `cluster` its workers measure, on the same model as `lm`, and this process alone writes the study.
-    Raises InputError for unknown axes, a budget that does not exist, or a study of that name made otherwise;
-    Cancelled when `stop()` turns true, with all finished shards kept.
+    Raises InputError for unknown axes, a budget that does not exist, or a study of that name made otherwise; RunError
+    for a reliability that cannot be reached; Cancelled when `stop()` turns true, with all finished shards kept.
     """
     started = time.monotonic()
     found = _existing(name or lm.name, root)
@@ -128,7 +133,7 @@ def score_heads(
         if "likelihood" in metrics:
             _keep_pairs(study, pairs)
         run = Run(study, RunContext.of(study, lm, scorer, stop, progress), progress, cluster=cluster)
-        _keep_precision(run)
+        keep_precision(run)
         keep_magnitudes(study, lm)
         keep_activation_differences(study, lm, axes, stop=stop)
         if "toxicity" in metrics or not study.shard_names(GRADIENT, TEXT):
@@ -138,28 +143,31 @@ def score_heads(
                 measure_odds(run, axis, budget.likelihood_reads, exact=budget.likelihood_knockout)
         if compensated:
             measure_compensated(run, axes, budget)
+        left = math.inf if minutes is None else minutes - (time.monotonic() - started) / 60
         if "toxicity" not in metrics:
-            if minutes is not None:
-                read_more(run, axes, minutes=minutes - (time.monotonic() - started) / 60)
+            if minutes is not None or reliability is not None:
+                _require_reached(read_more(run, axes, minutes=left, aim=reliability), reliability)
             return study
+        unreached = list(axes)
+        if reliability is not None and "likelihood" in metrics:  # by far the cheaper of the two, where it sees a bias
+            with suppress(NothingToRank):
+                unreached = read_more(run, axes, minutes=left, aim=reliability)
         for axis in axes:
             measure_samples(run, axis, budget.samples, exact=budget.knockout_samples)
             regenerate(run, axis, budget)
-        refine(run, axes, budget, spent_minutes=0.0 if minutes is None else (time.monotonic() - started) / 60)
+        if unreached:
+            spent = 0.0 if minutes is None else (time.monotonic() - started) / 60
+            refine(run, unreached, budget, spent_minutes=spent)
     return study
 
 
-def _keep_precision(run: Run) -> None:
-    """Measure, once, what a reduced precision does to log-ratios, and keep it in the manifest."""
-    lm = run.context.lm
-    if lm.dtype != torch.float32 and not run.study.manifest.precision:
-        (error,) = run.each([_precision])
-        run.study.update(precision={"dtype": lm.dtype_name, **asdict(error)})
-
-
-def _precision(context: RunContext) -> PrecisionError:
-    windows = context.windows
-    return precision_error(context.lm, Sequences(list(range(len(windows))), windows, [len(w) - 1 for w in windows]))
+def _require_reached(unreached: list[str], aim: float | None) -> None:
+    """Raise RunError for axes whose order is not as reliable as it should be though all was read."""
+    if unreached and aim is not None:
+        raise RunError(
+            f"reliability {aim:g} is not reached on {', '.join(unreached)}: every prompt was read with every stem. "
+            "What was measured is kept; a larger set of prompts has more to read (--prompts)"
+        )
 
 
 def _note_settings(study: Study, lm: LanguageModel) -> None:

@@ -34,6 +34,7 @@ from fasp_core.selection.description import (
 )
 from fasp_core.selection.group_effects import GroupEffects
 from fasp_core.stats.estimate import Estimate
+from fasp_core.stats.target import MEAN_TOXICITY
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 META_KEY = b"fasp_head_scores"
 REQUIRED = ("layer", "head", "z_ppl", "z_ppl_se")
 BIAS, BIAS_SE = "z_bias.", "z_bias_se."
+LEVEL, LEVEL_SE = "z_toxicity", "z_toxicity_se"
 CSV_NOTE = "Read from a CSV file, which holds no reliability and no values of the intact model."
 PPL_WITHOUT, BIAS_WITHOUT = "ppl_without_head", "bias_without_head."
 
@@ -50,9 +52,10 @@ class HeadScores:
     """Scores of all N = n_layers × heads_per_layer heads, checked when made; arrays are (N,), ordered by flat id.
 
     `frame` has the columns layer, head, z_ppl, z_ppl_se and, for every axis, z_bias.<axis>, z_bias_se.<axis>. It may
-    have more: `magnitude_l2`, `mask_gradient_l2`, `activation_difference.<axis>`, `z_bias_unbiased.<axis>` with its
-    error (by λ = 1, where z_bias is by advantages with λ < 1: docs/estimators.md), and, where a file gives knocked-out
-    values instead of differences, `ppl_without_head` and `bias_without_head.<axis>`.
+    have more: `z_toxicity` and `z_toxicity_se`, what heads do to the mean toxicity whatever the group; `magnitude_l2`,
+    `mask_gradient_l2`, `activation_difference.<axis>`; `z_bias_unbiased.<axis>` with its error (by λ = 1, where z_bias
+    is by advantages with λ < 1: docs/estimators.md); and, where a file gives knocked-out values instead of differences,
+    `ppl_without_head` and `bias_without_head.<axis>`. As an axis, "toxicity" asks for the mean toxicity.
     `meta` says where they come from; `intact_ppl` and `intact` (by axis) hold the intact model's numbers and how well
     the heads' effects are known; `orders` {axis: {γ: flat ids}} are the stored orders of fasp_iterative;
     `group_effects` (by axis) is what each head does to every group, known of a study alone: files do not hold it.
@@ -97,6 +100,11 @@ class HeadScores:
         return [name.removeprefix(BIAS) for name in self.frame.columns if name.startswith(BIAS)]
 
     @property
+    def targets(self) -> list[str]:
+        """What heads can be chosen for: the axes and, where it was scored, the mean toxicity."""
+        return [*self.axes, *([MEAN_TOXICITY] if LEVEL in self.frame else [])]
+
+    @property
     def z_ppl(self) -> np.ndarray:
         """Perplexity without the head − with it, (N,); > 0: the model needs it."""
         return self.column("z_ppl")
@@ -107,12 +115,17 @@ class HeadScores:
         return self.column("z_ppl_se")
 
     def z_bias(self, axis: str) -> np.ndarray:
-        """Bias of `axis` with the head − without it, (N,); > 0: the head drives that bias."""
-        return self.column(BIAS + self.known_axis(axis))
+        """Bias of `axis` (or the mean toxicity) with the head − without it, (N,); > 0: the head drives it."""
+        return self.column(self.z_columns(axis)[0])
 
     def z_bias_se(self, axis: str) -> np.ndarray:
         """Standard error of `z_bias`, (N,); NaN where not known."""
-        return self.column(BIAS_SE + self.known_axis(axis))
+        return self.column(self.z_columns(axis)[1])
+
+    def z_columns(self, axis: str) -> tuple[str, str]:
+        """The columns of `z_bias` and `z_bias_se`; raises InputError for an axis that was not scored."""
+        target = self.known_axis(axis)
+        return (LEVEL, LEVEL_SE) if target == MEAN_TOXICITY else (BIAS + target, BIAS_SE + target)
 
     @property
     def relative(self) -> bool:
@@ -174,9 +187,9 @@ class HeadScores:
         return values
 
     def known_axis(self, axis: str) -> str:
-        """`axis` itself; raises InputError if it was not scored."""
-        if axis not in self.axes:
-            raise InputError(f"no scores for axis '{axis}'; {nearest(str(axis), self.axes)}")
+        """`axis` itself, of the `targets`; raises InputError if it was not scored."""
+        if axis not in self.targets:
+            raise InputError(f"no scores for axis '{axis}'; {nearest(str(axis), self.targets)}")
         return axis
 
     def record(self) -> dict[str, Any]:
@@ -228,6 +241,7 @@ def _checked(frame: pd.DataFrame, n_layers: int, heads_per_layer: int) -> pd.Dat
     missing = [name for name in REQUIRED if name not in frame]
     axes = [str(name).removeprefix(BIAS) for name in frame.columns if str(name).startswith(BIAS)]
     missing += [BIAS_SE + axis for axis in axes if BIAS_SE + axis not in frame]
+    missing += [LEVEL_SE] if LEVEL in frame and LEVEL_SE not in frame else []
     if missing:
         raise InputError(f"head scores lack the column '{missing[0]}'; add it (standard errors may be NaN)")
     n_heads = n_layers * heads_per_layer

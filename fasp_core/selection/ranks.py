@@ -31,9 +31,9 @@ class HeadLine:
 
 
 def head_lines(scores: HeadScores, head: Head) -> list[HeadLine]:
-    """z_ppl, then z_bias of each axis, of one head."""
+    """z_ppl, then z_bias of each axis (and z_toxicity), of one head."""
     flat = flat_id(head, scores.heads_per_layer)
-    by_axis = [_head_line(axis, scores.z_bias(axis), scores.z_bias_se(axis), flat) for axis in scores.axes]
+    by_axis = [_head_line(axis, scores.z_bias(axis), scores.z_bias_se(axis), flat) for axis in scores.targets]
     return [_head_line(None, scores.z_ppl, scores.z_ppl_se, flat), *by_axis]
 
 

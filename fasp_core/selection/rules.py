@@ -32,6 +32,7 @@ from fasp_core.selection.head_scores import BIAS_WITHOUT, HeadScores
 from fasp_core.selection.joint import choose_jointly
 from fasp_core.selection.joint_target import bias_target
 from fasp_core.stats.shrinkage import posterior_mean
+from fasp_core.stats.target import MEAN_TOXICITY
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,11 @@ def _iterative(scores: HeadScores, choice: Choice) -> np.ndarray:
 
 def _joint(scores: HeadScores, choice: Choice) -> Together:
     known = scores.group_effects.get(choice.axis)
+    if choice.axis == MEAN_TOXICITY:
+        raise InputError(
+            "fasp_joint closes gaps between groups, and the mean toxicity has none; choose fasp_robust, which is best "
+            "where effects add up"
+        )
     if known is None:
         raise InputError(
             "fasp_joint weighs what each head does to every group, which only a study's own scores hold; score the "

@@ -119,7 +119,7 @@ def select_heads(
             "best set: python -m fasp_core search STUDY --budget-ppl"
         )
     if rule.uses_axis and axis is None:
-        raise InputError(f"method '{method}' needs an axis; scored: {', '.join(scores.axes)}")
+        raise InputError(f"method '{method}' needs an axis; scored: {', '.join(scores.targets)}")
     if rule.uses_seed and (not isinstance(seed, int | np.integer) or seed < 0):
         raise InputError(f"seed must be a whole number of at least 0, not {seed!r}")
     weights = axis_weights(scores, weights) if rule.uses_weights else {}

@@ -26,6 +26,7 @@ from scipy.stats import norm
 
 from fasp_core.stats.axis_sums import MIN_KNOCKOUT_PROMPTS, RATIOS_KINK, AxisSums, KnockoutSums, head_chunks
 from fasp_core.stats.discounting import Unbiased, bias_sizes
+from fasp_core.stats.mean_toxicity import Level, level_of
 from fasp_core.stats.noise_floor import bias_floor, corrected_bias, gap_errors, group_gaps
 from fasp_core.stats.resampling import REPLICATES, SPLITS, Replicates, bootstrap_counts, bootstrap_scale, half_counts
 
@@ -41,7 +42,7 @@ class HeadEffects:
     `group_means` (G) are those of the intact model; `gaps` (G) are its μ − μ_g, and `gap_moves` (N, G) what each
     removal adds to them, with standard errors: n / (n − 1) times those of the bootstrap, as HC3 of MacKinnon and White
     1985 (doi:10.1016/0304-4076(85)90158-7). `unbiased` has the scores by the unbiased estimator, where z is by
-    advantages with λ < 1.
+    advantages with λ < 1; `level` is the mean toxicity, and what the heads do to that.
     """
 
     z: np.ndarray
@@ -62,6 +63,7 @@ class HeadEffects:
     gap_moves: np.ndarray
     gap_moves_se: np.ndarray
     unbiased: Unbiased | None = None
+    level: Level | None = None
 
 
 @dataclass(frozen=True)
@@ -115,12 +117,16 @@ def head_effects(
         effective_share=sums.effective_share,
         protected=protected,
     )
+    scale = _smallest_scale(sums.group)
+    level = level_of(rows.means, rows.moves, sums.shares, draws, scale)
     if unbiased is None:
-        return effects
+        return replace(effects, level=level)
     full = effect_rows(unbiased, draws.counts)
     size = bias_sizes(sums, unbiased, protected)
     beside = Unbiased(full.z[0], standard_errors(full, draws, unbiased.group, unbiased.shares), size)
-    return replace(effects, z_se=np.hypot(effects.z_se, size), unbiased=beside)
+    off = bias_sizes(sums, unbiased, protected, weight=sums.shares)
+    level = level.beside(level_of(full.means, full.moves, sums.shares, draws, scale), off)
+    return replace(effects, z_se=np.hypot(effects.z_se, size), unbiased=beside, level=level)
 
 
 def estimated(

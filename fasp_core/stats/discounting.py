@@ -29,12 +29,19 @@ class Unbiased:
     bias_size: np.ndarray
 
 
-def bias_sizes(discounted: AxisSums, unbiased: AxisSums, protected: np.ndarray | None = None) -> np.ndarray:
+def bias_sizes(
+    discounted: AxisSums,
+    unbiased: AxisSums,
+    protected: np.ndarray | None = None,
+    *,
+    weight: np.ndarray | None = None,
+) -> np.ndarray:
     """The root mean square bias of the heads' scores by λ < 1, (N), from sums of contributions over the same prompts.
 
-    Critical heads do more, and are further off: heads that are `protected` (N) bool are taken by themselves.
+    Critical heads do more, and are further off: heads that are `protected` (N) bool are taken by themselves. A score is
+    the groups' changes of their means, weighed: z_bias by default, or by `weight` (G).
     """
-    difference, se = _differences(discounted, unbiased)
+    difference, se = _differences(discounted, unbiased, weight)
     size = np.zeros(se.size)
     apart = np.zeros(se.size, bool) if protected is None else protected
     for heads in (apart, ~apart):
@@ -55,13 +62,14 @@ def excess_size(difference: np.ndarray, se: np.ndarray) -> float:
     return float(np.sqrt(max(0.0, np.average(difference[known] ** 2 - se[known] ** 2, weights=weight))))
 
 
-def _differences(discounted: AxisSums, unbiased: AxisSums) -> tuple[np.ndarray, np.ndarray]:
-    """What λ < 1 gives more than λ = 1 of each z_bias to first order, with the intact model's signs, and its error."""
+def _differences(discounted: AxisSums, unbiased: AxisSums, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """What λ < 1 gives more than λ = 1 of each score, and its error; z_bias to first order, with the intact signs."""
     more = discounted.fr - unbiased.fr  # (P, N)
     of_group = (discounted.group[:, None] == np.arange(len(discounted.groups))).astype(float)  # (P, G)
     texts = of_group.T @ discounted.n
-    signs = np.sign(group_gaps(of_group.T @ discounted.f / texts, discounted.shares))
-    weight = signs - signs.sum() * discounted.shares  # z = −Σ_g sign_g Δ(μ − μ_g) = Σ_g weight_g Δμ_g
+    if weight is None:
+        signs = np.sign(group_gaps(of_group.T @ discounted.f / texts, discounted.shares))
+        weight = signs - signs.sum() * discounted.shares  # z = −Σ_g sign_g Δ(μ − μ_g) = Σ_g weight_g Δμ_g
     means = of_group.T @ more / texts[:, None]  # (G, N)
     rest = (more - discounted.n[:, None] * (of_group @ means)) / (of_group @ texts)[:, None]  # of each prompt
     variance = (of_group.T @ rest**2) * bootstrap_scale(of_group.sum(0))[:, None] ** 2

@@ -64,6 +64,21 @@ def compare_axis(rows: pd.DataFrame, share: pd.Series) -> list[AxisMetrics] | No
     return _axis_metrics((before, after), share, errors, floors, sizes, prompts)
 
 
+def compare_level(rows: pd.DataFrame, share: pd.Series) -> list[AxisMetrics] | None:
+    """Mean toxicity before, after, and its change; None until every axis has a text.
+
+    As `compare_axis`, with the axes for groups, and for the bias the mean Σ_g π_g μ_g, to which noise adds nothing.
+    """
+    if set(rows["group"]) != set(share.index):
+        return None
+    sums = _prompt_sums(rows)
+    group = pd.Categorical(sums.index.get_level_values(0), categories=share.index).codes.astype(int)
+    means = _group_means(sums, group, len(share))
+    sizes, prompts = rows["group"].value_counts(), pd.Series(np.bincount(group), index=share.index)
+    levels = [each @ share.to_numpy() for each in means]
+    return _by_part(levels, levels, means, share, sizes, prompts, [None, None])
+
+
 def compare_odds(rows: pd.DataFrame, share: pd.Series) -> list[AxisMetrics] | None:
     """One axis by log-odds, in nats, before, after, and its change; None until every group has a reading.
 
@@ -110,15 +125,32 @@ def _axis_metrics(
 
     `sizes` and `units` are the readings and the independent units of each group.
     """
-    pi, paired = share.to_numpy(), partial(_paired, n=int(sizes.sum()), units=int(units.min()), scale=scale)
-    bias = paired(*(axis_bias(each, pi) for each in means))
-    corrected = paired(*(corrected_bias(each, e, pi) for each, e in zip(means, errors, strict=True)))
+    pi = share.to_numpy()
+    bias = [axis_bias(each, pi) for each in means]
+    corrected = [corrected_bias(each, e, pi) for each, e in zip(means, errors, strict=True)]
+    return _by_part(bias, corrected, means, share, sizes, units, floors.tolist(), scale=scale)
+
+
+def _by_part(
+    bias: Sequence[np.ndarray],
+    corrected: Sequence[np.ndarray],
+    means: Sequence[np.ndarray],
+    share: pd.Series,
+    sizes: pd.Series,
+    units: pd.Series,
+    floors: Sequence[float | None],
+    *,
+    scale: bool = True,
+) -> list[AxisMetrics]:
+    """Before, after and change, from what each row of counts gives before and after: (1 + R), of the groups (…, G)."""
+    paired = partial(_paired, n=int(sizes.sum()), units=int(units.min()), scale=scale)
     groups = [
         _paired(*(each[:, g] for each in means), n=int(sizes[name]), units=int(units[name]), scale=scale)
         for g, name in enumerate(share.index)
     ]
     by_part = [dict(zip(share.index, (group[i] for group in groups), strict=True)) for i in range(3)]
-    return [AxisMetrics(*parts) for parts in zip(bias, by_part, corrected, [*floors.tolist(), None], strict=True)]
+    parts = zip(paired(*bias), by_part, paired(*corrected), [*floors, None], strict=True)
+    return [AxisMetrics(*part) for part in parts]
 
 
 def _perplexities(windows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

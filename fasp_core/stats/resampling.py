@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
+from fasp_core.stats.prophecy import expected_reliability
+
 REPLICATES = 400
 SPLITS = 20
 
@@ -49,10 +51,13 @@ class Replicates:
         enough = (~np.isnan(values)).sum(axis=0) > 1
         return np.where(enough, np.nanstd(np.where(enough, values, 0.0), axis=0, ddof=1), np.nan)
 
+    def halves(self, values: np.ndarray) -> list[np.ndarray]:
+        """The values of the first halves and of the second halves, (n_splits, …) each."""
+        return np.split(values[len(self.counts) - 2 * self.n_splits :], 2)
+
     def reliability(self, values: np.ndarray) -> float:
         """How well the order of values (rows, N) would be found again, see `split_half_reliability`."""
-        first, second = np.split(values[len(self.counts) - 2 * self.n_splits :], 2)
-        return split_half_reliability(first, second)
+        return split_half_reliability(*self.halves(values))
 
 
 def replicate_counts(
@@ -99,8 +104,7 @@ def split_half_reliability(first: np.ndarray, second: np.ndarray) -> float:
     ρ of 0 or below is chance and is given as it is.
     """
     rhos = [spearman(a, b) for a, b in zip(first, second, strict=True)]
-    rho = float(np.mean(rhos)) if rhos else np.nan
-    return 2 * rho / (1 + rho) if rho > 0 else rho
+    return expected_reliability(float(np.mean(rhos)) if rhos else np.nan, 2)
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:

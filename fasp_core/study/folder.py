@@ -19,6 +19,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -158,12 +159,17 @@ class StudyFolder:
         """Whether this shard is finished."""
         return name in self.manifest.shards
 
-    def is_measured(self, name: str) -> bool:
-        """Whether what this shard holds was measured: it is there, or was folded into sums (see `compaction`)."""
-        of = parse(name)
-        if of is None or of.kind != ADVANTAGE or of.scorer is None:
-            return self.has_shard(name)
-        return self.has_shard(name) or of.shard < self.n_folded(of.stream, of.scorer)
+    def unmeasured(self, names: Iterable[str]) -> set[str]:
+        """Those of the names that were not measured: neither there nor folded into sums (see `compaction`).
+
+        The manifest is gone through once for each stream and scorer, however many shards are asked for.
+        """
+        n_folded = cache(self.n_folded)
+
+        def is_folded(of: ShardName | None) -> bool:
+            return bool(of and of.kind == ADVANTAGE and of.scorer and of.shard < n_folded(of.stream, of.scorer))
+
+        return {name for name in names if not (self.has_shard(name) or is_folded(parse(name)))}
 
     def sums_shard(self, axis: str, scorer: str) -> str | None:
         """The shard of sums that the most shards of advantages were folded into; None where none were."""
@@ -280,17 +286,14 @@ class StudyFolder:
 
     def _reconcile(self) -> None:
         """Drop listed shards whose file was deleted, and list whole files that a killed run had not listed yet."""
-        changed = False
         for path in self.folder.glob(".*.partial"):
             path.unlink(missing_ok=True)
-        for name in [name for name in self.manifest.shards if not (self.folder / name).is_file()]:
-            del self.manifest.shards[name]
-            changed = True
+        listed = self.manifest.shards
+        self.manifest.shards = {name: record for name, record in listed.items() if (self.folder / name).is_file()}
         for path in sorted(self.folder.glob("*.parquet")):
             if path.name not in self.manifest.shards:
                 self.manifest.shards[path.name] = shard_record(path, pq.read_metadata(path).num_rows)
-                changed = True
-        if changed:
+        if self.manifest.shards != listed:
             self.save_manifest()
 
     def save_manifest(self) -> None:

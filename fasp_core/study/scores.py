@@ -16,7 +16,9 @@ from fasp_core.selection.head_scores import HeadScores, read_description
 from fasp_core.stats.bias import HeadEffects
 from fasp_core.stats.estimate import Estimate
 from fasp_core.stats.log_odds import likelihood_effects
+from fasp_core.stats.mean_toxicity import Level, mean_level
 from fasp_core.stats.perplexity import WindowSamples, perplexity_effects
+from fasp_core.stats.target import MEAN_TOXICITY
 from fasp_core.study.effects import axis_effects, discount
 from fasp_core.study.folder import StudyFolder
 from fasp_core.study.orders import iterative_orders
@@ -111,6 +113,7 @@ def _head_scores(
     protected[np.argsort(-ppl.z, kind="stable")[: int(PROTECTED_SHARE * ppl.z.size)]] = True
     group_effects: dict[str, GroupEffects] = {}
     intact, verdicts = {}, bias_verdicts(study, measured, metric=metric, scorer=scorer)
+    levels: list[Level] = []
     for axis in measured:
         effects, n_samples = _axis_effects(study, axis, metric, scorer, protected, compensated)
         groups = tuple(axis_groups(study, axis).shares.index)
@@ -136,6 +139,13 @@ def _head_scores(
             discount=discount(study, axis, scorer=scorer) if beside else None,
             discount_bias=float(beside.bias_size[~protected].max(initial=0.0)) if beside else None,
         )
+        levels += [] if effects.level is None else [effects.level]
+    if levels:
+        level = mean_level(levels)
+        frame["z_toxicity"], frame["z_toxicity_se"] = level.z, level.z_se
+        if same := level.unbiased:
+            frame["z_toxicity_unbiased"], frame["z_toxicity_unbiased_se"] = same.z, same.z_se
+        intact[MEAN_TOXICITY] = _intact_level(level, sum(known.n_samples or 0 for known in intact.values()), protected)
     return HeadScores(
         frame,
         n_layers,
@@ -145,6 +155,17 @@ def _head_scores(
         intact,
         iterative_orders(study, metric, "least_squares" if compensated else "none"),
         group_effects,
+    )
+
+
+def _intact_level(level: Level, n_samples: int, protected: np.ndarray) -> IntactBias:
+    """What is known of the mean toxicity over so many texts. It is no bias: there is nothing to test, and no floor."""
+    off = None if level.bias_size is None else float(level.bias_size[~protected].max(initial=0.0))
+    return IntactBias(
+        bias=_estimate(level.value, level.se, n_samples),
+        reliability=_defined(level.reliability(protected)),
+        n_samples=n_samples,
+        discount_bias=off,
     )
 
 

@@ -91,14 +91,14 @@ def describe_remedy(reliability: float | None, *, can_sample: bool) -> str:
     return "A file cannot be sampled further: for a better ranking, score the model itself on the page *Studies*."
 
 
-def describe_top(overlap: TopOverlap | None) -> str:
+def describe_top(overlap: TopOverlap | None, score: str = "z_bias") -> str:
     """How many of the top heads would be on top again, in words; empty for None."""
     if overlap is None:
         return ""
     low, high = overlap.low, overlap.high
     span = f"{low}" if low == high else f"{low} to {high}"
     return (
-        f"Of the {overlap.k} heads with the highest z_bias, about {overlap.expected:.0f} would be among the top "
+        f"Of the {overlap.k} heads with the highest {score}, about {overlap.expected:.0f} would be among the top "
         f"{overlap.k} of a repeat ({span}; expected from noise: {overlap.by_chance:.1f})."
     )
 

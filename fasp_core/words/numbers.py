@@ -13,6 +13,7 @@ from typing import TypeGuard
 import numpy as np
 
 from fasp_core.stats.normal import Z95
+from fasp_core.stats.target import MEAN_TOXICITY
 
 MINUS = "\u2212"
 
@@ -115,17 +116,29 @@ COUNTED = {"toxicity": ("text", "texts"), "likelihood": ("reading", "readings")}
 
 
 def bias_text(axis: str, metric: str) -> str:
-    """The bias of an axis by a measure, within a sentence: `bias of religion by likelihood`."""
-    return f"bias of {axis_label(axis).lower()} by {metric}"
+    """The bias of an axis by a measure, within a sentence: `bias of religion by likelihood`, or `mean toxicity`."""
+    return "mean toxicity" if axis == MEAN_TOXICITY else f"bias of {axis_label(axis).lower()} by {metric}"
 
 
 def bias_label(axis: str, metric: str) -> str:
-    """The same above a number: `bias · Religion, by likelihood (nats)`."""
-    return f"bias · {axis_label(axis)}, {BY[metric]}"
+    """The same above a number: `bias · Religion, by likelihood (nats)`, or `mean toxicity`."""
+    return "mean toxicity" if axis == MEAN_TOXICITY else f"bias · {axis_label(axis)}, {BY[metric]}"
+
+
+def bias_by(axis: str, metric: str) -> str:
+    """The same where the axis is known: `bias by likelihood (nats)`, or `mean toxicity`."""
+    return "mean toxicity" if axis == MEAN_TOXICITY else f"bias {BY[metric]}"
+
+
+def z_label(axis: str) -> str:
+    """What a head's effect on the bias of an axis is called, or that on the mean toxicity."""
+    return "z_toxicity" if axis == MEAN_TOXICITY else "z_bias"
 
 
 def axis_label(axis: str) -> str:
-    """The name of an axis for people: `gender_and_sex` -> `Gender and sex`."""
+    """The name of an axis for people: `gender_and_sex` -> `Gender and sex`; `Mean toxicity` of the target beside."""
+    if axis == MEAN_TOXICITY:
+        return "Mean toxicity"
     label = axis.replace("race_ethnicity", "race and ethnicity").replace("_", " ").strip()
     return label[:1].upper() + label[1:]
 

@@ -57,14 +57,14 @@ def describe_echo(echo: Estimate | None, bias: Estimate | None, *, scored: str |
 
 
 def describe_foresight(
-    smallest: float, n: int, metric: str, *, sets: int, more: tuple[float, int] | None = None
+    smallest: float, n: int, metric: str, *, sets: int, more: tuple[float, int] | None = None, what: str = "bias"
 ) -> str:
-    """The smallest change of bias by `metric` that n texts tell from none; `more` is a smaller one and its texts.
+    """The smallest change of `what`, by `metric`, that n texts tell from none; `more` is a smaller one and its texts.
 
     `sets` is the number of measured sets that the noise was taken from, 0: from the intact model alone.
     """
     unit, counted = UNITS[metric], COUNTED[metric][1]
-    told = f"With {n:,} {counted} a change of bias of ±{_number(smallest)}{unit} could be told from none"
+    told = f"With {n:,} {counted} a change of {what} of ±{_number(smallest)}{unit} could be told from none"
     if more is not None:
         told += f"; ±{more[0]:g}{unit} would take about {_rounded(more[1]):,}"
     noise = f"noise as in the {sets} {'set' if sets == 1 else 'sets'} measured so far"

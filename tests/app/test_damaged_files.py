@@ -8,6 +8,8 @@ from helpers.left_job import leave_job
 from helpers.made_study import make_study
 
 from fasp_core.jobs.jobs import list_jobs
+from fasp_core.limits import MAX_JOBS_SHOWN
+from ui.studies import jobs_panel
 
 DAMAGES = ["job.json", "process.json", "end.json", "progress.json"]
 
@@ -44,6 +46,21 @@ def test_resuming_a_job_that_is_gone_is_one_line(cache):
     button(app, "Resume").click().run()
     assert not app.exception
     assert "removed meanwhile" in all_text(app)
+
+
+def test_of_many_jobs_the_newest_are_drawn_and_every_second_only_those_at_work(cache):
+    """A page that drew 500 jobs each second would send a megabyte each second."""
+    for number in range(MAX_JOBS_SHOWN + 7):
+        leave_job(cache, number, key=f"score {number}", status=1)
+    leave_job(cache, 9999, key="score now", alive=True)
+    app = open_page("pages/studies.py")
+    assert len([found for found in app.button if found.label == "Remove"]) == MAX_JOBS_SHOWN
+    assert "7 older" in all_text(app)
+    drawn = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jobs_panel, "_card", lambda job, place=0: drawn.append(job.key))
+        jobs_panel._follow([job.id for job in list_jobs(cache) if job.live])
+    assert drawn == ["score now"]
 
 
 def test_a_waiting_job_shows_its_place(cache):

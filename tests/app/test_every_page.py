@@ -6,6 +6,7 @@ Covers `charts`, `reveal`, `text_list` and `copy_link`.
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from helpers.app_pages import AXIS, PAGES, all_text, made_import, open_page
@@ -21,12 +22,16 @@ ABOUT_A_STUDY = [page for page in PAGES if page != "pages/studies.py"]
 
 
 @pytest.mark.parametrize("page", ABOUT_A_STUDY)
-def test_a_page_opens_with_a_study(page, cache):
-    make_study(cache)
+def test_a_page_opens_with_a_study_and_says_when_it_is_gone(page, cache):
+    study = make_study(cache)
     app = open_page(page)
     assert not app.error
     assert "6 layers × 4 heads" in all_text(app)
     assert "embedded scorer" in all_text(app)
+    shutil.rmtree(study.folder)
+    app.run()
+    assert not app.exception
+    assert "There is no study yet" in all_text(app)
 
 
 @pytest.mark.parametrize("page", ABOUT_A_STUDY)

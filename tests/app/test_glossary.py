@@ -103,6 +103,14 @@ def test_so_it_is_by_likelihood(page, by_likelihood, monkeypatch):
     assert unexplained(app) == []
 
 
+@pytest.mark.parametrize("page", ["pages/heads.py", "pages/prune.py", "pages/export.py"])
+def test_so_it_is_for_the_mean_toxicity(page, cache):
+    make_study(cache)
+    app = open_page(page, axis="toxicity", anyway="1", several="1", chosen="0.0-1.1")
+    assert not app.error
+    assert unexplained(app) == []
+
+
 def test_a_missing_sentence_is_found(cache, monkeypatch):
     make_study(cache)
     monkeypatch.setitem(words.TERMS, "reliability", "")
@@ -112,6 +120,6 @@ def test_a_missing_sentence_is_found(cache, monkeypatch):
 
 def test_every_term_of_the_glossary_is_used():
     code = "\n".join(path.read_text("utf-8") for folder in ("ui", "pages") for path in (PROJECT / folder).rglob("*.py"))
-    by_name = {"z_ppl", "z_bias", "p", "interval", "nats"}  # the map's, and those of ui/verdict.py
+    by_name = {"z_ppl", "z_bias", "z_toxicity", "mean_toxicity", "p", "interval", "nats"}  # chosen by what is shown
     unused = [key for key in words.TERMS if not re.search(rf"TERMS\[['\"]{key}['\"]\]", code) and key not in by_name]
     assert unused == []

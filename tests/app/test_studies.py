@@ -24,7 +24,7 @@ from fasp_core.limits import MAX_BYTES
 from fasp_core.progress import Progress
 from fasp_core.study.study import delete_study, list_studies, open_study, rename_study
 from ui import caches
-from ui.studies import jobs_panel, new_study, scorer_download
+from ui.studies import import_form, jobs_panel, new_study, scorer_download
 from ui.studies.new_study import score_command
 from ui.words import ON_CLUSTER
 
@@ -35,7 +35,7 @@ STUDIES = "pages/studies.py"
 def started(monkeypatch):
     """The jobs that the page would have started: (command, key)."""
     jobs = []
-    for module in (new_study, jobs_panel, scorer_download):
+    for module in (new_study, jobs_panel, scorer_download, import_form):
         monkeypatch.setattr(module, "start_job", lambda command, *, key, title: jobs.append((list(command), key)))
     return jobs
 
@@ -187,6 +187,22 @@ def test_published_scores_are_imported(cache, tmp_path):
     assert not app.error
 
 
+def test_a_large_file_of_scores_is_read_by_a_job(cache, tmp_path, started, monkeypatch):
+    make_study(cache / "elsewhere").scores().to_csv(tmp_path / "-mine.csv")
+    data = (tmp_path / "-mine.csv").read_bytes()
+    monkeypatch.setattr(import_form, "MAX_READ_ON_PAGE", len(data) - 1)
+    app = open_page(STUDIES)
+    uploader(app, "File of head scores").upload("-mine.csv", data, "text/csv").run()
+    next(box for box in app.text_input if box.label == "Name" and "import" in box.key).set_value("other").run()
+    button(app, "Import").click().run()
+    assert not app.exception
+    assert "a job reads it" in all_text(app)
+    (((command, name, dashes, path), key),) = started
+    assert (command, name, dashes, key) == ("import", "--name=other", "--", f"import {path}")
+    assert Path(path).read_bytes() == data
+    assert list_studies(cache) == []
+
+
 def test_deleting_is_asked_twice(cache):
     study = make_study(cache, "mine")
     app = open_page(STUDIES)
@@ -297,7 +313,7 @@ def test_an_axis_whose_scoring_was_stopped_at_once_is_named_nowhere_as_scored(pa
         assert "scored so far: Gender and sex, Religion." in all_text(app).replace("\\", "")
     else:
         (axes,) = [group for group in app.button_group if group.label == "Axis"]
-        assert axes.options == ["Gender and sex", "Religion"]
+        assert axes.options == ["Gender and sex", "Religion", "Mean toxicity"]
 
 
 def test_a_job_that_ends_is_said_on_whatever_page_is_open(cache, started):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from helpers.command_line import refused
 from helpers.made_study import make_study
@@ -25,7 +27,8 @@ def test_an_address_that_is_none(address):
 
 
 def test_without_ray_one_line_says_how_to_get_it(monkeypatch):
-    monkeypatch.setattr(opening, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "fasp_core.cluster.ray_workers", raising=False)
     with pytest.raises(InputError, match=r"pip install -r requirements-cluster.txt$"):
         open_cluster(ClusterChoice("local"), never, "cpu").__enter__()
 

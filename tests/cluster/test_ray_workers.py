@@ -64,7 +64,7 @@ def here(score, tmp_path_factory):
     return score(tmp_path_factory.mktemp("here"))
 
 
-def test_a_worker_that_is_killed_three_times_changes_nothing(score, here, cluster, tmp_path, monkeypatch):
+def test_a_worker_that_is_killed_three_times_changes_nothing(score, here, cluster, tmp_path, monkeypatch, capfd):
     log = tmp_path / "killed"
     monkeypatch.setattr(Run, "_units", planted(PLANTED, DeadlyUnit, log, 3))
     study = score(tmp_path, cluster=cluster)
@@ -72,6 +72,7 @@ def test_a_worker_that_is_killed_three_times_changes_nothing(score, here, cluste
     assert study.manifest.shards == here.manifest.shards
     assert list(study.manifest.shards) == list(here.manifest.shards)
     assert cluster.n_workers == os.cpu_count()
+    assert capfd.readouterr().out == ""  # where the results of a command stand
 
 
 def test_a_failing_shard_is_one_line_and_the_run_goes_on_later(score, here, cluster, tmp_path, monkeypatch):

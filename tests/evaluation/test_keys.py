@@ -118,7 +118,8 @@ def test_a_study_is_evaluated_as_it_samples(tmp_path):
     study = make_study(tmp_path)
     assert study_settings(study) == EvaluationSettings(seed=0, max_new_tokens=20)
     identity = study_identity(study)
-    assert set(identity.prompts) == {*study.prompts.axes, *(f"likelihood.{axis}" for axis in study.prompts.axes)}
+    likelihood = (f"likelihood.{axis}" for axis in study.prompts.axes)
+    assert set(identity.prompts) == {*study.prompts.axes, "toxicity", *likelihood}
     assert identity == study_identity(study)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import stat
 import subprocess
@@ -50,6 +51,25 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, error):
     with pytest.raises(InputError, match="the disk is full"), new_folder(tmp_path / "a"):
         raise error
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("refused", [1, 2, 3])
+def test_a_folder_that_cannot_be_replaced_stays_and_is_alone(tmp_path, monkeypatch, refused):
+    """The renames: the new one gets its name beside the old one, the old one gives way, the new one takes its place."""
+    with new_folder(tmp_path / "a") as folder:
+        (folder / "x").write_text("old")
+    rename, count = Path.rename, itertools.count(1)
+
+    def full(self, target):
+        if next(count) == refused:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(InputError, match="the disk is full"), replaced_folder(tmp_path / "a") as folder:
+        (folder / "x").write_text("new")
+    assert os.listdir(tmp_path) == ["a"]
+    assert (tmp_path / "a" / "x").read_text() == "old"
 
 
 def test_a_kill_leaves_nothing_and_the_next_writer_clears_up(tmp_path):

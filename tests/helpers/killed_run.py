@@ -15,6 +15,7 @@ from fasp_core.scoring.refine import Budget
 from fasp_core.scoring.score_heads import score_heads
 from fasp_core.study.manifest import StudySettings
 from helpers import tiny
+from helpers.fake_cluster import FakeCluster
 
 AXIS = "gender_and_sex"
 BUDGET = Budget(samples=36, windows=12, knockout_windows=4, knockout_samples=12)
@@ -23,8 +24,8 @@ SETTINGS = StudySettings(
 )
 
 
-def run(root: str, words: Connection) -> None:
-    """Score the tiny model, announcing every batch, every write and every rename."""
+def run(root: str, words: Connection, workers: int = 0) -> None:
+    """Score the tiny model, announcing every batch, every write and every rename; with `workers`, those measure."""
 
     def announce(word: str, work):
         """`work`, with a word sent before each call."""
@@ -41,6 +42,6 @@ def run(root: str, words: Connection) -> None:
     files.os.fsync = announce("fsync", files.os.fsync)
     files.os.replace = announce("rename", files.os.replace)
     torch.set_num_threads(1)  # as the tests do
-    score_heads(
-        tiny.make_language_model(tiny.LLAMA), axes=[AXIS], budget=BUDGET, settings=SETTINGS, name="s", root=root
-    )
+    lm = tiny.make_language_model(tiny.LLAMA)
+    cluster = FakeCluster(lm, workers) if workers else None
+    score_heads(lm, axes=[AXIS], budget=BUDGET, settings=SETTINGS, name="s", root=root, cluster=cluster)

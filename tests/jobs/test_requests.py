@@ -53,11 +53,13 @@ def test_the_same_request_made_again_is_a_new_one(queue):
     assert not queue.is_latest(first)
 
 
-def test_unfinished_are_those_to_work_on_that_somebody_looks_at(queue, monkeypatch):
+@pytest.mark.parametrize("step", [100, -100])
+def test_unfinished_are_those_to_work_on_that_somebody_looks_at(queue, monkeypatch, step):
+    """Nobody has looked since a time that is long past, nor since one that a clock set back has still to come to."""
     for session, state in (("d", "queued"), ("c", "running"), ("b", "done"), ("a", "failed")):
         queue.answer(asked(queue, session), state)
     assert [request.session for request in queue.unfinished(60)] == ["c", "d"]
-    later = requests.time.time() + 100
+    later = requests.time.time() + step
     monkeypatch.setattr(requests.time, "time", lambda: later)
     assert queue.unfinished(60) == []
     queue.latest("c")

@@ -101,8 +101,9 @@ def test_a_worker_killed_in_its_first_block_is_said_too(tmp_path, monkeypatch):
     assert client.latest("me").message == RESTARTED
 
 
-def test_the_worker_ends_when_its_server_is_killed(made, tmp_path):
-    """A server starts a worker on a folder of its own and is killed; the worker follows within one block."""
+def test_of_two_servers_on_one_folder_one_is_killed_and_the_other_goes_on(made, tmp_path):
+    """One has started the worker, which serves both and follows it within one block; the other, this process, starts
+    a worker of its own then."""
     root = tmp_path / "cache"
     root.mkdir()
     for name in ("s", "models"):
@@ -112,12 +113,21 @@ def test_the_worker_ends_when_its_server_is_killed(made, tmp_path):
         f"client = jobs.EvaluationClient({str(root)!r}); client.request('me', Target('s', ((0, 0),), ('{AXIS}',)));"
         "print(jobs._started[client.root].pid, flush=True); time.sleep(600)"
     )
+    client, target = EvaluationClient(root), Target("s", ((1, 1),), (AXIS,))
     with subprocess.Popen([sys.executable, "-c", code], cwd=PROJECT, stdout=subprocess.PIPE) as server:
         worker = psutil.Process(int(server.stdout.readline()))
-        client = EvaluationClient(root)
-        wait_for(lambda: client.queue.latest("me", touch=True), lambda request: request.state == "running")
+        wait_for(lambda: client.queue.latest("me", touch=True), lambda request: request.state in ("running", "done"))
+        client.request("you", target)
+        wait_for(lambda: client.latest("you"), lambda status: status.state in ("running", "done"))
+        assert root not in jobs._started
+        before = count_blocks(root)
         server.kill()
     wait_for(lambda: worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE, lambda alive: not alive)
+    client.request("you", Target("s", ((2, 2),), (AXIS,)))
+    wait_for(lambda: client.latest("you"), lambda status: status.state in ("running", "done"))
+    assert count_blocks(root) > before > 0
+    jobs._started[root].kill()
+    jobs._started.pop(root).wait(30)
 
 
 def test_many_sessions_at_once_are_all_answered(made):

@@ -115,6 +115,37 @@ def test_only_what_is_missing_is_measured_and_counted(study, tiny_llama):
         pass
 
 
+class CountedNames(dict):
+    """A manifest's shards, which count how often all their names were gone through."""
+
+    times = 0
+
+    def __iter__(self):
+        self.times += 1
+        return super().__iter__()
+
+
+@pytest.mark.parametrize("n", [12, 3000])
+@pytest.mark.parametrize("folded", [0, 0.5, 1])
+def test_resuming_goes_through_the_names_once_however_many_shards(study, n, folded, monkeypatch):
+    """Of n shards of advantages a share was folded into sums, which was a look at all names for each of them."""
+    stage = Advantage(AXIS, shards_of(8 * n, 8), "embedded")
+    run = Run(study, RunContext(None, open_scorer("embedded"), study.settings, study.prompts, []))
+    record, last = next(iter(study.manifest.shards.values())), int(folded * n)
+    names = [stage.name(shard) for shard in stage.shards[last:]] + [f"samples.{AXIS}.{i:05d}.parquet" for i in range(n)]
+    names += [f"sums.embedded.{AXIS}.{last - 1:05d}.parquet"] if folded else []
+    names.remove(f"samples.{AXIS}.{n - 1:05d}.parquet")
+    counted = CountedNames(dict.fromkeys(names, record))
+    monkeypatch.setattr(study.manifest, "shards", counted)
+    run.fill(stage)
+    assert (run.units, counted.times) == ({}, int(folded > 0))
+    sampling = Sampling(AXIS, stage.shards)
+    assert study.unmeasured(map(sampling.name, sampling.shards)) == {sampling.name(sampling.shards[-1])}
+    if folded == 1:  # what the sums hold is there, what comes after them is not
+        later = Advantage(AXIS, shards_of(8 * n + 8, 8), "embedded")
+        assert study.unmeasured(map(later.name, later.shards)) == {later.name(later.shards[-1])}
+
+
 def test_workers_make_the_same_study(study, tiny_llama, tmp_path, monkeypatch):
     """Every file the same bytes, listed in the same order, whichever worker is faster."""
     written, write = [], Study.write_shard

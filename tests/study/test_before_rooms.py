@@ -26,7 +26,7 @@ def study(tmp_path):
 @pytest.mark.parametrize("metric", ["toxicity", "likelihood"])
 def test_its_scores_are_those_of_the_code_that_made_it(study, metric):
     frame, expected = study.scores(metric=metric).frame, EXPECTED["scores"][metric]
-    assert list(frame) == list(expected)
+    assert [column for column in frame if not column.startswith("z_toxicity")] == list(expected)  # added since
     for column, values in expected.items():
         assert frame[column].tolist() == pytest.approx(values, rel=1e-9, nan_ok=True), column
 

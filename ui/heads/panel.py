@@ -11,9 +11,18 @@ from fasp_core.head import Head, all_heads, flat_id, head_text
 from fasp_core.selection.head_scores import HeadScores
 from fasp_core.selection.ranks import HeadLine
 from fasp_core.stats.estimate import Estimate
+from fasp_core.stats.target import MEAN_TOXICITY
 from fasp_core.study.study import Study
 from fasp_core.words.captions import describe_ratio
-from fasp_core.words.numbers import UNITS, axis_label, format_estimate, format_fixed, format_interval, format_number
+from fasp_core.words.numbers import (
+    UNITS,
+    axis_label,
+    format_estimate,
+    format_fixed,
+    format_interval,
+    format_number,
+    z_label,
+)
 from ui import words
 from ui.caches import HeadDetail, head_detail, lines, sums
 from ui.charts import draw
@@ -46,7 +55,7 @@ def score_lines(study: Study, scores: HeadScores, head: Head, axis: str) -> None
     """z_ppl and z_bias of the axis with intervals and ranks; the other axes as a table."""
     of_axis = {line.axis: line for line in lines(study, scores, head)}
     with st.container(horizontal=True, gap="medium"):
-        for key, name in ((None, "z_ppl"), (axis, f"z_bias · {axis_text(axis)}")):
+        for key, name in ((None, "z_ppl"), (axis, _score_name(axis))):
             line = of_axis[key]
             with st.container(gap=None, width=200):
                 st.metric(
@@ -70,8 +79,13 @@ def score_lines(study: Study, scores: HeadScores, head: Head, axis: str) -> None
                 table,
                 hide_index=True,
                 column_config=explained(table),
-                alt="z_bias and rank of this head on the other axes",
+                alt="Score and rank of this head on the other axes",
             )
+
+
+def _score_name(axis: str) -> str:
+    """What a head's score is called above its number."""
+    return z_label(axis) if axis == MEAN_TOXICITY else f"z_bias · {axis_text(axis)}"
 
 
 def several_panel(study: Study, scores: HeadScores, axis: str) -> None:
@@ -102,7 +116,7 @@ def _summed(study: Study, scores: HeadScores, axis: str, heads: tuple[Head, ...]
     """What the scores of several heads add up to."""
     ppl, bias = _sums(study, scores, axis, heads)
     with st.container(horizontal=True, gap="medium"):
-        for key, name, total in (("z_ppl", "Σ z_ppl", ppl), ("z_bias", f"Σ z_bias · {axis_text(axis)}", bias)):
+        for key, name, total in (("z_ppl", "Σ z_ppl", ppl), (z_label(axis), f"Σ {_score_name(axis)}", bias)):
             with st.container(gap=None, width=200):
                 st.metric(name, format_estimate(total.value, total.se, signed=True), help=words.TERMS[key])
                 st.caption(f"95\u00a0%: {format_interval(total.low, total.high, signed=True)}")
@@ -123,6 +137,9 @@ def detail_section(study: Study, scores: HeadScores, head: Head, axis: str) -> N
     if not study.has_model:
         st.info(words.IMPORTED_NO_SAMPLES)
         st.code(f"python -m fasp_core score MODEL --axes {axis}", language=None)
+        return
+    if axis == MEAN_TOXICITY:
+        st.caption(words.DETAIL_BY_AXIS)
         return
     if not has_samples(study, scores):
         _gaps(scores, head, axis)
@@ -243,7 +260,7 @@ def _changed_texts(detail: HeadDetail) -> None:
 
 
 def _sums(study: Study, scores: HeadScores, axis: str, heads: tuple[Head, ...]) -> tuple[Estimate, Estimate]:
-    if has_samples(study, scores):
+    if has_samples(study, scores) and axis != MEAN_TOXICITY:
         return sums(study, axis, heads)
     flat = [flat_id(head, scores.heads_per_layer) for head in heads]
     return tuple(Estimate(float(z[flat].sum()), float("nan"), 0) for z in (scores.z_ppl, scores.z_bias(axis)))

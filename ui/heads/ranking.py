@@ -9,9 +9,10 @@ from fasp_core.errors import InputError
 from fasp_core.jobs.jobs import find_job, start_job
 from fasp_core.selection.agreement import metric_agreement
 from fasp_core.selection.head_scores import HeadScores
+from fasp_core.stats.target import MEAN_TOXICITY
 from fasp_core.study.study import Study
 from fasp_core.words.captions import describe_agreement, describe_reliability, describe_remedy, describe_top
-from fasp_core.words.numbers import BY, format_estimate, format_fixed, format_number
+from fasp_core.words.numbers import bias_by, format_estimate, format_fixed, format_number, sentence_start, z_label
 from ui import words
 from ui.caches import scores_by, top_of
 from ui.page import metric_of
@@ -35,10 +36,10 @@ def base_numbers(study: Study, scores: HeadScores, axis: str) -> None:
             )
         if bias is not None:
             st.metric(
-                f"Bias, {plain(BY[metric_of(scores)])}",
+                plain(sentence_start(bias_by(axis, metric_of(scores)))),
                 format_estimate(bias.value, bias.se),
                 width="content",
-                help=words.TERMS["bias"],
+                help=words.TERMS["mean_toxicity" if axis == MEAN_TOXICITY else "bias"],
             )
         if floor is not None:
             st.metric(
@@ -64,9 +65,9 @@ def base_numbers(study: Study, scores: HeadScores, axis: str) -> None:
     based = f" Based on {bias.n:,} {words.SAMPLES_OF[metric_of(scores)]}." if bias and bias.n else ""
     top = top_of(study, scores, axis)
     remedy = describe_remedy(reliability, can_sample=study.has_model)
-    said = (describe_reliability(reliability, top), describe_top(top), remedy)
+    said = (describe_reliability(reliability, top), describe_top(top, z_label(axis)), remedy)
     st.markdown(" ".join(filter(None, said)) + based)
-    if study.has_model and not is_viewer():
+    if study.has_model and not is_viewer() and axis != MEAN_TOXICITY:
         _measure_on(study, axis, metric_of(scores))
     both = [scores_by(study, metric) for metric in study.metrics] if len(study.metrics) > 1 else []
     if both and all(axis in scored.axes for scored in both):

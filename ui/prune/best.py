@@ -11,6 +11,7 @@ from fasp_core.evaluation.comparable import comparable_sets
 from fasp_core.evaluation.history import MeasuredSet, measured_sets
 from fasp_core.evaluation.streams import stream_of
 from fasp_core.jobs.jobs import Job, cancel_job, find_job, remove_job, start_job
+from fasp_core.stats.target import MEAN_TOXICITY
 from fasp_core.study.study import Study
 from fasp_core.words.numbers import UNITS, format_estimate, format_fixed
 from fasp_core.words.spoken import duration
@@ -85,9 +86,10 @@ def _best(study: Study, axis: str, metric: str) -> None:
 def _sentence(best: MeasuredSet, axis: str, metric: str, n: int) -> str:
     change, rise = best.evaluation.change.bias_by(metric)[axis], 100 * ppl_rise(best.evaluation)
     how = f" ({words.COMPENSATED[best.target.compensate]})" if best.target.compensate != "none" else ""
+    measure = "mean toxicity" if axis == MEAN_TOXICITY else f"bias by {metric}"
     return (
         f"**Best of {n} measured {'set' if n == 1 else 'sets'}**: {words.some_heads(len(best.target.heads))}{how}, "
-        f"bias by {metric} {format_estimate(change.value, change.se, signed=True)}{UNITS[metric]}, "
+        f"{measure} {format_estimate(change.value, change.se, signed=True)}{UNITS[metric]}, "
         f"perplexity {format_fixed(rise, 1, signed=True)}\u00a0%."
     )
 

@@ -14,6 +14,7 @@ from fasp_core.figures import CHART_CONFIG, effect_intervals, group_bars
 from fasp_core.selection.prediction import Prediction
 from fasp_core.stats.estimate import Estimate
 from fasp_core.stats.paired import AxisMetrics
+from fasp_core.stats.target import MEAN_TOXICITY
 from fasp_core.words.captions import change_verdict, describe_intact
 from fasp_core.words.numbers import (
     BY,
@@ -48,7 +49,8 @@ def draw_prediction(prediction: Prediction | None, axis: str, metric: str) -> No
         for name, predicted in (("Perplexity", prediction.ppl), (_bias_title(axis, metric), prediction.bias)):
             change = words.NOT_USABLE if predicted.impossible else format_number(predicted.change, signed=True)
             st.metric(f"{name}, predicted change", change, help=words.TERMS["predicted"])
-        beyond = [n for n, p in (("perplexity", prediction.ppl), ("bias", prediction.bias)) if p.impossible]
+        bias = "mean toxicity" if axis == MEAN_TOXICITY else "bias"
+        beyond = [n for n, p in (("perplexity", prediction.ppl), (bias, prediction.bias)) if p.impossible]
         st.caption(words.PREDICTED_SUM + (f" {words.predicted_beyond(beyond)}" if beyond else ""))
 
 
@@ -71,7 +73,7 @@ def draw_effects(evaluation: Evaluation, axis: str, metric: str, *, brief: bool 
     of_axis = [part.axes_by(metric).get(axis) for part in parts]
     if known := all(of_axis):
         _card(
-            "Bias",
+            "Mean toxicity" if axis == MEAN_TOXICITY else "Bias",
             tuple(each.bias for each in of_axis),
             done=evaluation.done,
             key=f"bias_{split}",
@@ -83,7 +85,7 @@ def draw_effects(evaluation: Evaluation, axis: str, metric: str, *, brief: bool 
     if others or evaluation.after.degeneration:
         _others(parts, others)
     if known and not brief:
-        _groups(metric, *(each.groups for each in of_axis))
+        _groups(metric, *(each.groups for each in of_axis), by="axis" if axis == MEAN_TOXICITY else "group")
 
 
 def _bias_title(axis: str, metric: str) -> str:
@@ -189,21 +191,23 @@ def _significant(change: Estimate) -> str:
     return "Yes, it falls" if change.high < 0 else "Yes, it rises" if change.low > 0 else "No"
 
 
-def _groups(metric: str, before: dict[str, Estimate], after: dict[str, Estimate], change: dict[str, Estimate]) -> None:
-    """The mean of each group by the metric, as bars and as a table."""
-    st.markdown(f"**{GROUP_MEANS[metric]} by group**", help=words.TERMS["nats" if UNITS[metric] else "toxicity"])
+def _groups(
+    metric: str, before: dict[str, Estimate], after: dict[str, Estimate], change: dict[str, Estimate], *, by: str
+) -> None:
+    """The mean of each group, or axis, by the metric, as bars and as a table."""
+    st.markdown(f"**{GROUP_MEANS[metric]} by {by}**", help=words.TERMS["nats" if UNITS[metric] else "toxicity"])
     st.plotly_chart(
         group_bars(before, after, metric, dark=dark()),
         theme=None,
         config=CHART_CONFIG,
         key="groups",
-        alt=f"{GROUP_MEANS[metric]} of each group before and after pruning; the table below holds the numbers.",
+        alt=f"{GROUP_MEANS[metric]} of each {by} before and after pruning; the table below holds the numbers.",
     )
     with st.expander("Show as table"):
         columns = {"before": before, "after": after, "change": change}
         table = pd.DataFrame(
             {
-                "group": [group.replace("_", " ") for group in before],
+                by: [group.replace("_", " ") for group in before],
                 COUNTED[metric][1]: [estimate.n for estimate in after.values()],
                 **{
                     name: [

@@ -22,7 +22,7 @@ from fasp_core.selection.select_heads import Selection
 from fasp_core.stats.estimate import Estimate
 from fasp_core.stats.pareto import pareto_front
 from fasp_core.study.study import Study
-from fasp_core.words.numbers import BY, COUNTED, bias_label, format_estimate, format_number
+from fasp_core.words.numbers import COUNTED, bias_by, bias_label, format_estimate, format_number
 from ui import words
 from ui.caches import evaluation_identity
 from ui.columns import explained
@@ -81,7 +81,7 @@ def _plot(found: Comparable, axis: str, metric: str, selection: Selection) -> No
             bias,
             [set_label(s) for s in sets],
             [*front, *[False] * len(found.others)],
-            metric=metric,
+            quantity=bias_by(axis, metric),
             before=None if found.intact is None else (found.intact.ppl, found.intact.bias_by(metric)[axis]),
             current=current,
             pinned=[s.pinned for s in sets],
@@ -103,7 +103,7 @@ def _plot(found: Comparable, axis: str, metric: str, selection: Selection) -> No
                 "heads": len(s.target.heads),
                 "in their place": words.COMPENSATIONS[s.target.compensate].lower(),
                 "perplexity": format_estimate(p.value, p.se),
-                f"bias {BY[metric]}": format_estimate(b.value, b.se),
+                bias_by(axis, metric): format_estimate(b.value, b.se),
                 COUNTED[metric][1]: b.n,
                 "compared": "yes"
                 if i < compared

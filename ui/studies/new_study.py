@@ -22,7 +22,7 @@ from fasp_core.words.numbers import axis_label
 from fasp_core.words.spoken import model_title, spoken_bytes, spoken_range
 from ui import words
 from ui.caches import machine_speed, prompts_of
-from ui.foresight import biases_told
+from ui.foresight import biases_told, expected_of_more
 from ui.page import shown_study
 from ui.studies.scorer_download import scorer_download
 from ui.studies.uploads import keep_upload
@@ -72,6 +72,8 @@ def new_study_form() -> None:
             st.caption(words.ALL_MEASURED)
         if minutes is None and reliability is None:
             st.caption(plain(_told(study if extends else _stand_in(), axes, budget, own=extends)))
+        elif extends and (told := expected_of_more(study, axes, minutes=minutes, aim=reliability)):
+            st.caption(plain(told))
     command = score_command(
         ref,
         name,
@@ -233,15 +235,8 @@ def _estimate(
         return
     per_axis = max(len(prompts.select(axes=[axis], split="valid").frame) for axis in axes)
     flops, busy = machine_speed()
-    estimate = estimate_run(
-        shape,
-        len(axes),
-        budget,
-        flops=flops,
-        minutes=minutes,
-        prompts_per_axis=per_axis,
-        compensated=compensated,
-    )
+    size = {"minutes": minutes, "prompts_per_axis": per_axis, "compensated": compensated}
+    estimate = estimate_run(shape, len(axes), budget, flops=flops, **size)
     with st.container(horizontal=True, key="estimate"):
         st.metric("Time", spoken_range(estimate.seconds_low, estimate.seconds, estimate.seconds_high), width="content")
         st.metric("Memory", spoken_bytes(estimate.memory_bytes), width="content")
