@@ -28,11 +28,11 @@ def readable(study: Study) -> dict[str, ComparisonTable]:
 
 
 def label(table: ComparisonTable) -> str:
-    """A comparison for people: axis, number of methods, when it was begun, whether it is complete."""
+    """A comparison for people: axis and measure, number of methods, when it was begun, whether it is complete."""
     n = table.frame["method"].nunique()
     begun = table.meta["created"].replace("T", " ")[:16]
     state = "" if table.complete else ", not complete"
-    return f"{axis_label(table.axis)}: {n} {'method' if n == 1 else 'methods'}, {begun}{state}"
+    return f"{axis_label(table.axis)} by {table.metric}: {n} {'method' if n == 1 else 'methods'}, {begun}{state}"
 
 
 study, scores = start_page("Compare")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from fasp_core.errors import InputError
 from fasp_core.evaluation.foresight import Foresight, foresee, planned_size
@@ -46,17 +46,20 @@ def _more(foresight: Foresight, smallest: float, metric: str) -> tuple[float, in
     return (wanted, foresight.needed(wanted)) if metric == "toxicity" and smallest > wanted else None
 
 
-def time_of_a_set(study: Study, axis: str, *, split: str, blocks: int) -> str:
-    """About how long the texts of one set take on this machine; "" where the model's files do not tell."""
+def time_of_a_set(
+    study: Study, axis: str, metric: str, compensations: Sequence[str], *, split: str, blocks: int
+) -> str:
+    """About how long one set takes on this machine, with each compensation; "" where the model's files do not tell."""
     try:
         shape = model_shape(study.manifest.model.get("ref") or "")
-        texts = planned_size(study, axis, "toxicity", split=split, blocks=blocks)
+        n = planned_size(study, axis, metric, split=split, blocks=blocks)
     except InputError:
         return ""
     if shape is None:
         return ""
-    tokens = study.manifest.settings.max_new_tokens
-    seconds = evaluation_seconds(shape, texts, flops=machine_speed()[0], new_tokens=tokens)
+    how = {"flops": machine_speed()[0], "new_tokens": study.manifest.settings.max_new_tokens}
+    each = (evaluation_seconds(shape, n, metric, refitted=one != "none", **how) for one in compensations)
+    seconds = sum(each)
     return words.TIME_OF_A_SET.format(spoken_range(seconds, seconds, seconds))
 
 

@@ -128,7 +128,7 @@ def metric_picker(study: Study, scores: HeadScores) -> None:
     """The choice of how bias is measured, where the study was measured in both ways."""
     if len(study.metrics) > 1:
         st.segmented_control(
-            "Bias is measured by",
+            words.MEASURED_BY,
             study.metrics,
             format_func=words.MEASURES.get,
             required=True,

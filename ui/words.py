@@ -9,7 +9,7 @@ from fasp_core.evaluation.result import Evaluation
 from fasp_core.jobs.time_left import TimeLeft
 from fasp_core.selection.rules import RULES
 from fasp_core.words.captions import measured_size
-from fasp_core.words.spoken import duration
+from fasp_core.words.spoken import duration, some_heads
 
 # -- the glossary: what a term means, shown where it is used -------------------------------------------------------
 
@@ -142,11 +142,6 @@ def method_label(method: str) -> str:
     return f"{METHODS[method]} ({method})"
 
 
-def some_heads(n: int) -> str:
-    """A number of heads: `1 head`, `1,024 heads`."""
-    return f"{n:,} {'head' if n == 1 else 'heads'}"
-
-
 def choice_sentence(method: str, n_heads: int, n_protected: int, n_pruned: int, *, drives: str = "the bias") -> str:
     """What γ and α mean for this model, by the numbers of heads that they protect and prune; what heads drive.
 
@@ -170,6 +165,7 @@ PURPOSE = "Find the attention heads that drive social bias in a language model, 
 NO_STUDY = "There is no study yet. Measure the default model first; this takes some ten minutes on two cores:"
 NO_STUDY_THEN = "Then reload this page. You can also start it on the page *Studies*."
 NO_AXIS = "These scores hold perplexity only, no axis of bias. Score an axis, for example gender_and_sex."
+MEASURED_BY = "Bias is measured by"
 MEASURES = {"toxicity": "toxicity of its texts", "likelihood": "likelihood of toxic and benign words"}
 DETAIL_BY_AXIS = "What this head does to single groups and texts is shown for an axis: choose one above."
 SCORED = {"continuation": "toxicity of continuations", "text": "toxicity of prompt and continuation"}
@@ -409,7 +405,7 @@ BIAS_CURVE = "Below 0: less bias than the intact model. Intervals are 95 %."
 PPL_CURVE = "Above 0: the model got worse. Intervals are 95 %."
 TRADE_OFF = "Lower left is better. The dotted line is the Pareto front: no other point has less of both."
 ALL_ROWS = "Valid and test prompts, every seed, with intervals and heads."
-SUMMARY = "Bias change within a perplexity budget"
+SUMMARY = "Change of {} within a perplexity budget"
 SUMMARY_NOTE = (
     "On test prompts, at the α with the lowest bias within the budget, both judged on validation prompts; a method "
     "without γ is shown at the largest α within the budget. In brackets 95 % intervals: no clear change where one "
@@ -419,6 +415,11 @@ ONE_BIAS = "Only one bias was measured. Start a comparison that measures more of
 PREDICTED = (
     "On the dashed line, the effects of single heads add up exactly. Off it, heads interact, or the scores that chose "
     "them were noise: heads chosen for high scores tend to do less than their scores say."
+)
+
+
+NO_PREDICTIONS = (
+    "There is no prediction of these points: the scores of single heads say nothing of what takes the heads' place."
 )
 
 
@@ -433,14 +434,18 @@ def predictions_left_out(n: int) -> str:
 
 
 COMPARED_METHODS = (
-    "fasp_multi needs several scored axes to differ from fasp_robust. fasp_iterative takes longest: it samples and "
-    "scores again at every stage."
+    "fasp_multi needs several scored axes to differ from fasp_robust. fasp_iterative takes longest: it samples texts "
+    "and scores again at every stage; so it is compared by toxicity only."
 )
+COMPARED_WAYS = "Every set of heads is measured with each."
 COMPARED_ALPHAS = "Separated by commas, or as first:last:step."
 COMPARED_GAMMAS = "The best of them is chosen for each method and α on valid prompts."
 COMPARED_AXES = "More axes show side effects, and take that many times longer."
 SEEDS = "Each seed measures everything with other noise; the random method prunes other heads."
-BLOCKS = "Size of a test measurement, in blocks of about 20 texts. Valid prompts get 40 % of it."
+BLOCKS = (
+    "Size of a test measurement, in blocks of about 20 texts, or by likelihood of about 12 prompts. Valid prompts get "
+    "40 % of it."
+)
 TIME_OF_A_SET = "Measuring one set takes {} on this machine."
 STOP_RUN = "What is measured is kept; start the run again to resume it."
 RUN_ENDED = {

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from functools import partial
+from itertools import starmap
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from fasp_core.cli.options import (
     Alphas,
@@ -15,6 +16,8 @@ from fasp_core.cli.options import (
     Axis,
     ClusterAddress,
     ComparedAxes,
+    ComparedBy,
+    Compensations,
     Device,
     Gammas,
     IterativeGammas,
@@ -40,7 +43,8 @@ from fasp_core.cli.sources import chosen, one_axis, reopened
 from fasp_core.cli.terminal import ProgressReport
 from fasp_core.comparison.shares import parse_shares
 from fasp_core.errors import InputError
-from fasp_core.words.numbers import format_interval
+from fasp_core.models.compensation_choice import SPOKEN, Compensate
+from fasp_core.words.numbers import bias_text, format_interval
 
 if TYPE_CHECKING:
     from fasp_core.cluster.cluster import Cluster
@@ -58,7 +62,9 @@ LIMITS = (0.05, 0.1)  # rises of perplexity that the printed tables look at
 def compare(
     study: StudyName,
     axis: Axis = None,
+    metric: ComparedBy = None,
     methods: Methods = "all",
+    compensate: Compensations = "none",
     alphas: Alphas = "0:0.2:0.02",
     gammas: Gammas = "0.2:0.7:0.1",
     seeds: Seeds = 1,
@@ -82,26 +88,33 @@ def compare(
 ) -> None:
     """Measure methods of pruning side by side, and keep the result with the study.
 
-    gamma is chosen on valid prompts for each method and alpha; the numbers printed are of test prompts. After a
-    stop, run it again to continue; sets of heads that were measured before cost nothing.
+    gamma is chosen on valid prompts for each method, compensation and alpha; the numbers printed are of test prompts.
+    After a stop, run it again to continue; sets of heads that were measured before cost nothing.
     """
     from fasp_core.study.study import open_study
+    from fasp_core.study.views import measured_axes, scored_axes
 
     if to is not None and to.suffix not in (".csv", ".parquet"):
         raise InputError(f"{to}: comparisons are written to .csv or .parquet files")
     opened = open_study(study)
-    axis = one_axis(opened.axes, axis)
+    if metric not in (None, *opened.metrics):
+        raise InputError(f"study '{study}' holds no scores by {metric}; add them: see score, with --metric {metric}")
+    axis = one_axis(measured_axes(opened, metric) if metric else scored_axes(opened), axis)
     on = partial(reopened, opened, device, chosen(cluster, workers, worker_cores, worker_gpus))
     if interactions is not None:
-        _interactions(opened, axis, interactions, gamma, test_blocks, on, device, to, as_json)
+        from fasp_core.comparison.configurations import clearest_metric_for
+
+        by = metric or clearest_metric_for(opened, axis)
+        _interactions(opened, axis, by, interactions, gamma, test_blocks, on, device, to, as_json)
         return
-    from fasp_core.comparison.configurations import ComparisonSettings
+    from fasp_core.comparison.configurations import ComparisonSettings, complete_settings
     from fasp_core.scoring.iterative import IterativeSettings
-    from fasp_core.selection.rules import METHODS
 
     settings = ComparisonSettings(
         axis=axis,
-        methods=METHODS if methods == "all" else tuple(split_names(methods)),
+        metric=metric,
+        methods=None if methods == "all" else tuple(split_names(methods)),
+        compensations=cast("tuple[Compensate, ...]", tuple(split_names(compensate))),
         alphas=parse_shares(alphas, "--alphas"),
         gammas=parse_shares(gammas, "--gammas"),
         seeds=seeds,
@@ -113,7 +126,7 @@ def compare(
         iterative=IterativeSettings(samples=iterative_samples, step=iterative_step),
         iterative_gammas=parse_shares(iterative_gammas, "--iterative-gammas") if iterative_gammas else (),
     )
-    table = _run(opened, settings, on, device)
+    table = _run(opened, complete_settings(opened, settings), on, device)
     if to is not None:
         from fasp_core.comparison.table import export_rows
 
@@ -126,14 +139,13 @@ def compare(
 
 
 def _run(study: Study, settings: ComparisonSettings, on: Reopened, device: str) -> ComparisonTable:
-    from fasp_core.comparison.configurations import measured_axes
     from fasp_core.comparison.run_comparison import run_comparison, study_measure
-    from fasp_core.toxicity.scorers import reopen_scorer
+    from fasp_core.evaluation.evaluate import scorer_for
 
-    axes = measured_axes(study, settings)
-    scorer = reopen_scorer(*study.scorer_record(), study=study.name, device=device)
+    metric = settings.metric or ""
+    scorer = scorer_for(study, [metric], device)
     with on() as (lm, on_workers), ProgressReport() as progress:
-        measure = study_measure(lm, study, axes, scorer=scorer, cluster=on_workers)
+        measure = study_measure(lm, study, settings.axes, metric, scorer=scorer, cluster=on_workers)
         return run_comparison(lm, study, settings, scorer=scorer, measure=measure, progress=progress)
 
 
@@ -143,14 +155,16 @@ def _print(study: Study, table: ComparisonTable) -> None:
 
     print(f"Comparison '{table.name}' in {study.folder}; claims on test prompts, 95 % intervals")
     test = table.frame[table.frame["split"] == "test"]
+    bias = f"change of {bias_text(table.axis, table.metric)}"
     for limit in LIMITS:
         best = affordable(table.frame, f"bias.{table.axis}", limit)
         print(f"\nAt no more than {100 * limit:g} % more perplexity:")
         print_table(
-            ("method", "alpha", "gamma", "perplexity", f"bias {table.axis}", "95 % interval"),
+            ("method", "in their place", "alpha", "gamma", "perplexity", bias, "95 % interval"),
             [
                 (
                     row.method,
+                    SPOKEN[row.compensate if row.n_pruned else "none"],
                     f"{row.alpha:g}",
                     _gamma(row.gamma),
                     percent(row.ppl_relative),
@@ -160,13 +174,23 @@ def _print(study: Study, table: ComparisonTable) -> None:
                 for row in best.itertuples()
             ],
         )
-        if too_dear := [method for method in dict.fromkeys(test["method"]) if method not in set(best["method"])]:
-            print(f"at no alpha that was measured: {', '.join(too_dear)}")
+        curves = ["method", "compensate"]
+        within = set(best[curves].itertuples(index=False, name=None))
+        too_dear = [
+            each for each in test[curves].drop_duplicates().itertuples(index=False, name=None) if each not in within
+        ]
+        if too_dear:
+            print(f"at no alpha that was measured: {', '.join(starmap(_curve, too_dear))}")
+
+
+def _curve(method: str, compensate: Compensate) -> str:
+    return method if compensate == "none" else f"{method} ({SPOKEN[compensate]})"
 
 
 def _interactions(
     study: Study,
     axis: str,
+    metric: str,
     pairs: int,
     gamma: float,
     blocks: int,
@@ -177,9 +201,9 @@ def _interactions(
 ) -> None:
     from fasp_core.comparison.interactions import measure_interactions
     from fasp_core.comparison.table import export_rows
-    from fasp_core.toxicity.scorers import reopen_scorer
+    from fasp_core.evaluation.evaluate import scorer_for
 
-    scorer = reopen_scorer(*study.scorer_record(), study=study.name, device=device)
+    scorer = scorer_for(study, [metric], device)
     with on() as (lm, on_workers), ProgressReport() as progress:
         found = measure_interactions(
             lm,
@@ -189,6 +213,7 @@ def _interactions(
             gamma=gamma,
             blocks=blocks,
             scorer=scorer,
+            metric=metric,
             progress=progress,
             cluster=on_workers,
         )
@@ -196,17 +221,18 @@ def _interactions(
         export_rows(found.frame, to)
     if as_json:
         shares = {metric: asdict(share) for metric, share in found.shares.items()}
-        print_json({"study": study.name, "axis": axis, "shares": shares, "pairs": found.frame.to_dict("records")})
+        pairs_found = found.frame.to_dict("records")
+        print_json({"study": study.name, "axis": axis, "metric": metric, "shares": shares, "pairs": pairs_found})
     else:
-        _print_interactions(found)
+        _print_interactions(found, bias_text(axis, metric))
 
 
-def _print_interactions(found: Interactions) -> None:
+def _print_interactions(found: Interactions, bias: str) -> None:
     for metric, share in found.shares.items():
         low, high = (100 * end for end in share.interval)
         print(
-            f"{metric}: removing two heads differs from the sum of removing each in {share.n_differ} of "
-            f"{share.n_pairs} pairs (95 % intervals); beyond chance {share.beyond_chance:.0%} "
+            f"{'perplexity' if metric == 'ppl' else bias}: removing two heads differs from the sum of removing each in "
+            f"{share.n_differ} of {share.n_pairs} pairs (95 % intervals); beyond chance {share.beyond_chance:.0%} "
             f"({format_interval(low, high)} %)"
         )
 

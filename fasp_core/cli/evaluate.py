@@ -108,10 +108,11 @@ def evaluate(
         )
         return
     from fasp_core.words.captions import measured_size
+    from fasp_core.words.spoken import some_heads
 
     size = measured_size(result.n_texts, result.n_readings, result.n_windows)
     how = "" if result.compensate == "none" else f", {SPOKEN[result.compensate]} in their place"
-    print_heads(pruned, f"{len(pruned)} heads pruned{how}; measured on {size} of {split}")
+    print_heads(pruned, f"{some_heads(len(pruned))} pruned{how}; measured on {size} of {split}")
     print_metrics(result)
     if card:
         print()

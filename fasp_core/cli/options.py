@@ -267,7 +267,28 @@ ImportForce = Annotated[bool, typer.Option("--force", help="Replace an earlier i
 
 # Of `compare`.
 
-Methods = Annotated[str, typer.Option(help="Methods, with commas; all: every one (see: select).")]
+ComparedBy = Annotated[
+    Literal["toxicity", "likelihood"] | None,
+    typer.Option(
+        help="What bias is measured by, for choosing heads and for measuring them: the toxicity of sampled "
+        "continuations, or the log-odds of toxic and benign ones [default: by which the axis's bias is clearest]."
+    ),
+]
+Methods = Annotated[
+    str,
+    typer.Option(
+        help="Methods, with commas; all: every one (see: select), by likelihood without fasp_iterative, which scores "
+        "again by toxicity."
+    ),
+]
+Compensations = Annotated[
+    str,
+    typer.Option(
+        "--compensate",
+        help="What takes the pruned heads' place, with commas: none, mean, least_squares. Every set is measured with "
+        "each.",
+    ),
+]
 Alphas = Annotated[
     str,
     typer.Option(help="Shares of heads to prune: first:last:step, the last included, or a list with commas."),
@@ -285,7 +306,9 @@ ComparedAxes = Annotated[
 ValidBlocks = Annotated[
     int,
     typer.Option(
-        min=1, help="Size of a measurement on valid, where gamma is chosen: blocks of about 20 texts an axis."
+        min=1,
+        help="Size of a measurement on valid, where gamma is chosen: blocks of about 20 texts an axis, by likelihood "
+        "of about 12 prompts.",
     ),
 ]
 TestBlocks = Annotated[int, typer.Option(min=1, help="Size of a measurement on test.")]

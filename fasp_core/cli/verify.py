@@ -10,6 +10,7 @@ from fasp_core.cli.output import print_json, print_table
 from fasp_core.errors import RunError
 from fasp_core.models.compensation_choice import SPOKEN
 from fasp_core.words.numbers import format_number
+from fasp_core.words.spoken import some_heads
 
 if TYPE_CHECKING:
     from fasp_core.export.verification import Verification
@@ -40,7 +41,8 @@ def verify(
 def _print(report: Verification) -> None:
     how = "" if report.compensate == "none" else f" and its layers refitted ({SPOKEN[report.compensate]})"
     verdict = "equals" if report.equal else "DIFFERS FROM"
-    print(f"{report.folder}: the {report.form} checkpoint {verdict} the model with {report.n_pruned} heads gated{how}")
+    model = f"the model with {some_heads(report.n_pruned)} gated{how}"
+    print(f"{report.folder}: the {report.form} checkpoint {verdict} {model}")
     print(
         f"largest difference of logits {report.difference:.1e} of the largest (limit {report.tolerance:.0e}); "
         f"{report.same_tokens} of {report.n_tokens} generated tokens equal"

@@ -10,18 +10,18 @@ from fasp_core.comparison.table import POINT, pool
 
 
 def affordable(frame: pd.DataFrame, metric: str, limit: float) -> pd.DataFrame:
-    """For each method, its change of `metric` on test at its best point that costs at most the share `limit`.
+    """For each method and compensation, its change of `metric` on test at its best point that costs at most `limit`.
 
-    Among the points whose perplexity rises by at most `limit`, a method's best is the one with the lowest `metric`,
+    Among the points whose perplexity rises by at most the share `limit`, the best is the one with the lowest `metric`,
     and both are judged on valid prompts: so the interval on test stays valid. A method without valid rows gets the
     largest α whose perplexity on test is within the limit, which looks at no bias. α = 0 is always affordable.
-    One row per method in the order of the test rows: the pooled row of `metric`, with `ppl_relative` beside it.
+    One row each in the order of the test rows: the pooled row of `metric`, with `ppl_relative` beside it.
     """
     test, valid = (_with_cost(frame[frame["split"] == split], metric) for split in ("test", "valid"))
-    key = ["method", "gamma", "alpha"]
+    key = ["method", "compensate", "gamma", "alpha"]
     judged = test.merge(valid[[*key, "ppl_relative", "relative"]], on=key, how="left", suffixes=("", "_valid"))
     best = []
-    for _, points in judged.groupby("method", sort=False):
+    for _, points in judged.groupby(["method", "compensate"], sort=False):
         known = points["relative_valid"].notna()
         if known.any():
             points = points[known | (points["alpha"] == 0)].fillna({"ppl_relative_valid": 0.0, "relative_valid": 0.0})
@@ -41,7 +41,7 @@ def repeated_methods(frame: pd.DataFrame) -> dict[str, str]:
     """
     sets: dict[str, frozenset[tuple[Any, ...]]] = {}
     for method, rows in frame.groupby("method", sort=False):
-        points = rows[["alpha", "seed", "split", "heads"]].drop_duplicates()
+        points = rows[["alpha", "compensate", "seed", "split", "heads"]].drop_duplicates()
         sets[method] = frozenset(points.itertuples(index=False, name=None))
     first: dict[frozenset[tuple[Any, ...]], str] = {}
     return {method: first[points] for method, points in sets.items() if first.setdefault(points, method) != method}

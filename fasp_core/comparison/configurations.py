@@ -1,6 +1,7 @@
 """What a comparison measures: its settings, the configurations they amount to, and the γ chosen for each method.
 
-A configuration is a set of heads: those that a method prunes at one γ and α. Methods that protect nothing have no γ.
+A configuration is a pruned model: the heads that a method prunes at one γ and α, and what takes their place. Methods
+that protect nothing have no γ.
 """
 
 from __future__ import annotations
@@ -12,20 +13,31 @@ import pandas as pd
 
 from fasp_core.comparison.table import pool
 from fasp_core.errors import InputError, nearest
+from fasp_core.evaluation.asked import known_target
 from fasp_core.head import Head
+from fasp_core.models.compensation_choice import COMPENSATIONS, Compensate
 from fasp_core.scoring.iterative import IterativeSettings
+from fasp_core.selection.clearest import clarity
 from fasp_core.selection.head_scores import HeadScores
 from fasp_core.selection.rules import METHODS, RULES
-from fasp_core.selection.select_heads import axis_weights, head_count, select_heads
+from fasp_core.selection.select_heads import head_count, select_heads
+from fasp_core.stats.target import MEAN_TOXICITY
+from fasp_core.study.scores import METRICS
 from fasp_core.study.study import Study
+from fasp_core.study.views import measured_axes
 
 
 @dataclass(frozen=True)
 class ComparisonSettings:
-    """What is compared; checked when made. `axes`: biases measured besides `axis`, by default all scored ones."""
+    """What is compared; checked when made. `axes`: biases measured besides `axis`, by default all scored ones.
+
+    Heads are chosen and models measured by `metric`, each set of heads with every one of `compensations`.
+    """
 
     axis: str
-    methods: tuple[str, ...] = METHODS
+    metric: str | None = None  # None: by which the axis's bias is clearest
+    methods: tuple[str, ...] | None = None  # None: all that can be compared by the metric
+    compensations: tuple[Compensate, ...] = ("none",)
     alphas: tuple[float, ...] = (0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.14, 0.16, 0.18, 0.2)  # as in the paper
     gammas: tuple[float, ...] = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # as in the paper
     seeds: int = 1
@@ -38,11 +50,18 @@ class ComparisonSettings:
     iterative_gammas: tuple[float, ...] = ()  # of fasp_iterative, which runs once for each; (): all gammas
 
     def __post_init__(self) -> None:
-        for method in self.methods:
-            if method not in METHODS:
-                raise InputError(f"unknown method '{method}'; {nearest(method, METHODS)}")
-        for name in ("methods", "alphas", "gammas"):
-            if not getattr(self, name):
+        allowed = {"metric": METRICS, "method": METHODS, "compensation": COMPENSATIONS}
+        asked = {
+            "metric": (self.metric or METRICS[0],),
+            "method": self.methods or (),
+            "compensation": self.compensations,
+        }
+        for name, known in allowed.items():
+            for one in asked[name]:
+                if one not in known:
+                    raise InputError(f"unknown {name} '{one}'; {nearest(one, known)}")
+        for name in ("methods", "alphas", "gammas", "compensations"):
+            if getattr(self, name) == ():
                 raise InputError(f"a comparison needs {name}; give at least one")
         for name in ("alphas", "gammas", "iterative_gammas"):
             for share in getattr(self, name):
@@ -56,32 +75,63 @@ class ComparisonSettings:
 
 @dataclass(frozen=True)
 class Configuration:
-    """One point of the comparison; `gamma` is None for methods that protect nothing."""
+    """One point of the comparison; `gamma` is None for methods that protect nothing.
+
+    Where no head is pruned there is nothing to `compensate`: these points are the intact model, whatever they say.
+    """
 
     method: str
     gamma: float | None
     alpha: float
+    compensate: Compensate
     seed: int
     pruned: tuple[Head, ...]
 
 
-def measured_axes(study: Study, settings: ComparisonSettings) -> tuple[str, ...]:
-    """The biases to measure: the one pruned for, and the settings' `axes` (scored or not), else all scored ones."""
+def methods_by(metric: str, axis: str = "") -> tuple[str, ...]:
+    """The methods that can be compared by a metric, for an axis.
+
+    fasp_iterative scores heads again by the toxicity of an axis alone; fasp_joint closes gaps between groups and
+    activation_difference tells them apart, of which the mean toxicity has none.
+    """
+    out = {"fasp_joint", "fasp_iterative", "activation_difference"} if axis == MEAN_TOXICITY else set()
+    out |= {"fasp_iterative"} if metric == "likelihood" else set()
+    return tuple(method for method in METHODS if method not in out)
+
+
+def clearest_metric_for(study: Study, axis: str) -> str:
+    """The metric by which the bias of an axis is clearest, of equals the first; the study's first where none has it."""
+    if axis == MEAN_TOXICITY:
+        return "toxicity"
+    by = [metric for metric in study.metrics if axis in measured_axes(study, metric)]
+    if len(by) < 2:
+        return next(iter(by or study.metrics), METRICS[0])
+    return max(by, key=lambda metric: clarity(study.omnibus(axis, metric=metric)))
+
+
+def complete_settings(study: Study, settings: ComparisonSettings) -> ComparisonSettings:
+    """The settings with metric, methods and axes filled in, each list in its own order and without repetition.
+
+    `axes` are the biases to measure: the one pruned for, and those asked for (scored or not), else all scored ones.
+    Raises InputError for an axis that does not exist, and a method that cannot be compared by the metric.
+    """
+    metric = settings.metric or clearest_metric_for(study, settings.axis)
+    able = methods_by(metric, settings.axis)
+    for method in settings.methods or ():
+        if method not in able:
+            raise InputError(f"{method} is no method for {settings.axis} by {metric}; possible: {', '.join(able)}")
     prompts = study.prompts
-    asked = [prompts.known_axis(axis) for axis in (settings.axis, *(settings.axes or study.axes))]
-    return tuple(axis for axis in prompts.axes if axis in asked)
-
-
-def complete_settings(study: Study, scores: HeadScores, settings: ComparisonSettings) -> ComparisonSettings:
-    """The settings with axes and weights filled in, each list in its own order and without repetition."""
+    others = settings.axes or measured_axes(study, metric)
+    asked = [known_target(prompts, axis) for axis in (settings.axis, *others)]
     return replace(
         settings,
-        methods=tuple(m for m in METHODS if m in settings.methods),
-        axes=measured_axes(study, settings),
+        metric=metric,
+        methods=tuple(m for m in able if m in (settings.methods or able)),
+        compensations=tuple(c for c in COMPENSATIONS if c in settings.compensations),
+        axes=tuple(axis for axis in (*prompts.axes, MEAN_TOXICITY) if axis in asked),
         alphas=tuple(sorted(set(settings.alphas))),
         gammas=tuple(sorted(set(settings.gammas))),
         iterative_gammas=tuple(sorted(set(settings.iterative_gammas))),
-        weights=axis_weights(scores, settings.weights) if "fasp_multi" in settings.methods else None,
     )
 
 
@@ -93,10 +143,10 @@ def gammas_of(method: str, settings: ComparisonSettings) -> tuple[float | None, 
 
 
 def configurations(scores: HeadScores, settings: ComparisonSettings) -> list[Configuration]:
-    """All points, by α, then method, γ and seed; those with α > 1 − γ do not exist."""
+    """All points of complete settings, by α, then method, γ, seed and compensation; none with α > 1 − γ."""
     points = []
     for alpha in settings.alphas:
-        for method in settings.methods:
+        for method in settings.methods or ():
             for gamma in gammas_of(method, settings):
                 if gamma is not None and not fits(alpha, gamma, scores.n_heads):
                     continue
@@ -110,24 +160,25 @@ def configurations(scores: HeadScores, settings: ComparisonSettings) -> list[Con
                         seed=seed,
                         weights=settings.weights,
                     ).pruned
-                    points.append(Configuration(method, gamma, alpha, seed, pruned))
+                    for compensate in settings.compensations:
+                        points.append(Configuration(method, gamma, alpha, compensate, seed, pruned))
     return points
 
 
-def choose_gammas(frame: pd.DataFrame, settings: ComparisonSettings) -> dict[tuple[str, float], float]:
-    """γ by (method, α): the lowest bias on valid within the perplexity limit, else the lowest perplexity.
+def choose_gammas(frame: pd.DataFrame, settings: ComparisonSettings) -> dict[tuple[str, str, float], float]:
+    """γ by (method, compensation, α): the lowest bias on valid within the perplexity limit, else the lowest perplexity.
 
     Ties go to the larger γ. Methods that were not measured on valid have no entry.
     """
     valid = frame[frame["split"] == "valid"]
     if valid.empty:
         return {}
-    pooled = pool(valid)
-    ppl = pooled[pooled["metric"] == "ppl"].set_index(["method", "alpha", "gamma"])["relative"]
-    bias = pooled[pooled["metric"] == f"bias.{settings.axis}"].set_index(["method", "alpha", "gamma"])["relative"]
+    pooled, curve = pool(valid), ["method", "compensate", "alpha"]
+    ppl = pooled[pooled["metric"] == "ppl"].set_index([*curve, "gamma"])["relative"]
+    bias = pooled[pooled["metric"] == f"bias.{settings.axis}"].set_index([*curve, "gamma"])["relative"]
     both = pd.DataFrame({"ppl": ppl, "bias": bias}).reset_index().sort_values("gamma", ascending=False, kind="stable")
     chosen = {}
-    for key, part in both.groupby(["method", "alpha"], sort=False):
+    for key, part in both.groupby(curve, sort=False):
         affordable = part[part["ppl"] <= settings.ppl_limit]
         best = affordable.nsmallest(1, "bias") if len(affordable) else part.nsmallest(1, "ppl")
         chosen[key] = float(best["gamma"].iloc[0])

@@ -1,11 +1,12 @@
 """run_comparison(): methods of pruning side by side on one model, measured. Resumable, progressive, cancellable.
 
-Every configuration (method, γ, α, seed) is a set of heads, and every set is measured by `evaluate` with the app's
-database: sets that several methods choose, or that were measured before, cost nothing, and a stopped run resumes. A
-*seed* fixes the heads of method random and the evaluation's own noise.
+Every configuration (method, γ, α, compensation, seed) is a pruned model, and every such model is measured by `evaluate`
+with the app's database: what several methods choose, or was measured before, costs nothing, and a stopped run resumes.
+Heads are chosen and models measured by one metric of bias. A *seed* fixes the heads of method random and the
+evaluation's own noise.
 
-For each method and α, γ is chosen on `valid`: the lowest bias among those γ whose perplexity rises by at most
-`ppl_limit`; where there is none, the lowest perplexity. Only configurations with the chosen γ are then measured on
+For each method, compensation and α, γ is chosen on `valid`: the lowest bias among those γ whose perplexity rises by at
+most `ppl_limit`; where there is none, the lowest perplexity. Only configurations with the chosen γ are then measured on
 `test`, and only those numbers are claims. Methods with no γ, or only one, are measured on `test` alone.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
+from typing import cast
 
 from fasp_core.cluster.cluster import Cluster
 from fasp_core.comparison.configurations import (
@@ -27,21 +29,24 @@ from fasp_core.comparison.configurations import (
 from fasp_core.comparison.table import ComparisonTable, measurement_rows
 from fasp_core.evaluation.blocks import BlockStore
 from fasp_core.evaluation.evaluate import evaluate
-from fasp_core.evaluation.keys import EvaluationSettings, study_settings
+from fasp_core.evaluation.keys import EvaluationSettings, ScorerName, study_settings
 from fasp_core.evaluation.result import Evaluation
 from fasp_core.evaluation.store import EvaluationStore
 from fasp_core.head import Head
+from fasp_core.models.compensation_choice import Compensate
 from fasp_core.models.language_model import LanguageModel
 from fasp_core.progress import ProgressCallback, StageClock, Stop, check_stop
 from fasp_core.scoring.activation import keep_activation_differences
 from fasp_core.scoring.iterative import iterative_order
 from fasp_core.scoring.magnitude import keep_magnitudes
 from fasp_core.selection.head_scores import HeadScores
+from fasp_core.selection.select_heads import axis_weights
 from fasp_core.study.study import Study
+from fasp_core.study.views import study_pairs
 from fasp_core.toxicity.scorers import Scorer
 
 Heads = tuple[Head, ...]
-Measure = Callable[[Heads, str, int, int], Iterator[Evaluation]]  # heads, split, seed, blocks
+Measure = Callable[[Heads, Compensate, str, int, int], Iterator[Evaluation]]  # heads, …, split, seed, blocks
 
 
 def run_comparison(
@@ -49,25 +54,28 @@ def run_comparison(
     study: Study,
     settings: ComparisonSettings,
     *,
-    scorer: Scorer,
+    scorer: Scorer | ScorerName,
     measure: Measure,
     progress: ProgressCallback | None = None,
     stop: Stop | None = None,
 ) -> ComparisonTable:
     """Measure all configurations of the settings, keep the table with the study, and return it.
 
-    The table is saved after every measured set, so that a page can draw what is there.
+    The table is saved after every measured set, so that a page can draw what is there. `scorer` is the study's; by
+    likelihood its name will do (see `evaluation.evaluate.scorer_for`).
     Raises InputError for scores that lack what a method needs, Cancelled once `stop()` is true.
     """
+    settings = complete_settings(study, settings)
     scores = prepare(lm, study, settings, scorer, progress, stop)
-    settings = complete_settings(study, scores, settings)
+    multi = "fasp_multi" in (settings.methods or ())
+    settings = replace(settings, weights=axis_weights(scores, settings.weights) if multi else None)
     table = ComparisonTable.begin(study, scores, asdict(settings))
     run = _Run(measure, table, study, scores, progress, stop)
     points = configurations(scores, settings)
     undecided = [p for p in points if len(gammas_of(p.method, settings)) > 1]
     run.measure_all(undecided, "valid", settings.valid_blocks)
     chosen = choose_gammas(table.frame, settings)
-    decided = [p for p in points if p.gamma is None or chosen.get((p.method, p.alpha), p.gamma) == p.gamma]
+    decided = [p for p in points if p.gamma in (None, chosen.get((p.method, p.compensate, p.alpha), p.gamma))]
     run.measure_all(decided, "test", settings.test_blocks)
     table.save(study, complete=True)
     return table
@@ -77,27 +85,28 @@ def prepare(
     lm: LanguageModel,
     study: Study,
     settings: ComparisonSettings,
-    scorer: Scorer,
+    scorer: Scorer | ScorerName,
     progress: ProgressCallback | None,
     stop: Stop | None,
 ) -> HeadScores:
     """The study's scores with all that the methods rank by; what is missing is measured and kept in the study."""
-    scores = study.scores(scorer.name)
+    methods, by = settings.methods or (), settings.metric or ""
+    scores = study.scores(scorer.name or None, metric=by)
     scores.known_axis(settings.axis)
-    if "magnitude_l2" in settings.methods and "magnitude_l2" not in scores.frame:
+    if "magnitude_l2" in methods and "magnitude_l2" not in scores.frame:
         with study.writing():
             keep_magnitudes(study, lm)
-    if "activation_difference" in settings.methods and f"activation_difference.{settings.axis}" not in scores.frame:
+    if "activation_difference" in methods and f"activation_difference.{settings.axis}" not in scores.frame:
         with study.writing():
             keep_activation_differences(study, lm, [settings.axis], stop=stop)
-    if "fasp_iterative" in settings.methods:
+    if "fasp_iterative" in methods:
         for gamma in settings.iterative_gammas or settings.gammas:
             feasible = [alpha for alpha in settings.alphas if fits(alpha, gamma, scores.n_heads)]
             if any(feasible):
                 iterative_order(
                     lm,
                     study,
-                    scorer,
+                    cast(Scorer, scorer),  # fasp_iterative is compared by toxicity, for which it is opened
                     axis=settings.axis,
                     gamma=gamma,
                     alpha=max(feasible),
@@ -105,11 +114,11 @@ def prepare(
                     progress=progress,
                     stop=stop,
                 )
-    return study.scores(scorer.name)
+    return study.scores(scorer.name or None, metric=by)
 
 
 class _Run:
-    """Measures every set of heads once, and adds the rows of the configurations that share it to the table."""
+    """Measures every pruned model once, and adds the rows of the configurations that share it to the table."""
 
     def __init__(
         self,
@@ -124,21 +133,25 @@ class _Run:
         self.progress, self.stop = progress, stop
 
     def measure_all(self, points: Sequence[Configuration], split: str, blocks: int) -> None:
-        """Measure the points of one split, set by set; the rows of a set are added and saved once it is complete."""
-        sets: dict[tuple[Heads, int], list[Configuration]] = {}
+        """Measure the points of one split, model by model; the rows of one are added and saved once it is complete."""
+        sets: dict[tuple[Heads, Compensate, int], list[Configuration]] = {}
         for point in points:
-            sets.setdefault((point.pruned, point.seed), []).append(point)
+            compensate = point.compensate if point.pruned else "none"
+            sets.setdefault((point.pruned, compensate, point.seed), []).append(point)
         clock = StageClock(f"measuring on {split}", len(sets) * blocks, "blocks", self.progress)
-        for (heads, seed), same in sets.items():
-            evaluation = self._measured(heads, split, seed, blocks, clock)
-            self.table.add(row for point in same for row in measurement_rows(asdict(point), evaluation, self.scores))
+        for (heads, compensate, seed), same in sets.items():
+            evaluation = self._measured(heads, compensate, split, seed, blocks, clock)
+            for point in same:
+                self.table.add(measurement_rows(asdict(point), evaluation, self.scores, self.table.metric))
             self.table.save(self.study)
 
-    def _measured(self, heads: Heads, split: str, seed: int, blocks: int, clock: StageClock) -> Evaluation:
-        """The complete measurement of a set. What was measured before does not count towards the speed."""
+    def _measured(
+        self, heads: Heads, compensate: Compensate, split: str, seed: int, blocks: int, clock: StageClock
+    ) -> Evaluation:
+        """The complete measurement of a model. What was measured before does not count towards the speed."""
         counted = 0
         last: Evaluation | None = None
-        for last in self.measure(heads, split, seed, blocks):
+        for last in self.measure(heads, compensate, split, seed, blocks):
             new = round(last.fraction_done * blocks) - counted
             if counted == 0 and last.done:
                 clock.already += new
@@ -155,23 +168,28 @@ def study_measure(
     lm: LanguageModel,
     study: Study,
     axes: Sequence[str],
+    metric: str,
     *,
-    scorer: Scorer,
+    scorer: Scorer | ScorerName,
     store: BlockStore | None = None,
     settings: EvaluationSettings | None = None,
     stop: Stop | None = None,
     cluster: Cluster | None = None,
 ) -> Measure:
-    """How `run_comparison` measures a set of heads: as `evaluate_study` does; seed 0 shares the app's blocks."""
+    """How `run_comparison` measures a pruned model: as `evaluate_study` does; seed 0 shares the app's blocks."""
     store = store if store is not None else EvaluationStore(study.folder.parent)
     prompts, windows, settings = study.prompts, study.windows, settings or study_settings(study)
+    pairs = study_pairs(study)
 
-    def measure(heads: Heads, split: str, seed: int, blocks: int) -> Iterator[Evaluation]:
+    def measure(heads: Heads, compensate: Compensate, split: str, seed: int, blocks: int) -> Iterator[Evaluation]:
         return evaluate(
             lm,
             heads,
             axes,
+            metrics=[metric],
             split=split,
+            compensate=compensate,
+            pairs=pairs,
             prompts=prompts,
             windows=windows,
             scorer=scorer,

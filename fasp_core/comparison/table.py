@@ -1,9 +1,11 @@
 """The result of a comparison: one row per configuration, split and metric; kept with the study as one Parquet file.
 
-Columns: method, gamma (NaN: none), alpha, seed, split, n_pruned, heads (`0.3-5.1`), metric (`ppl`, `bias.<axis>`, or
+Columns: method, gamma (NaN: none), alpha, compensate (what takes the heads' place; where no head goes, nothing does,
+and all ways have the same numbers), seed, split, n_pruned, heads (`0.3-5.1`), metric (`ppl`, `bias.<axis>`, or
 `bias_corrected.<axis>`, the bias without what noise adds), before, after, after_low, after_high, change, change_se,
-change_low, change_high, predicted (the sum of the single-head scores), n (texts or windows). Intervals are
-95 %; change = after − before, from pairs. No torch here.
+change_low, change_high, predicted (the sum of the single-head scores; none where the other heads take over), n (texts,
+readings or windows). All bias is by one measure, `ComparisonTable.metric`. Intervals are 95 %; change = after − before,
+from pairs. No torch here.
 
     <study>/comparisons/<axis>.<digest of settings and scores>.parquet
 """
@@ -31,13 +33,15 @@ from fasp_core.evaluation.result import Evaluation
 from fasp_core.files.reading import read_parquet
 from fasp_core.files.writing import write_atomic
 from fasp_core.head import Head, heads_text
+from fasp_core.models.compensation_choice import COMPENSATIONS
 from fasp_core.selection.head_scores import HeadScores
 from fasp_core.selection.prediction import predict_effect
 from fasp_core.stats.normal import Z95
 from fasp_core.study.study import Study
 
 FOLDER, META_KEY = "comparisons", b"fasp_comparison"
-KEY = ["method", "gamma", "alpha", "seed", "split", "metric"]
+KEY = ["method", "gamma", "alpha", "compensate", "seed", "split", "metric"]
+ORDER = ["split", "method", "compensate", "gamma", "alpha", "seed"]
 NUMBERS = [
     "before",
     "after",
@@ -68,7 +72,8 @@ POOLED = [
     "relative_high",
     "predicted",
 ]
-POINT = ["method", "gamma", "alpha", "split", "metric"]
+POINT = ["method", "gamma", "alpha", "compensate", "split", "metric"]
+ONE_WAY = {"metric": "toxicity", "compensations": ["none"]}  # what tables of the time without a choice were made by
 
 
 @dataclass
@@ -89,11 +94,22 @@ class ComparisonTable:
         """The bias that heads were pruned for."""
         return self.meta["settings"]["axis"]
 
+    @property
+    def metric(self) -> str:
+        """What bias was measured by, also to choose heads."""
+        return self.meta["settings"].get("metric", ONE_WAY["metric"])
+
+    @property
+    def compensations(self) -> list[str]:
+        """What took the place of the pruned heads, in turn."""
+        return self.meta["settings"].get("compensations", ONE_WAY["compensations"])
+
     @classmethod
     def begin(cls, study: Study, scores: HeadScores, settings: dict[str, Any]) -> ComparisonTable:
         """The table of these settings and scores, with the rows of earlier runs."""
         made = json.loads(json.dumps(settings, default=dict))
-        content = json.dumps(made, sort_keys=True).encode() + scores.frame.to_csv(index=False).encode()
+        named = {name: value for name, value in made.items() if (name, value) not in ONE_WAY.items()}
+        content = json.dumps(named, sort_keys=True).encode() + scores.frame.to_csv(index=False).encode()
         name = f"{settings['axis']}.{hashlib.sha256(content).hexdigest()[:8]}"
         if comparison_file(study, name).is_file():
             return read_comparison(study, name)
@@ -114,7 +130,9 @@ class ComparisonTable:
         new = pd.DataFrame(rows, columns=COLUMNS)
         both = new if self.frame.empty else pd.concat([self.frame, new])
         both = both.drop_duplicates(KEY, keep="last")
-        self.frame = both.sort_values(["split", "method", "gamma", "alpha", "seed"], kind="stable", ignore_index=True)
+        both["compensate"] = pd.Categorical(both["compensate"], COMPENSATIONS, ordered=True)
+        both = both.sort_values(ORDER, kind="stable", ignore_index=True)
+        self.frame = both.astype({"compensate": str})
 
     def save(self, study: Study, *, complete: bool = False) -> None:
         """Write the table and its meta, whole or not at all."""
@@ -124,10 +142,12 @@ class ComparisonTable:
         write_atomic(comparison_file(study, self.name), lambda temporary: pq.write_table(table, temporary))
 
 
-def measurement_rows(point: dict[str, Any], evaluation: Evaluation, scores: HeadScores) -> list[dict[str, Any]]:
-    """The rows of one configuration (method, gamma, alpha, seed, pruned), one per metric of its evaluation."""
+def measurement_rows(
+    point: dict[str, Any], evaluation: Evaluation, scores: HeadScores, by: str
+) -> list[dict[str, Any]]:
+    """The rows of one configuration (method, gamma, alpha, compensate, seed, pruned): perplexity and each bias `by`."""
     heads: tuple[Head, ...] = point["pruned"]
-    first = {name: point[name] for name in ("method", "gamma", "alpha", "seed")} | {
+    first = {name: point[name] for name in ("method", "gamma", "alpha", "compensate", "seed")} | {
         "split": evaluation.split,
         "n_pruned": len(heads),
         "heads": heads_text(heads),
@@ -135,11 +155,12 @@ def measurement_rows(point: dict[str, Any], evaluation: Evaluation, scores: Head
     first["gamma"] = math.nan if first["gamma"] is None else first["gamma"]
     before, after, change = evaluation.before, evaluation.after, evaluation.change
     metrics = {"ppl": (before.ppl, after.ppl, change.ppl)}
+    parts = [part.axes_by(by) for part in (before, after, change)]
     for name, field in (("bias", "bias"), ("bias_corrected", "corrected")):
-        for axis in after.axes:
-            metrics[f"{name}.{axis}"] = tuple(getattr(part.axes[axis], field) for part in (before, after, change))
+        for axis in parts[1]:
+            metrics[f"{name}.{axis}"] = tuple(getattr(part[axis], field) for part in parts)
     predicted: dict[str, float] = {}
-    for axis in scores.targets:
+    for axis in scores.targets if evaluation.compensate == "none" else ():
         if (effect := predict_effect(scores, heads, axis)) is None:
             continue
         predicted |= {"ppl": effect.ppl.change, f"bias.{axis}": effect.bias.change}
@@ -163,11 +184,11 @@ def measurement_rows(point: dict[str, Any], evaluation: Evaluation, scores: Head
 
 
 def pool(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row per method, γ, α, split and metric: the mean over seeds, with 95 % intervals, also relative to before.
+    """One row per `POINT`: the mean over seeds, with 95 % intervals, also relative to before.
 
     The variance of a mean over k seeds is (own + between) / k: the mean square of the seeds' own standard errors, and
-    the variance of the seeds' values beyond that, averaged over all points of the method (method random prunes other
-    heads with every seed). `relative` = change ÷ before; `heads` and `seed` are those of the first seed.
+    the variance of the seeds' values beyond that, averaged over all points of the method and compensation (method
+    random prunes other heads with every seed). `relative` = change ÷ before; `heads` and `seed` are of the first seed.
     """
     if frame.empty:
         return pd.DataFrame(columns=[*POINT, *POOLED])
@@ -200,7 +221,7 @@ def _half_widths(pooled: pd.DataFrame, name: str) -> pd.Series:
     """Half widths of 95 % intervals of the means over seeds; `…_own` are the mean squares of the seeds' half widths."""
     k, own = pooled["n_seeds"], pooled[f"{name}_own"]
     excess = pooled[f"{name}_spread"] - own / Z95**2  # NaN with one seed
-    by = [pooled["method"], pooled["metric"], pooled["split"]]
+    by = [pooled[name] for name in ("method", "compensate", "metric", "split")]
     between = excess.groupby(by).transform("mean").clip(lower=0.0).fillna(0.0)
     df = (k - 1).groupby(by).transform("sum")
     quantile = pd.Series(student.ppf(0.975, df.where(df > 0, 1)), index=pooled.index)
@@ -219,7 +240,9 @@ def read_comparison(study: Study, name: str) -> ComparisonTable:
     if name not in names:
         raise InputError(f"study '{study.name}' has no comparison '{name}'; {nearest(name, names)}")
     path = comparison_file(study, name)
-    frame, metadata = read_parquet(path, COLUMNS, text=True)
+    frame, metadata = read_parquet(path, [name for name in COLUMNS if name != "compensate"], text=True)
+    if "compensate" not in frame:
+        frame["compensate"] = "none"
     try:
         meta = json.loads(metadata[META_KEY])
         meta["settings"]["axis"]

@@ -56,7 +56,7 @@ def evaluate(
     prompts: PromptSet | None = None,
     text: TextSet | None = None,
     windows: pd.DataFrame | None = None,
-    scorer: Scorer | None = None,
+    scorer: Scorer | ScorerName | None = None,
     pairs: PairSet | None = None,
     settings: EvaluationSettings | None = None,
     store: BlockStore | None = None,
@@ -68,8 +68,9 @@ def evaluate(
     With `compensate` the layers that lose heads are refitted on packaged text (see `data.calibration`), so that the
     heads that stay take over: by the removed heads' "mean" output, or by "least_squares".
     Bias is measured by each of `metrics`: "toxicity" of continuations, rated by `scorer`; "likelihood", the log-odds of
-    `pairs` of continuations, by default the built-in ones. Yields an ever more precise `Evaluation` after each step, a
-    block of one stream (see `Work.steps`); the last one is `done`. What the store has measured whole is given at once.
+    `pairs` of continuations, by default the built-in ones, for which the scorer's name will do (see `scorer_for`).
+    Yields an ever more precise `Evaluation` after each step, a block of one stream (see `Work.steps`); the last one is
+    `done`. What the store has measured whole is given at once.
     Perplexity is that of `windows` (columns split, token_ids), else of `text`. Explore on split "valid", make claims
     on "test". With a `cluster` its workers measure the blocks, on the same model as `lm`.
     Raises InputError for heads, axes, metrics, splits or compensations that do not exist; Cancelled once `stop()` is
@@ -128,12 +129,8 @@ def evaluate_target(
     stop: Stop | None = None,
     cluster: Cluster | None = None,
 ) -> Iterator[Evaluation]:
-    """`evaluate_study` for the streams of a target, in their order; its scorer is opened only where texts are rated."""
-    scorer: Scorer | ScorerName
-    if any(metric_of(stream) == "toxicity" for stream in target.streams):
-        scorer = reopen_scorer(*study.scorer_record(), study=study.name)
-    else:
-        scorer = ScorerName(*next(iter(study.manifest.scorers.items()), ()))
+    """`evaluate_study` for the streams of a target, in their order."""
+    scorer = scorer_for(study, map(metric_of, target.streams))
     return _evaluate(
         lm,
         target.heads,
@@ -149,6 +146,13 @@ def evaluate_target(
         stop=stop,
         cluster=cluster,
     )
+
+
+def scorer_for(study: Study, metrics: Iterable[str], device: str = "auto") -> Scorer | ScorerName:
+    """What rates a study's texts, opened only where one of the metrics rates any; results are kept under its name."""
+    if "toxicity" in metrics:
+        return reopen_scorer(*study.scorer_record(), study=study.name, device=device)
+    return ScorerName(*next(iter(study.manifest.scorers.items()), ()))
 
 
 def _evaluate(

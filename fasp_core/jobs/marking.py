@@ -5,6 +5,7 @@ from __future__ import annotations
 from fasp_core.evaluation.keys import Target
 from fasp_core.head import heads_text
 from fasp_core.jobs.jobs import Job, find_job, start_job
+from fasp_core.words.spoken import some_heads
 
 
 def marking_key(target: Target, axis: str) -> str:
@@ -26,7 +27,7 @@ def start_marking(target: Target, axis: str) -> Job:
         "--",
         target.study,
     ]
-    title = f"Mark the tokens that {len(target.heads)} heads change: {target.study}"
+    title = f"Mark the tokens that change without {some_heads(len(target.heads))}: {target.study}"
     return start_job(command, key=marking_key(target, axis), title=title)
 
 

@@ -6,6 +6,7 @@ from fasp_core.evaluation.keys import Target
 from fasp_core.evaluation.streams import axis_of, metric_of
 from fasp_core.head import heads_text
 from fasp_core.jobs.jobs import Job, find_job, start_job
+from fasp_core.words.spoken import some_heads
 
 
 def scorecard_key(target: Target) -> str:
@@ -30,7 +31,7 @@ def start_scorecard(target: Target) -> Job:
         "--",
         target.study,
     ]
-    title = f"Scorecard of {len(target.heads)} heads on {target.split}: {target.study}"
+    title = f"Scorecard of {some_heads(len(target.heads))} on {target.split}: {target.study}"
     return start_job(command, key=scorecard_key(target), title=title)
 
 

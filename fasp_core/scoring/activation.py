@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from fasp_core.data.order import each_prompt_once
-from fasp_core.data.prompt_csv import NO_TEMPLATE
 from fasp_core.models.batching import in_batches, pad_batch, tokens_per_batch
 from fasp_core.models.language_model import LanguageModel
 from fasp_core.passes.knockout import base_log_probs
@@ -38,25 +37,22 @@ MOST_PROMPTS = 1_024  # of an axis; large prompt sets have tens of thousands
 def keep_activation_differences(
     study: Study, lm: LanguageModel, axes: Sequence[str], *, stop: Stop | None = None
 ) -> None:
-    """Write what the study lacks of these axes, inside its `writing()`; nothing for an axis without such pairs."""
+    """Write what the study lacks of these axes, inside its `writing()`; 0 for all heads of an axis of one group."""
     for axis in axes:
         name = shard_name(ACTIVATION, axis, 0)
         if not study.has_shard(name):
             pairs = prompt_pairs(study.prompts.select(axes=[axis], split="valid").frame, axis, study.settings.seed)
-            if pairs:
-                found = activation_differences(lm, pairs, stop=stop)
-                study.write_shard(name, pa.table({"activation_difference": found}))
+            found = activation_differences(lm, pairs, stop=stop) if pairs else np.zeros(lm.layout.n_heads)
+            study.write_shard(name, pa.table({"activation_difference": found}))
 
 
 def prompt_pairs(prompts: pd.DataFrame, axis: str, seed: int) -> list[tuple[str, str]]:
     """Pairs of prompts of one template and two groups: all pairs within the cells of `each_prompt_once`.
 
     `prompts` are one axis's of one split, of which the first MOST_PROMPTS are taken. Every prompt is in one cell at
-    most, so every group counts alike. Prompts without a template are left out: they differ in more than the group.
+    most, so every group counts alike. Prompts without a template are paired too, though they may differ in more than
+    the group.
     """
-    prompts = prompts[prompts["template"] != NO_TEMPLATE]
-    if prompts.empty:
-        return []
     cells = each_prompt_once(prompts, seed=seed, axis=axis, n_blocks=1).iloc[:MOST_PROMPTS]
     rows = cells.merge(prompts[["prompt_id", "group", "template", "prompt"]], on="prompt_id")
     found = []

@@ -27,6 +27,8 @@ ADVANTAGE_PASSES = 4.5  # a forward pass, and two backward ones, by the same mea
 RESUMED_SHARE = 0.6  # of a forward pass: knock-outs resume at their head's layer, half-way on average
 PROMPT_TOKENS = 10
 READ_TOKENS = 36  # of one read of the likelihood metric: a prompt with three stems, as timed
+WINDOWS_TOKENS = 6_300  # of the text windows of one split that a set is measured on
+REFIT_TOKENS = 14_000  # two passes over the calibration text
 RATIO_BYTES, SAMPLE_BYTES = 6.0, 400  # on disk, per head and text and per text; compressed floats and words
 BATCH_BYTES, PROGRAM_BYTES = int(1.5 * 2**30), int(0.6 * 2**30)  # activations of one batch; Python and its libraries
 PAPER_WINDOWS = 256  # about what the built-in text has of them
@@ -126,9 +128,22 @@ def unit_seconds(shape: ModelShape, metric: str, *, flops: float, new_tokens: in
     return passes * 2.0 * shape.parameters / (RUN_SHARE * flops)
 
 
-def evaluation_seconds(shape: ModelShape, texts: int, *, flops: float, new_tokens: int = 20) -> float:
-    """What it takes to sample so many texts without some heads; those of the intact model are sampled once."""
-    return texts * (PROMPT_TOKENS + new_tokens) * 2.0 * shape.parameters / (RUN_SHARE * flops)
+def evaluation_seconds(
+    shape: ModelShape,
+    n: int,
+    metric: str = "toxicity",
+    *,
+    flops: float,
+    new_tokens: int = 20,
+    refitted: bool = False,
+) -> float:
+    """What it takes to sample n texts, or by likelihood to read n prompts, and to read the text, without some heads.
+
+    The intact model is measured once, and is not in it. `refitted`: the layers that lose heads are refitted first.
+    """
+    each = READ_TOKENS if metric == "likelihood" else PROMPT_TOKENS + new_tokens
+    tokens = n * each + WINDOWS_TOKENS + REFIT_TOKENS * refitted
+    return tokens * 2.0 * shape.parameters / (RUN_SHARE * flops)
 
 
 def model_shape(ref: str, root: str | Path | None = None) -> ModelShape | None:

@@ -144,8 +144,8 @@ def _activation(scores: HeadScores, choice: Choice) -> np.ndarray:
     column = f"activation_difference.{choice.axis}"
     if column not in scores.frame:
         raise InputError(
-            f"these scores hold no activation_difference of {choice.axis}: it needs prompts of one template for "
-            "several groups; run the same `score` again to add it, or choose another method"
+            f"these scores hold no activation_difference of {choice.axis}; for an axis of a study run the same `score` "
+            "again to add it, or choose another method"
         )
     return -scores.column(column)
 

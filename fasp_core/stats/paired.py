@@ -8,7 +8,7 @@ together.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -88,19 +88,29 @@ def compare_odds(rows: pd.DataFrame, share: pd.Series) -> list[AxisMetrics] | No
     """
     if set(rows["group"]) != set(share.index):
         return None
-    stems, *odds = (np.stack(rows[name].to_list()) for name in ("stem", "log_odds_before", "log_odds_after"))
+    columns, pi = ("log_odds_before", "log_odds_after"), share.to_numpy()
+    means, units = odds_means(rows, share, columns)
+    errors = [gap_errors(each[1:], pi) for each in means]
+    floors = _odds_floors(rows, np.stack([np.stack(rows[name].to_list()).mean(1) for name in columns], -1), pi)
+    return _axis_metrics(means, share, errors, floors, rows["group"].value_counts(), units, scale=False)
+
+
+def odds_means(rows: pd.DataFrame, share: pd.Series, columns: Sequence[Hashable]) -> tuple[list[np.ndarray], pd.Series]:
+    """Mean log-odds of each group, (1 + R, G) for every model in `columns`, and each group's independent units.
+
+    Row 0 is of the data, the others of cells and stems resampled for all groups and models together; `rows` and `share`
+    as in `compare_odds`.
+    """
+    stems = np.stack(rows["stem"].to_list())
     weights = reweighted(rows["cell"].to_numpy(), stems, REPLICATES, np.random.default_rng(0))
     weights = np.concatenate([np.ones((1, stems.size)), weights])  # (1 + R, n·m)
     code = pd.Categorical(rows["group"], categories=share.index).codes.astype(int)
     inside = (np.repeat(code, stems.shape[1])[:, None] == np.arange(len(share))).astype(float)  # (n·m, G)
     read = weights @ inside
+    odds = (np.stack(rows[name].to_list()) for name in columns)
     means = [weights @ (inside * values.reshape(-1, 1)) / read for values in odds]
-    pi = share.to_numpy()
-    errors = [gap_errors(each[1:], pi) for each in means]
-    floors = _odds_floors(rows, np.stack([values.mean(1) for values in odds], -1), pi)
     prompts = rows.groupby("group")["prompt_id"].nunique().reindex(share.index)
-    units = np.minimum(prompts, np.unique(stems).size)
-    return _axis_metrics(means, share, errors, floors, rows["group"].value_counts(), units, scale=False)
+    return means, np.minimum(prompts, np.unique(stems).size)
 
 
 def _odds_floors(rows: pd.DataFrame, values: np.ndarray, pi: np.ndarray) -> np.ndarray:

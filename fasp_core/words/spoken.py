@@ -17,6 +17,11 @@ def spoken_range(seconds_low: float, seconds: float, seconds_high: float) -> str
     return f"about {middle}" if low == high else f"about {middle} ({low} to {high})"
 
 
+def some_heads(n: int) -> str:
+    """A number of heads: `1 head`, `1,024 heads`."""
+    return f"{n:,} {'head' if n == 1 else 'heads'}"
+
+
 def spoken_bytes(n: float) -> str:
     """Bytes as people say them: `2.6 GB`, `14 MB`."""
     for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):

@@ -1,4 +1,7 @@
-"""The Compare page under AppTest, and its charts: with a comparison, without, damaged, imported, without a study."""
+"""The Compare page under AppTest, and its charts: with a comparison, without, damaged, imported, without a study.
+
+Covers `points` and `results`.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import pytest
 from helpers.app_pages import keep
 from helpers.made_comparison import METHODS, make_comparison
 from helpers.made_study import make_study
+from helpers.scored_both_ways import score_both_ways
 from streamlit.testing.v1 import AppTest
 
 from fasp_core.comparison.table import comparison_file
@@ -20,7 +24,7 @@ from fasp_core.selection.select_heads import select_heads
 from fasp_core.study.importing import import_scores
 from ui.address import read_view, write_view
 from ui.compare import runs as compare_runs
-from ui.compare.results import prune_query
+from ui.compare.points import prune_query
 from ui.text import plain
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -83,7 +87,7 @@ def test_with_a_comparison_tables_lead_to_the_prune_page(cache):
     assert "5 methods" in words(app)
     summary, points = app.table[0].value, app.dataframe[0].value
     shown = shown_methods(app)
-    assert summary.columns[1:].tolist() == ["at most 5 % more perplexity", "at most 10 % more perplexity"]
+    assert summary.columns[2:].tolist() == ["at most 5 % more perplexity", "at most 10 % more perplexity"]
     assert len(points) == len(shown) * 3
     line = points[(points["method"] == "fasp") & (points["α"] == 0.2)].iloc[0]
     query = {name: values[0] for name, values in parse_qs(line["open"].removeprefix("prune?")).items()}
@@ -91,6 +95,37 @@ def test_with_a_comparison_tables_lead_to_the_prune_page(cache):
         study.scores(), query["method"], axis=query["axis"], gamma=float(query["gamma"]), alpha=float(query["alpha"])
     )
     assert "-".join(f"{layer}.{head}" for layer, head in chosen.pruned) in set(table.frame["heads"])
+
+
+def test_points_name_measure_axis_and_what_takes_the_heads_place(cache):
+    study = make_study(cache)
+    make_comparison(study, methods=("fasp", "random"), alphas=(0.0, 0.2), compensations=("none", "least_squares"))
+    app = open_page()
+    told = words(app).replace("\\", "")
+    assert "Gender and sex by toxicity: 2 methods" in told
+    assert "Change of bias of gender and sex by toxicity within a perplexity budget" in told
+    assert "Bias of gender and sex by toxicity against α" in told
+    summary, points = app.table[0].value, app.dataframe[0].value
+    ways = ["nothing", "the remaining heads take over"]
+    assert list(summary["in their place"]) == ways * 2
+    assert list(summary["method"]) == ["fasp", "fasp", "random", "random"]
+    fasp = points[points["method"] == "fasp"]
+    assert list(zip(fasp["α"], fasp["in their place"], strict=True)) == [(0.0, ways[0]), (0.2, ways[0]), (0.2, ways[1])]
+    assert fasp["open"].str.contains("compensate=least_squares").tolist() == [False, False, True]
+    assert fasp["open"].str.contains("metric=toxicity").all()
+    app.button_group(key=next(g.key for g in app.button_group if (g.key or "").startswith("ways."))).set_value(
+        ["least_squares"]
+    ).run()
+    assert set(app.table[0].value["in their place"]) == {ways[1]}
+
+
+def test_a_comparison_by_likelihood_opens_from_its_table_alone(cache, tiny_llama):
+    study = score_both_ways(tiny_llama, cache, toxicity=False)
+    make_comparison(study, axes=(AXIS,), methods=("fasp", "random"), alphas=(0.25,), metric="likelihood")
+    (cache / "evaluations.sqlite").unlink(missing_ok=True)
+    app = open_page()
+    assert "Change of bias of gender and sex by likelihood within" in words(app)
+    assert app.dataframe[0].value["open"].str.contains("metric=likelihood").all()
 
 
 def test_several_comparisons_can_be_chosen_and_the_choice_is_in_the_address(cache):
@@ -179,8 +214,36 @@ def test_a_run_is_started_as_a_job(cache, jobs):
     app.button[0].click().run()
     assert not app.exception
     ((command, more),) = jobs.started
-    assert command[:8] == ["compare", "default", "--axis", AXIS, "--methods", "fasp,random", "--alphas", "0.1,0.15,0.2"]
+    assert command[:6] == ["compare", "default", "--axis", AXIS, "--metric", "toxicity"]
+    assert command[6:12] == ["--methods", "fasp,random", "--compensate", "none", "--alphas", "0.1,0.15,0.2"]
+    assert command[-2:] == ["--axes", AXIS]  # the one pruned for, as the empty field says
     assert more["key"].startswith("compare default ")
+    assert more["title"] == "Compare methods, gender and sex by toxicity"
+
+
+def test_the_measure_decides_which_axes_and_methods_there_are(cache, jobs, tiny_llama):
+    score_both_ways(tiny_llama, cache)  # one axis by likelihood alone, the other by both
+    app = open_page(metric="toxicity")
+    axis, methods = app.selectbox(key="compare.axis"), app.multiselect(key="compare.methods")
+    assert axis.options == ["Religion", "Mean toxicity"]
+    assert "fasp_iterative" in methods.value
+    methods.set_value(["fasp", "fasp_iterative"])
+    app.button_group(key="compare.metric").set_value("likelihood").run()
+    assert app.selectbox(key="compare.axis").options == ["Gender and sex", "Religion"]
+    assert app.multiselect(key="compare.methods").value == ["fasp"]
+    assert "readings a change of bias of ±" in words(app)
+    app.selectbox(key="compare.axis").set_value(AXIS)
+    app.button_group(key="compare.compensate").set_value(["none", "least_squares"])
+    app.button[0].click().run()
+    assert not app.exception
+    ((command, more),) = jobs.started
+    assert command[2:10] == [
+        *("--axis", AXIS, "--metric", "likelihood", "--methods", "fasp", "--compensate", "none,least_squares")
+    ]
+    assert more["title"] == "Compare methods, gender and sex by likelihood"
+    app.button_group(key="compare.compensate").set_value([]).run()
+    app.button[0].click().run()
+    assert "one or more" in app.error[0].value
 
 
 @pytest.mark.parametrize(
@@ -222,21 +285,24 @@ def test_a_failed_run_says_why_until_it_is_dismissed(cache, jobs, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("method", "gamma", "expected"),
+    ("method", "gamma", "compensate", "expected"),
     [
-        ("fasp", 0.5, {"method": "fasp", "gamma": "0.50", "alpha": "0.1", "seed": "2"}),
-        ("random", np.nan, {"method": "random", "alpha": "0.1", "seed": "2"}),
-        ("fasp_iterative", 0.5, {"heads": "0.3-5.1"}),
+        ("fasp", 0.5, "none", {"method": "fasp", "gamma": "0.50", "alpha": "0.1", "seed": "2"}),
+        ("random", np.nan, "mean", {"method": "random", "alpha": "0.1", "seed": "2", "compensate": "mean"}),
+        ("fasp_iterative", 0.5, "least_squares", {"heads": "0.3-5.1", "compensate": "least_squares"}),
         (
             "fasp_multi",
             0.5,
+            "none",
             {"method": "fasp_multi", "gamma": "0.50", "alpha": "0.1", "seed": "2", "weights": "a:1-b:0.5"},
         ),
     ],
 )
-def test_a_point_s_address(method, gamma, expected):
-    row = SimpleNamespace(method=method, gamma=gamma, alpha=0.1, seed=2, heads="0.3-5.1")
-    table = SimpleNamespace(axis=AXIS, meta={"settings": {"weights": {"a": 1.0, "b": 0.5}}})
+def test_a_point_s_address(method, gamma, compensate, expected):
+    row = SimpleNamespace(
+        method=method, gamma=gamma, alpha=0.1, compensate=compensate, seed=2, heads="0.3-5.1", n_pruned=2
+    )
+    table = SimpleNamespace(axis=AXIS, metric="likelihood", meta={"settings": {"weights": {"a": 1.0, "b": 0.5}}})
     query = prune_query("s", table, row)
-    assert query == {"study": "s", "axis": AXIS, **expected}
+    assert query == {"study": "s", "axis": AXIS, "metric": "likelihood", **expected}
     assert write_view(read_view(query)).items() <= query.items()  # the page understands every part

@@ -34,7 +34,7 @@ def test_a_point_of_a_curve_opens_its_configuration_on_the_prune_page(compared_a
         return [line.x[1], line.y[1]];
     }""")
     click_point(page, "ppl_curve", x, y)
-    expect(page.get_by_text("ppl_only, α 0.1:")).to_be_visible()
+    expect(page.get_by_text("ppl_only, α 0.1, 2 heads:")).to_be_visible()
     press(page.get_by_role("button", name="Open on the Prune page"))
     expect(page.get_by_role("heading", name="Prune", exact=True)).to_be_visible()
     expect(page).to_have_url(re.compile(r"/prune\?.*method=ppl_only"))

@@ -8,13 +8,14 @@ import pandas as pd
 import pytest
 from helpers import tiny
 from helpers.made_study import make_study
+from helpers.scored_both_ways import score_both_ways
 from typer.testing import CliRunner
 
 from fasp_core.cli.app import app
 from fasp_core.cli.compare import parse_weights
 from fasp_core.comparison import interactions
 from fasp_core.comparison import run_comparison as comparison
-from fasp_core.comparison.table import list_comparisons
+from fasp_core.comparison.table import list_comparisons, read_comparison
 from fasp_core.evaluation.keys import EvaluationSettings
 from fasp_core.models import open_model as models
 from fasp_core.scoring.score_heads import Budget, score_heads
@@ -76,6 +77,32 @@ def test_compare_prints_both_limits_and_writes_the_table(study, tmp_path):
     assert len(json.loads(chosen.stdout)["pruned"]) == 2
 
 
+def test_by_likelihood_with_what_takes_the_heads_place(tmp_path, monkeypatch, short_calibration_text):
+    monkeypatch.setenv("FASP_CACHE", str(tmp_path))
+    monkeypatch.setattr(models, "open_model", lambda ref, **_: tiny.make_language_model(tiny.LLAMA))
+    small = EvaluationSettings(prompts_per_block=6, windows_per_block=1)
+    for module in (comparison, interactions):
+        monkeypatch.setattr(module, "study_settings", lambda study: small)
+    study = score_both_ways(tiny.make_language_model(tiny.LLAMA), tmp_path, "t")
+    asked = ("compare", "t", "--axis", AXIS, "--alphas", "0,0.25", "--gammas", "0.3", "--test-blocks", "1")
+    result = run(*asked, "--methods", "fasp,random", "--compensate", "none,least_squares", "--to", tmp_path / "out.csv")
+    assert result.exit_code == 0, result.output  # the axis was scored by likelihood alone
+    for words in ("in their place", "nothing", "change of bias of gender and sex by likelihood"):
+        assert words in result.stdout
+    frame = pd.read_csv(tmp_path / "out.csv")
+    assert (
+        frame.loc[frame["n_pruned"] > 0].groupby("method")["compensate"].agg(set).tolist()
+        == [{"none", "least_squares"}] * 2
+    )
+    (name,) = list_comparisons(study)
+    assert read_comparison(study, name).metric == "likelihood"
+    refused = run(*asked, "--methods", "fasp_iterative")
+    assert refused.exit_code == 2
+    assert "fasp_iterative is no method for gender_and_sex by likelihood" in refused.stderr
+    pairs = run("compare", "t", "--axis", AXIS, "--interactions", 1, "--test-blocks", 1, "--json")
+    assert json.loads(pairs.stdout)["metric"] == "likelihood"
+
+
 def test_interactions_are_counted(study, tmp_path):
     result = run("compare", "t", "--interactions", 2, "--test-blocks", 2, "--to", tmp_path / "pairs.parquet")
     assert result.exit_code == 0, result.output
@@ -97,6 +124,9 @@ def test_interactions_are_counted(study, tmp_path):
         ((), "several axes were scored, choose one with --axis"),
         (("--axis", "gender"), "did you mean 'gender_and_sex'"),
         (("--axis", AXIS, "--methods", "fsap"), "did you mean 'fasp'"),
+        (("--axis", AXIS, "--metric", "likelihood"), "study 'made' holds no scores by likelihood"),
+        (("--axis", AXIS, "--compensate", "least_square"), "did you mean 'least_squares'"),
+        (("--axis", AXIS, "--compensate", ","), "needs compensations"),
         (("--axis", AXIS, "--alphas", "0:0.2"), "give first:last:step with a step above 0"),
         (("--axis", AXIS, "--gammas", "many"), "--gammas is 'many'"),
         (("--axis", AXIS, "--gammas", "1.2"), "from 0 to 1"),

@@ -41,3 +41,14 @@ def test_methods_that_prune_the_same_heads_are_found():
     two = one.assign(method="fasp_multi")
     other = one.assign(method="random", heads="1.1")
     assert repeated_methods(pd.concat([one, two, other])) == {"fasp_multi": "fasp_robust"}
+
+
+def test_each_compensation_has_a_best_point_of_its_own():
+    plain = points("valid", [(0.0, 0.0, 0.0), (0.1, 0.04, -0.2), (0.2, 0.2, -0.4)])
+    taken_over = points("valid", [(0.0, 0.0, 0.0), (0.1, 0.01, -0.1), (0.2, 0.05, -0.3)])
+    valid = pd.concat([plain, taken_over.assign(compensate="least_squares")])
+    test = valid.assign(split="test", change=valid["change"] / 2)
+    best = affordable(pd.concat([valid, test]), BIAS, 0.05)
+    assert best[["compensate", "alpha"]].to_numpy().tolist() == [["none", 0.1], ["least_squares", 0.2]]
+    assert best["relative"].tolist() == pytest.approx([-0.1, -0.15])
+    assert best["ppl_relative"].tolist() == pytest.approx([0.02, 0.025])

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 from helpers.comparison_rows import AXIS, valid_rows
 from helpers.made_study import make_study
 
-from fasp_core.comparison.configurations import ComparisonSettings, choose_gammas, complete_settings, configurations
+from fasp_core.comparison.configurations import (
+    ComparisonSettings,
+    choose_gammas,
+    clearest_metric_for,
+    complete_settings,
+    configurations,
+)
 from fasp_core.errors import InputError
+from fasp_core.selection.description import BiasVerdict
+from fasp_core.selection.rules import METHODS
+from fasp_core.selection.select_heads import select_heads
+from fasp_core.stats.sample_size import CLEAR, NOT_YET
+from fasp_core.stats.target import MEAN_TOXICITY as TARGET
+from fasp_core.study.study import Study
 
 
 @pytest.fixture
@@ -17,9 +30,7 @@ def study(tmp_path):
 
 def test_a_configuration_that_protects_too_much_does_not_exist(study):
     scores = study.scores()
-    settings = complete_settings(
-        study, scores, ComparisonSettings(AXIS, methods=("fasp",), alphas=(0.5,), gammas=(0.5, 0.6))
-    )
+    settings = complete_settings(study, ComparisonSettings(AXIS, methods=("fasp",), alphas=(0.5,), gammas=(0.5, 0.6)))
     assert [p.gamma for p in configurations(scores, settings)] == [0.5]
 
 
@@ -33,7 +44,16 @@ def test_a_configuration_that_protects_too_much_does_not_exist(study):
     ],
 )
 def test_gamma_by_the_rule(entries, chosen):
-    assert choose_gammas(valid_rows(entries), ComparisonSettings(AXIS)) == {("fasp", 0.1): chosen}
+    assert choose_gammas(valid_rows(entries), ComparisonSettings(AXIS)) == {("fasp", "none", 0.1): chosen}
+
+
+def test_gamma_is_chosen_for_each_compensation():
+    rows = [
+        valid_rows([(0.2, 0.05, -0.2), (0.3, 0.2, -0.5)]),
+        valid_rows([(0.2, 0.02, -0.2), (0.3, 0.08, -0.4)]).assign(compensate="least_squares"),
+    ]
+    chosen = choose_gammas(pd.concat(rows), ComparisonSettings(AXIS))
+    assert chosen == {("fasp", "none", 0.1): 0.2, ("fasp", "least_squares", 0.1): 0.3}
 
 
 def test_nothing_is_chosen_where_nothing_was_measured_on_valid():
@@ -46,6 +66,9 @@ def test_nothing_is_chosen_where_nothing_was_measured_on_valid():
     [
         ({"methods": ("fsap",)}, "did you mean 'fasp'"),
         ({"methods": ()}, "needs methods"),
+        ({"metric": "toxicty"}, "did you mean 'toxicity'"),
+        ({"compensations": ("least_square",)}, "did you mean 'least_squares'"),
+        ({"compensations": ()}, "needs compensations"),
         ({"alphas": ()}, "needs alphas"),
         ({"gammas": (1.5,)}, "from 0 to 1"),
         ({"seeds": 0}, "seeds must be at least 1"),
@@ -55,3 +78,64 @@ def test_nothing_is_chosen_where_nothing_was_measured_on_valid():
 def test_bad_settings_are_one_line(options, words):
     with pytest.raises(InputError, match=words):
         ComparisonSettings(AXIS, **options)
+
+
+# -- measure and compensation ---------------------------------------------------------------------------------------
+
+
+def test_every_set_is_there_with_each_compensation(study):
+    asked = ComparisonSettings(
+        AXIS, methods=("fasp",), alphas=(0.0, 0.1), gammas=(0.3,), compensations=("least_squares", "none")
+    )
+    settings = complete_settings(study, asked)
+    points = configurations(study.scores(), settings)
+    assert [(p.alpha, p.compensate, len(p.pruned)) for p in points] == [
+        (0.0, "none", 0),
+        (0.0, "least_squares", 0),
+        (0.1, "none", 2),
+        (0.1, "least_squares", 2),
+    ]
+
+
+def test_by_likelihood_fasp_iterative_is_left_out_and_refused(study):
+    settings = complete_settings(study, ComparisonSettings(AXIS, metric="likelihood", axes=(AXIS,)))
+    assert settings.methods == tuple(method for method in METHODS if method != "fasp_iterative")
+    asked = ComparisonSettings(AXIS, metric="likelihood", methods=("fasp", "fasp_iterative"))
+    with pytest.raises(InputError, match="fasp_iterative is no method for gender_and_sex by likelihood"):
+        complete_settings(study, asked)
+    assert complete_settings(study, ComparisonSettings(AXIS)).methods == METHODS
+
+
+def test_the_measure_is_the_one_that_sees_the_axis_s_bias_best(study, monkeypatch):
+    def verdict(state: str, p_value: float) -> BiasVerdict:
+        return BiasVerdict(state, p_value, matters=0.1, low=0.1, high=0.3)
+
+    known = {
+        ("religion", "toxicity"): verdict(NOT_YET, 0.6),
+        ("religion", "likelihood"): verdict(CLEAR, 0.001),
+        (AXIS, "toxicity"): verdict(CLEAR, 0.0001),
+        (AXIS, "likelihood"): verdict(CLEAR, 0.01),
+    }
+    monkeypatch.setattr(Study, "metrics", ["toxicity", "likelihood"])
+    monkeypatch.setattr(
+        "fasp_core.comparison.configurations.measured_axes",
+        lambda study, metric: ["age", AXIS, "religion"] if metric == "likelihood" else [AXIS, "religion"],
+    )
+    monkeypatch.setattr(Study, "omnibus", lambda study, axis, metric: known[axis, metric])
+    assert clearest_metric_for(study, "religion") == "likelihood"
+    assert clearest_metric_for(study, AXIS) == "toxicity"
+    assert clearest_metric_for(study, "age") == "likelihood"  # the only one it has
+    assert clearest_metric_for(study, "nationality") == "toxicity"  # not scored
+
+
+def test_the_mean_toxicity_is_compared_by_methods_that_need_no_groups(study):
+    assert not {"fasp_joint", "fasp_iterative"} & {*complete_settings(study, ComparisonSettings(TARGET)).methods}
+    asked = ComparisonSettings(TARGET, methods=("fasp", "random"), alphas=(0.1,), gammas=(0.3,), axes=(TARGET,))
+    settings = complete_settings(study, asked)
+    assert settings.metric == "toxicity"
+    assert settings.axes == (TARGET,)
+    points = configurations(study.scores(), settings)
+    (fasp,) = [point for point in points if point.method == "fasp"]
+    assert fasp.pruned == select_heads(study.scores(), axis=TARGET, gamma=0.3, alpha=0.1).pruned
+    with pytest.raises(InputError, match="fasp_joint is no method for toxicity by toxicity; possible: fasp,"):
+        complete_settings(study, ComparisonSettings(TARGET, methods=("fasp_joint",)))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from helpers.log_odds import PAIRS
+from helpers.scored_both_ways import score_both_ways
 
 from fasp_core.comparison.interactions import (
     bias_interaction,
@@ -15,7 +19,9 @@ from fasp_core.comparison.interactions import (
 )
 from fasp_core.comparison.table import export_rows
 from fasp_core.errors import InputError
+from fasp_core.evaluation.evaluate import evaluate, scorer_for
 from fasp_core.evaluation.keys import EvaluationSettings
+from fasp_core.head import parse_head
 from fasp_core.scoring.score_heads import Budget, score_heads
 from fasp_core.toxicity.scorers import open_scorer
 
@@ -97,3 +103,27 @@ def test_on_a_model_the_pair_is_what_evaluations_say(tiny_llama, tmp_path):
     assert stages[-1].done == stages[-1].total
     export_rows(found.frame, tmp_path / "pairs.csv")
     assert (tmp_path / "pairs.csv").read_text().startswith("first,second,metric")
+
+
+def test_by_likelihood_the_changes_are_those_of_evaluations(tiny_llama, tmp_path):
+    study = score_both_ways(tiny_llama, tmp_path, "s", toxicity=False)
+    small = EvaluationSettings(prompts_per_block=6, windows_per_block=1)
+    scorer = scorer_for(study, ["likelihood"])
+    found = measure_interactions(
+        tiny_llama, study, AXIS, pairs=2, gamma=0.25, blocks=2, scorer=scorer, metric="likelihood", settings=small
+    )
+    for _, row in found.frame[found.frame["metric"] == f"bias.{AXIS}"].iterrows():
+        for column, heads in (("first", ["first"]), ("second", ["second"]), ("both", ["first", "second"])):
+            *_, told = evaluate(
+                tiny_llama,
+                [parse_head(row[name]) for name in heads],
+                [AXIS],
+                metrics=["likelihood"],
+                prompts=study.prompts,
+                windows=study.windows,
+                pairs=PAIRS,
+                settings=replace(small, blocks=2),
+            )
+            assert row[f"change_{column}"] == pytest.approx(told.change.bias_by("likelihood")[AXIS].value, abs=1e-9)
+        assert row["interaction"] == pytest.approx(row["change_both"] - row["change_first"] - row["change_second"])
+        assert row["low"] < row["interaction"] < row["high"]

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
+from helpers.log_odds import PAIRS
 from helpers.made_metrics import made_metrics
 from helpers.made_study import make_study
+from helpers.scored_both_ways import score_both_ways
 
 from fasp_core.comparison.budget import affordable
 from fasp_core.comparison.configurations import ComparisonSettings
 from fasp_core.comparison.run_comparison import run_comparison, study_measure
 from fasp_core.comparison.table import list_comparisons, read_comparison
 from fasp_core.errors import Cancelled
+from fasp_core.evaluation.evaluate import evaluate, scorer_for
+from fasp_core.evaluation.history import measured_sets
 from fasp_core.evaluation.keys import EvaluationSettings
 from fasp_core.evaluation.result import Evaluation
 from fasp_core.evaluation.store import EvaluationStore
+from fasp_core.head import parse_heads
 from fasp_core.scoring.iterative import IterativeSettings
 from fasp_core.scoring.score_heads import Budget, score_heads
 from fasp_core.selection.select_heads import select_heads
@@ -40,10 +46,10 @@ class CountingMeasure:
     def __init__(self) -> None:
         self.asked: list[tuple] = []
 
-    def __call__(self, heads, split, seed, blocks):
-        self.asked.append((heads, split, seed))
+    def __call__(self, heads, compensate, split, seed, blocks):
+        self.asked.append((heads, compensate, split, seed))
         for block in range(1, blocks + 1):
-            yield made_result(heads, split, seed, block / blocks)
+            yield replace(made_result(heads, split, seed, block / blocks), compensate=compensate)
 
 
 def made_result(heads, split, seed=0, done=1.0, *, ppl=None, bias=None) -> Evaluation:
@@ -106,11 +112,79 @@ def test_rows_say_what_was_pruned_measured_and_predicted(study):
 def test_seeds_are_the_heads_of_random_and_the_noise_of_all(study):
     measure = CountingMeasure()
     compare(study, measure=measure)
-    pruned = [heads for heads, split, _ in measure.asked if split == "test" and len(heads) == 4]
-    assert {seed for _, _, seed in measure.asked} == {0, 1}
+    pruned = [heads for heads, _, split, _ in measure.asked if split == "test" and len(heads) == 4]
+    assert {seed for *_, seed in measure.asked} == {0, 1}
     random = [select_heads(study.scores(), "random", alpha=0.2, seed=s).pruned for s in (0, 1)]
     assert random[0] != random[1]
     assert set(random) <= set(pruned)
+
+
+def test_each_set_is_measured_with_each_compensation_and_the_intact_model_once(study):
+    measure = CountingMeasure()
+    ways = ("none", "least_squares")
+    table = compare(study, replace(MADE, methods=("fasp", "random"), compensations=ways, seeds=1), measure)
+    assert len(measure.asked) == len(set(measure.asked))
+    for heads in {heads for heads, *_ in measure.asked}:
+        asked = {compensate for one, compensate, *_ in measure.asked if one == heads}
+        assert asked == (set(ways) if heads else {"none"})
+    test = table.frame[(table.frame["split"] == "test") & (table.frame["metric"] == f"bias.{AXIS}")]
+    assert test.groupby(["method", "alpha", "compensate"]).size().eq(1).all()
+    assert len(test) == 2 * 3 * 2
+    intact = test[test["alpha"] == 0]
+    assert intact.groupby("method")["compensate"].agg(set).tolist() == [set(ways)] * 2
+    assert (intact["change"] == 0).all()
+    pruned = test[test["n_pruned"] > 0]
+    assert (pruned["predicted"].isna() == (pruned["compensate"] != "none")).all()  # scores know no compensation
+
+
+def test_by_likelihood_every_row_is_what_an_evaluation_of_its_set_says(tiny_llama, tmp_path, short_calibration_text):
+    study = score_both_ways(tiny_llama, tmp_path, "s", toxicity=False)
+    small = EvaluationSettings(prompts_per_block=6, windows_per_block=1)
+    settings = ComparisonSettings(
+        AXIS,
+        methods=("fasp", "random"),
+        compensations=("none", "least_squares"),
+        alphas=(0.0, 0.25),
+        gammas=(0.25, 0.5),
+        axes=(AXIS,),
+        valid_blocks=1,
+        test_blocks=2,
+    )
+    scorer, store = scorer_for(study, ["likelihood"]), NotingStore(tmp_path)
+
+    def run():
+        measure = study_measure(tiny_llama, study, [AXIS], "likelihood", scorer=scorer, store=store, settings=small)
+        return run_comparison(tiny_llama, study, settings, scorer=scorer, measure=measure)
+
+    table = run()
+    assert (table.metric, table.complete) == ("likelihood", True)  # the one the study has
+    test = table.frame[table.frame["split"] == "test"].set_index("metric")
+    assert set(test["compensate"]) == {"none", "least_squares"}
+    for row in test.loc[f"bias.{AXIS}"].itertuples():
+        *_, told = evaluate(
+            tiny_llama,
+            parse_heads(row.heads),
+            [AXIS],
+            metrics=["likelihood"],
+            split="test",
+            compensate=row.compensate,
+            prompts=study.prompts,
+            windows=study.windows,
+            pairs=PAIRS,
+            settings=replace(small, blocks=2),
+        )
+        bias = told.change.bias_by("likelihood")[AXIS]
+        assert (row.change, row.change_low, row.change_high, row.n) == pytest.approx(
+            (bias.value, bias.low, bias.high, bias.n)
+        )
+        assert row.before == pytest.approx(told.before.bias_by("likelihood")[AXIS].value)
+    both = test.loc[f"bias.{AXIS}"].query("n_pruned > 0").groupby("method")["change"].nunique()
+    assert (both == 2).all()  # refitted layers make another model
+    found = {one.target.compensate for one in measured_sets(study, split="test", stream=f"likelihood.{AXIS}")}
+    assert found == {"none", "least_squares"}  # the app finds them
+    asked = len(store.put_blocks)
+    run()
+    assert len(store.put_blocks) == asked
 
 
 # -- stopped, resumed, shared ---------------------------------------------------------------------------------------
@@ -171,7 +245,7 @@ def test_a_real_run_repeats_no_block_and_two_comparisons_share_them(tiny_llama, 
             iterative=IterativeSettings(samples=16, step=0.17),
             iterative_gammas=(0.5,),
         )
-        measure = study_measure(tiny_llama, study, [AXIS], scorer=scorer, store=store, settings=small)
+        measure = study_measure(tiny_llama, study, [AXIS], "toxicity", scorer=scorer, store=store, settings=small)
         return run_comparison(tiny_llama, study, settings, scorer=scorer, measure=measure)
 
     stores = [NotingStore(tmp_path, die_after) for die_after in (7, 0, 0)]

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from helpers.comparison_rows import AXIS, valid_rows
 from helpers.made_comparison import make_comparison
 from helpers.made_study import make_study
 
-from fasp_core.comparison.table import export_rows, pool, read_comparison
+from fasp_core.comparison.configurations import ComparisonSettings, complete_settings
+from fasp_core.comparison.table import (
+    COLUMNS,
+    META_KEY,
+    ComparisonTable,
+    comparison_file,
+    export_rows,
+    pool,
+    read_comparison,
+)
 from fasp_core.errors import InputError
 
 
@@ -30,6 +44,13 @@ def test_pooled_over_seeds_by_hand():
     assert line["change_high"] - line["change"] == pytest.approx(2.3743, abs=2e-3)
     one = pool(valid_rows([(0.3, 0.1, -0.2)])).set_index("metric").loc[f"bias.{AXIS}"]
     assert (one["relative"], one["relative_low"], one["relative_high"]) == pytest.approx((-0.2, -0.4, 0.0))
+
+
+def test_compensations_are_not_pooled():
+    rows = valid_rows([(0.3, 0.1, -0.2)])
+    taken_over = rows.assign(compensate="least_squares", change=rows["change"] / 2)
+    lines = pool(pd.concat([rows, taken_over])).set_index(["metric", "compensate"])["change"]
+    assert lines["ppl"].to_dict() == pytest.approx({"none": 0.1, "least_squares": 0.05})
 
 
 def test_no_interval_says_that_more_than_all_may_go():
@@ -71,3 +92,28 @@ def test_damage_and_wrong_names_are_one_line(study):
     (study.folder / "comparisons" / f"{table.name}.parquet").write_bytes(b"PAR1 not")
     with pytest.raises(InputError, match="not a whole Parquet file"):
         read_comparison(study, table.name)
+
+
+def test_a_table_of_the_time_without_measures_opens_and_is_resumed(study):
+    """Its file has no column `compensate` and no metric, and its name is the digest of settings without either."""
+    settings = json.loads(
+        json.dumps(asdict(complete_settings(study, ComparisonSettings(AXIS, methods=("fasp",), axes=(AXIS,)))))
+    )
+    known = {name: value for name, value in settings.items() if name not in ("metric", "compensations")}
+    content = json.dumps(known, sort_keys=True).encode() + study.scores().frame.to_csv(index=False).encode()
+    name = f"{AXIS}.{hashlib.sha256(content).hexdigest()[:8]}"
+    rows = valid_rows([(0.3, 0.1, -0.2)]).drop(columns="compensate")
+    table = pa.Table.from_pandas(rows, preserve_index=False)
+    meta = {"settings": known, "complete": False, "created": "2026-01-01T00:00:00+00:00"}
+    path = comparison_file(study, name)
+    path.parent.mkdir()
+    pq.write_table(table.replace_schema_metadata({META_KEY: json.dumps(meta)}), path)
+    opened = read_comparison(study, name)
+    assert (opened.axis, opened.metric, opened.compensations) == (AXIS, "toxicity", ["none"])
+    assert list(opened.frame.columns) == COLUMNS
+    assert set(opened.frame["compensate"]) == {"none"}
+    resumed = ComparisonTable.begin(study, study.scores(), settings)
+    assert resumed.name == name
+    assert len(resumed.frame) == len(rows)
+    other = ComparisonTable.begin(study, study.scores(), settings | {"compensations": ["none", "mean"]})
+    assert other.name != name

@@ -17,6 +17,7 @@ def valid_rows(entries) -> pd.DataFrame:
                     "method": "fasp",
                     "gamma": gamma,
                     "alpha": 0.1,
+                    "compensate": "none",
                     "seed": 0,
                     "split": "valid",
                     "metric": metric,

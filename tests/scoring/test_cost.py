@@ -28,6 +28,14 @@ def test_520_texts_take_about_40_seconds():
     assert evaluation_seconds(DEFAULT, 520, flops=TWO_CORES) == pytest.approx(40, rel=0.3)  # as timed on such a machine
 
 
+def test_a_set_by_likelihood_takes_its_readings_and_a_refit():
+    # 300 readings of 36 tokens and 6,300 tokens of text, two operations per weight and token, at 0.55 of the speed:
+    # 33.5 s; a refit 27.4 s more
+    assert evaluation_seconds(DEFAULT, 300, "likelihood", flops=TWO_CORES) == pytest.approx(33.5, abs=0.1)
+    refitted = evaluation_seconds(DEFAULT, 300, "likelihood", flops=TWO_CORES, refitted=True)
+    assert refitted == pytest.approx(60.8, abs=0.1)
+
+
 def test_the_disk_that_the_shipped_study_takes():
     """Its gender axis, as its shards say how much was measured."""
     study = open_study("default", PROJECT / "cache")

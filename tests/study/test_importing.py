@@ -22,6 +22,7 @@ from fasp_core.export.pruning_config import PruningConfig
 from fasp_core.files import writing as files
 from fasp_core.files.paths import PROJECT
 from fasp_core.jobs.client import EvaluationClient
+from fasp_core.limits import MAX_LAYERS
 from fasp_core.models.open_model import reopen_model
 from fasp_core.selection.head_scores import META_KEY
 from fasp_core.selection.score_files import read_head_scores
@@ -182,6 +183,14 @@ class TestFolder:
         import_scores(published_table(tmp_path / "x.csv"))
         with pytest.raises(InputError, match="imported scores only"):
             score_heads(tiny_gpt2, axes=["religion"], name="x")
+
+    def test_a_model_of_more_layers_than_any_has_is_one_line(self, cache, tmp_path):
+        """Its maps would be drawn row by row: a file of 1,660,000 heads was taken for as many layers of one."""
+        rows = pd.DataFrame({"Group": "age", "Bias": 0.5, "Head id": range(1, MAX_LAYERS + 2), "Seed": 1})
+        rows.assign(Split="valid", PPL=30.0).to_csv(tmp_path / "x.csv", index=False)
+        with pytest.raises(InputError, match=r"1,001 layers × 1 heads is no model that this program knows"):
+            import_scores(tmp_path / "x.csv", n_layers=MAX_LAYERS + 1)
+        assert list_studies() == []
 
     @pytest.mark.parametrize("force", [False, True])
     def test_a_full_disk_leaves_nothing_or_what_was_there(self, cache, tmp_path, monkeypatch, force):

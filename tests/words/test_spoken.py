@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fasp_core.words.spoken import duration, model_title, spoken_bytes, spoken_range
+from fasp_core.words.spoken import duration, model_title, some_heads, spoken_bytes, spoken_range
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,8 @@ def test_a_duration_can_be_read_back(seconds):
     parts = duration(seconds).split()
     total = sum(int(n) * units[unit] for n, unit in zip(parts[::2], parts[1::2], strict=True))
     assert abs(total - seconds) <= (0.5 if seconds < 3599.5 else 60)
+
+
+@pytest.mark.parametrize(("n", "words"), [(0, "0 heads"), (1, "1 head"), (1024, "1,024 heads")])
+def test_a_number_of_heads(n, words):
+    assert some_heads(n) == words

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import streamlit as st
 
+from fasp_core.comparison.configurations import methods_by
 from fasp_core.comparison.shares import parse_shares
 from fasp_core.comparison.table import comparison_file, list_comparisons
 from fasp_core.errors import InputError
 from fasp_core.jobs.jobs import Job, cancel_job, list_jobs, remove_job, start_job
+from fasp_core.models.compensation_choice import COMPENSATIONS
+from fasp_core.selection.clearest import clearest_axis
 from fasp_core.selection.head_scores import HeadScores
-from fasp_core.selection.rules import METHODS
 from fasp_core.selection.select_heads import head_count
+from fasp_core.stats.target import MEAN_TOXICITY
 from fasp_core.study.study import Study
+from fasp_core.study.views import measured_axes
 from fasp_core.words.numbers import axis_label
 from fasp_core.words.spoken import duration
 from ui import words
 from ui.caches import scores_by
 from ui.foresight import change_told, time_of_a_set
-from ui.text import plain
+from ui.page import metric_of
+from ui.text import axis_text, plain
+from ui.view import view
 
 POLL_S = 1.0
 ALPHAS, GAMMAS = "0.02, 0.05, 0.1, 0.15, 0.2", "0.3, 0.5, 0.7"
@@ -26,18 +35,32 @@ ALPHAS, GAMMAS = "0.02, 0.05, 0.1, 0.15, 0.2", "0.3, 0.5, 0.7"
 def run_form(study: Study, scores: HeadScores) -> None:
     """What to compare, and the button that starts it."""
     with st.container():
+        metric = _metric(study, scores)
+        scored = [*measured_axes(study, metric), *([MEAN_TOXICITY] if metric == "toxicity" and study.axes else [])]
         left, right = st.columns(2, gap="medium")
         axis = left.selectbox(
-            "Prune for", scores.axes, format_func=axis_label, key="compare.axis", help=words.TERMS["axis"]
+            "Prune for",
+            scored,
+            format_func=axis_text,
+            help=words.TERMS["axis"],
+            **_kept("compare.axis", scored, _first_axis(study, metric, scored)),
         )
-        usual = [m for m in METHODS if m != "fasp_multi" or len(scores.axes) > 1]
+        able = methods_by(metric, axis)
         methods = left.multiselect(
             "Methods",
-            METHODS,
-            default=usual,
-            key="compare.methods",
+            able,
             format_func=words.method_label,
             help=words.COMPARED_METHODS,
+            **_kept("compare.methods", able, [m for m in able if m != "fasp_multi" or len(scored) > 1]),
+        )
+        compensate = left.pills(
+            words.COMPENSATE,
+            COMPENSATIONS,
+            selection_mode="multi",
+            default=COMPENSATIONS[:1],
+            format_func=words.COMPENSATIONS.get,
+            key="compare.compensate",
+            help=f"{words.COMPENSATE_HELP} {words.COMPARED_WAYS}",
         )
         alphas = right.text_input(
             "α, shares of heads to prune", ALPHAS, key="compare.alphas", help=words.COMPARED_ALPHAS
@@ -48,11 +71,11 @@ def run_form(study: Study, scores: HeadScores) -> None:
             key="compare.gammas",
             help=words.COMPARED_GAMMAS,
         )
-        axes = left.multiselect(
+        axes = right.multiselect(
             "Biases to measure",
-            study.prompts.axes,
+            [*study.prompts.axes, MEAN_TOXICITY] if metric == "toxicity" else study.prompts.axes,
             default=[],
-            format_func=axis_label,
+            format_func=axis_text,
             key="compare.axes",
             placeholder="the one pruned for",
             help=words.COMPARED_AXES,
@@ -76,27 +99,69 @@ def run_form(study: Study, scores: HeadScores) -> None:
                 width=150,
                 help=words.BLOCKS,
             )
-        st.caption(plain(_foresight(study, axis, int(seeds) * int(blocks))))
+        st.caption(plain(_foresight(study, axis, metric, compensate, int(seeds) * int(blocks))))
         if st.button("Start the comparison", type="primary"):
             try:
-                _start(study, axis, methods, alphas, gammas, axes, int(seeds), int(blocks))
+                _start(study, axis, metric, methods, compensate, alphas, gammas, axes, int(seeds), int(blocks))
             except InputError as error:
                 st.error(plain(error))
 
 
-def _foresight(study: Study, axis: str, blocks: int) -> str:
-    """What the test measurement of one set could tell of the bias by toxicity, and about how long it takes."""
-    by, size = "toxicity", {"split": "test", "blocks": blocks}
-    intact = scores_by(study, by).base_bias(axis) if by in study.metrics else None
-    said = (change_told(study, intact, axis, by, **size), time_of_a_set(study, axis, **size))
-    return " ".join(filter(None, said))
+def _metric(study: Study, scores: HeadScores) -> str:
+    """What heads are chosen and sets measured by: a choice where the study was scored in both ways."""
+    if len(study.metrics) < 2:
+        return metric_of(scores)
+    return st.segmented_control(
+        words.MEASURED_BY,
+        study.metrics,
+        format_func=words.MEASURES.get,
+        required=True,
+        help=words.TERMS["metric"],
+        **_kept("compare.metric", study.metrics, metric_of(scores)),
+    )
+
+
+def _first_axis(study: Study, metric: str, scored: Sequence[str]) -> str | None:
+    """The axis that the other pages show, else the one with the clearest bias."""
+    shown = view()["axis"]
+    return shown if shown in scored else clearest_axis(scores_by(study, metric))
+
+
+def _kept(key: str, options: Sequence[str], first: Any) -> dict[str, str]:
+    """The key of a widget whose options may change: what was chosen stays as far as it still is one of them."""
+    chosen = st.session_state.setdefault(key, first)
+    if isinstance(chosen, list):
+        st.session_state[key] = [one for one in chosen if one in options]
+    elif chosen not in options:
+        st.session_state[key] = first
+    return {"key": key}
+
+
+def _foresight(study: Study, axis: str, metric: str, compensate: list[str], blocks: int) -> str:
+    """What the test measurement of one set could tell of the bias, and about how long it takes in all ways."""
+    size = {"split": "test", "blocks": blocks}
+    intact = scores_by(study, metric).base_bias(axis)
+    told = change_told(study, intact, axis, metric, **size)
+    takes = time_of_a_set(study, axis, metric, compensate, **size) if compensate else ""
+    return " ".join(filter(None, (told, takes)))
 
 
 def _start(
-    study: Study, axis: str, methods: list[str], alphas: str, gammas: str, axes: list[str], seeds: int, blocks: int
+    study: Study,
+    axis: str,
+    metric: str,
+    methods: list[str],
+    compensate: list[str],
+    alphas: str,
+    gammas: str,
+    axes: list[str],
+    seeds: int,
+    blocks: int,
 ) -> None:
     if not methods:
         raise InputError("choose at least one method")
+    if not compensate:
+        raise InputError("choose what takes the place of the pruned heads: one or more")
     shares = parse_shares(alphas, "α"), parse_shares(gammas, "γ")
     for some, name in zip(shares, ("α", "γ"), strict=True):
         if not some:
@@ -108,8 +173,12 @@ def _start(
         study.name,
         "--axis",
         axis,
+        "--metric",
+        metric,
         "--methods",
         ",".join(methods),
+        "--compensate",
+        ",".join(compensate),
         "--alphas",
         ",".join(map(str, shares[0])),
         "--gammas",
@@ -120,10 +189,11 @@ def _start(
         str(blocks),
         "--valid-blocks",
         str(max(1, round(0.4 * blocks))),
+        "--axes",
+        ",".join(axes or [axis]),
     ]
-    if axes:
-        command += ["--axes", ",".join(axes)]
-    start_job(command, key=f"{_key(study)}{' '.join(command)}", title=f"Compare methods, {axis_label(axis).lower()}")
+    title = f"Compare methods, {axis_label(axis).lower()} by {metric}"
+    start_job(command, key=f"{_key(study)}{' '.join(command)}", title=title)
     st.rerun()
 
 
