@@ -17,7 +17,7 @@ from ui import words
 from ui.caches import evaluation_identity, pairs, texts
 from ui.continuations.marking import limit_of, marking_switch, show_marked
 from ui.page import axis_picker, start_page
-from ui.prune.choice import current_heads
+from ui.prune.choice import choosing_scores, current_heads
 from ui.reveal import reveal_toggle, text_markdown
 from ui.text import axis_text, plain
 from ui.text_list import count_line, paged
@@ -104,7 +104,7 @@ def sets_by_key(study: Study, axis: str) -> dict[str, MeasuredSet]:
 
 def current_set(study: Study, scores: HeadScores, axis: str) -> str | None:
     """The set that the Prune page shows, where it was measured, on test prompts or else on validation prompts."""
-    heads = current_heads(scores, axis)
+    heads = current_heads(choosing_scores(study, scores, axis), axis)
     if heads is None:
         return None
     measured, name = sets_by_key(study, axis), pruned_name(heads, view()["compensate"])

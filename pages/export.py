@@ -28,7 +28,7 @@ from fasp_core.words.captions import selection_summary
 from fasp_core.words.spoken import spoken_bytes
 from ui import words
 from ui.page import axis_and_metric, metric_of, start_page
-from ui.prune.choice import chosen_selection
+from ui.prune.choice import choosing_scores, chosen_selection
 from ui.prune.measurement import known_result, target_of
 from ui.prune.scorecard import kept_card, scorecard_panel
 from ui.text import plain
@@ -147,7 +147,7 @@ def _start(config: PruningConfig, folder: Path, form: str) -> None:
 
 study, scores = start_page("Export")
 axis = axis_and_metric(study, scores)
-selection = chosen_selection(scores, axis)
+selection = chosen_selection(choosing_scores(study, scores, axis), axis)
 known = known_results(study, selection, axis, metric_of(scores))
 results = [result for result in known if result.done]
 cards = known_scorecards(study, selection, axis, metric_of(scores))

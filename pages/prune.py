@@ -10,13 +10,20 @@ from fasp_core.selection.head_scores import HeadScores
 from fasp_core.selection.prediction import predict_effect
 from fasp_core.selection.select_heads import Selection
 from fasp_core.study.study import Study
-from fasp_core.words.captions import selection_summary
+from fasp_core.words.captions import describe_choosing_scores, selection_summary
 from fasp_core.words.numbers import format_estimate, z_label
 from ui import words
 from ui.foresight import change_told
 from ui.page import axis_and_metric, metric_of, start_page
 from ui.prune.best import best_panel
-from ui.prune.choice import compensate_choice, remember_choice, selection_or_stop, toggle_head, undo_button
+from ui.prune.choice import (
+    choosing_scores,
+    compensate_choice,
+    remember_choice,
+    selection_or_stop,
+    toggle_head,
+    undo_button,
+)
 from ui.prune.configuration import open_configuration
 from ui.prune.effects import draw_prediction
 from ui.prune.measurement import confirmed, measured
@@ -91,7 +98,9 @@ def show_effect(study: Study, scores: HeadScores, selection: Selection, axis: st
         st.info(words.PRUNE_WITHOUT_MODEL)
         return None
     compensate_choice()
-    if view()["compensate"] != "none":
+    if view()["compensate"] == "least_squares":
+        st.caption(plain(describe_choosing_scores(scores.meta.compensate)))
+    if view()["compensate"] != "none" and scores.meta.compensate is None:
         st.caption(words.PREDICTED_WITHOUT)
     if told := change_told(study, scores.base_bias(axis), axis, metric_of(scores)):
         st.caption(plain(told))
@@ -120,6 +129,7 @@ def download(study: Study, selection: Selection, axis: str, results: list[Evalua
 study, scores = start_page("Prune")
 axis = axis_and_metric(study, scores)
 show_verdict(scores, axis)
+scores = choosing_scores(study, scores, axis)
 selection = selection_or_stop(scores, axis)
 remember_choice(selection)
 if is_measurable(study) and scores.base_ppl is not None:

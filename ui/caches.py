@@ -23,6 +23,7 @@ from fasp_core.evaluation.keys import Identity, Target, study_identity
 from fasp_core.files.paths import PROJECT, cache_root
 from fasp_core.head import Head, flat_id
 from fasp_core.jobs.client import EvaluationClient
+from fasp_core.models.compensation_choice import Compensate
 from fasp_core.scoring.cost import machine_flops
 from fasp_core.selection.clearest import clearest_metric
 from fasp_core.selection.correlations import AxisCorrelations, axis_correlations
@@ -37,6 +38,7 @@ from fasp_core.stats.stability import TopOverlap, top_overlap
 from fasp_core.stats.target import MEAN_TOXICITY
 from fasp_core.study import verdicts
 from fasp_core.study.effects import axis_sums
+from fasp_core.study.scores import choosing_scores
 from fasp_core.study.study import Study, open_study
 from fasp_core.study.views import axis_samples, window_samples
 from ui.view import view
@@ -194,10 +196,11 @@ def named_study(name: str) -> tuple[Study, HeadScores]:
     return study, by_metric[clearest_metric(by_metric)]
 
 
-def scores_by(study: Study, metric: str) -> HeadScores:
-    """The scores of a study by one of its metrics."""
+def scores_by(study: Study, metric: str, *, axis: str | None = None, compensate: Compensate = "none") -> HeadScores:
+    """The scores of a study to choose heads by where `compensate` takes their place, see `choosing_scores`."""
     status = (study.folder / "manifest.json").stat()
-    return _scores(study.folder.parent, study.name, (status.st_mtime_ns, status.st_size), metric, study)
+    stamp = (status.st_mtime_ns, status.st_size)
+    return _scores(study.folder.parent, study.name, stamp, metric, study, axis, compensate)
 
 
 def evaluation_client() -> EvaluationClient:
@@ -242,8 +245,16 @@ def _compared(study: Study, name: str, stamp: int) -> ComparisonTable:
 
 
 @st.cache_resource(show_spinner="Reading the study …", max_entries=8)
-def _scores(root: Path, name: str, stamp: tuple[int, int], metric: str, _study: Study) -> HeadScores:
-    return _study.scores(metric=metric)
+def _scores(
+    root: Path,
+    name: str,
+    stamp: tuple[int, int],
+    metric: str,
+    _study: Study,
+    axis: str | None = None,
+    compensate: Compensate = "none",
+) -> HeadScores:
+    return choosing_scores(_study, axis, metric=metric, compensate=compensate)
 
 
 @st.cache_resource(show_spinner=False)

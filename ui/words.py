@@ -105,6 +105,7 @@ METHODS = {
     "ppl_only": "Least needed heads",
     "magnitude_l2": "Smallest weights",
     "mask_gradient_l2": "Smallest gradient",
+    "activation_difference": "Most different by group",
     "random": "Random heads",
 }
 PRESETS = {"published": "Preset: FASP as published", "joint": "Preset: chosen together, the others take over"}
@@ -113,11 +114,12 @@ METHOD_HELP = {
     "fasp_robust": "Like FASP, but a z_bias that is mostly noise counts for little.",
     "fasp_joint": "Chooses the set as a whole: it closes gaps between groups and does not overshoot. May be smaller.",
     "fasp_multi": "Like noise-aware FASP, for several axes at once, weighted.",
-    "fasp_iterative": "Prunes in stages and scores again after each. A run on the page Compare finds the order.",
+    "fasp_iterative": "Prunes in stages and scores again after each. Found by Compare, or by a search in stages.",
     "bias_only": "Prunes the heads with the highest z_bias, whatever that costs in perplexity. A baseline.",
     "ppl_only": "Prunes the heads with the lowest z_ppl. A baseline.",
     "magnitude_l2": "Prunes the heads with the smallest weights. A baseline.",
     "mask_gradient_l2": "Prunes the heads whose gate changes the loss least. A baseline.",
+    "activation_difference": "Prunes the heads whose output differs most between groups (after DiffHeads). A baseline.",
     "random": "Prunes heads at random. A baseline.",
 }
 RANKED = {  # which heads each method prunes; {s} is the ending of the verb for a single head
@@ -130,6 +132,7 @@ RANKED = {  # which heads each method prunes; {s} is the ending of the verb for 
     "ppl_only": "that the model needs least",
     "magnitude_l2": "with the smallest weights",
     "mask_gradient_l2": "whose gate changes the loss least",
+    "activation_difference": "whose output differs most between groups",
     "random": "drawn at random",
 }
 
@@ -579,6 +582,16 @@ REMOVE = "Takes the job off this list. What it measured is kept."
 JOB_AT_WORK = "A job is working on this study; stop it first."
 JOB_STARTED = "Started. It is in the list of jobs above."
 EXTEND = "An existing study is extended: by more axes, or by a larger budget."
+IN_STAGES = "Also in stages"
+IN_STAGES_HELP = (
+    "First prunes a few heads at a time, scores the others in the model without them and measures perplexity, until "
+    "the budget is used up (fasp_iterative). Each stage takes about a minute more."
+)
+ALSO_COMPENSATED = "Also score under compensation"
+ALSO_COMPENSATED_HELP = (
+    "By likelihood a second time: what is lost with a head once the layer's other heads have taken over. Where the "
+    "remaining heads take over, these scores choose the heads. Takes as much again of text and readings."
+)
 ON_CLUSTER = "On the cluster"
 CLUSTER = "Measured by the workers of the Ray cluster at {address}; the study comes out the same."
 MODELS = {"default": "Default", "hub": "Hub", "folder": "Folder", "gguf": "GGUF file"}

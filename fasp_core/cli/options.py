@@ -68,7 +68,7 @@ Method = Annotated[
     str,
     typer.Option(
         help="fasp, fasp_robust, fasp_joint, fasp_multi, fasp_iterative, bias_only, ppl_only, magnitude_l2, "
-        "mask_gradient_l2, random."
+        "mask_gradient_l2, activation_difference, random."
     ),
 ]
 Gamma = Annotated[float, typer.Option(help="Share of heads to protect: those perplexity needs most (methods fasp…).")]
@@ -86,6 +86,15 @@ Compensation = Annotated[
 AlsoCompensated = Annotated[
     bool,
     typer.Option("--compensate", help="Measure every set a second time, with the remaining heads taking over."),
+]
+
+Compensated = Annotated[
+    bool,
+    typer.Option(
+        "--compensated",
+        help="Also score heads under compensation, by likelihood: what is lost once the layer's other heads take over "
+        "by least squares. As much again of text and readings.",
+    ),
 ]
 
 # What is measured, and with what.
@@ -321,8 +330,26 @@ ValidBlocks = Annotated[
 ]
 TestBlocks = Annotated[int, typer.Option(min=1, help="Size of a measurement on test.")]
 PplLimit = Annotated[float, typer.Option(help="How much perplexity the chosen gamma may cost on valid, as a share.")]
-Budget = Annotated[
-    float, typer.Option("--ppl-limit", min=0, help="How much perplexity may rise, as a share of the intact model's.")
+PPL_HELP = "How much perplexity may rise, as a share of the intact model's: 0.05 is 5 %."
+Budget = Annotated[float, typer.Option("--budget-ppl", "--ppl-limit", min=0, help=PPL_HELP)]
+SelectionBudget = Annotated[
+    float | None,
+    typer.Option(
+        "--budget-ppl",
+        min=0,
+        help=f"{PPL_HELP} In place of alpha: of fasp_iterative as measured at its stages; of fasp_joint as predicted "
+        "by the sum of z_ppl, with alpha as a limit too.",
+    ),
+]
+Iterative = Annotated[
+    bool,
+    typer.Option(
+        "--iterative",
+        help="First prune in stages (fasp_iterative) until the budget is used up, and measure that set too.",
+    ),
+]
+IterativeGamma = Annotated[
+    float, typer.Option("--gamma", help="With --iterative: share of heads to protect, those perplexity needs most.")
 ]
 SearchedSets = Annotated[int, typer.Option("--sets", min=1, help="How many sets to measure at most.")]
 Weights = Annotated[

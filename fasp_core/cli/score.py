@@ -10,6 +10,7 @@ from fasp_core.cli.options import (
     AsJson,
     BudgetName,
     ClusterAddress,
+    Compensated,
     Device,
     DType,
     Metrics,
@@ -45,6 +46,7 @@ def score(
     reliability: Reliability = None,
     name: NewStudyName = None,
     metric: Metrics = None,
+    compensated: Compensated = False,
     prompts: Prompts = None,
     text: Text = None,
     scorer: ScorerRef = None,
@@ -99,6 +101,7 @@ def score(
             scored=scored,
             metrics=metrics,
             cluster=on_workers,
+            compensated=compensated,
         )
     tables = {m: study.scores(rater.name if rater and m == "toxicity" else None, metric=m) for m in metrics}
     if as_json:
@@ -114,6 +117,10 @@ def score(
     if len(tables) > 1:
         print(f"The clearest bias is seen by {best}.")
     axis = clearest_axis(tables[best])
+    if compensated:
+        print(
+            "Scores under compensation choose heads by likelihood where least squares takes their place (see: select)."
+        )
     print(f"Next: python -m fasp_core scores {study.name} --axis {axis} --metric {best}")
 
 

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
-from fasp_core.cli.options import AlsoCompensated, AnyMetric, AsJson, Axis, Budget, Device, SearchedSets, StudyName
+from fasp_core.cli.options import (
+    AlsoCompensated,
+    AnyMetric,
+    AsJson,
+    Axis,
+    Budget,
+    Device,
+    Iterative,
+    IterativeGamma,
+    SearchedSets,
+    StudyName,
+)
 from fasp_core.cli.output import percent, print_json, print_table
 from fasp_core.cli.sources import metric_for, one_axis, open_named, reopen
 from fasp_core.cli.terminal import ProgressReport
@@ -13,7 +25,13 @@ from fasp_core.models.compensation_choice import SPOKEN, Compensate
 from fasp_core.words.numbers import BY, format_estimate
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from fasp_core.evaluation.history import MeasuredSet
+    from fasp_core.evaluation.result import Evaluation
+    from fasp_core.head import Head
+    from fasp_core.models.language_model import LanguageModel
+    from fasp_core.progress import ProgressCallback
     from fasp_core.study.study import Study
 
 
@@ -24,14 +42,17 @@ def search(
     sets: SearchedSets = 8,
     metric: AnyMetric = None,
     compensate: AlsoCompensated = False,
+    iterative: Iterative = False,
+    gamma: IterativeGamma = 0.3,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Find the set of heads with the lowest bias within a perplexity budget.
 
     Searches gamma, alpha and methods by predicted effects, and measures the promising sets on valid prompts by the
-    same measure of bias. What was measured before costs nothing, and the app shows it too. Confirm the result on test
-    prompts (see: evaluate).
+    same measure of bias. With --iterative it first prunes in stages, each scored in the model without the heads so far
+    and followed by its perplexity, until the budget is used up. What was measured before costs nothing, and the app
+    shows it too. Confirm the result on test prompts (see: evaluate).
     """
     from fasp_core.comparison.search import best_within, ppl_rise
     from fasp_core.evaluation.comparable import comparable_sets
@@ -44,7 +65,7 @@ def search(
     by = metric_for(opened, axis, metric)
     axis = one_axis(measured_axes(opened, by), axis)
     stream = stream_of(axis, by)
-    _measure(opened, axis, by, ppl_limit, sets, device, compensate)
+    _measure(opened, axis, by, ppl_limit, sets, device, compensate, gamma if iterative else None)
     found = comparable_sets(measured_sets(opened, split="valid", stream=stream), axis, by).sets
     best = best_within(found, axis, ppl_limit, by)
     rows = sorted(found, key=lambda one: one.evaluation.after.bias_by(by)[axis].value)
@@ -93,26 +114,77 @@ def _row(one: MeasuredSet, axis: str, metric: str) -> tuple[str, ...]:
     )
 
 
-def _measure(study: Study, axis: str, metric: str, limit: float, most: int, device: str, compensate: bool) -> None:
+def _measure(
+    study: Study,
+    axis: str,
+    metric: str,
+    limit: float,
+    most: int,
+    device: str,
+    compensate: bool,
+    gamma: float | None,
+) -> None:
+    """Measure up to `most` promising sets; before that the set of fasp_iterative at `gamma`, where one is given."""
     from fasp_core.comparison.search import candidates, known_rises, search
     from fasp_core.evaluation.comparable import comparable_sets
     from fasp_core.evaluation.evaluate import evaluate_study
     from fasp_core.evaluation.history import measured_sets
     from fasp_core.evaluation.store import EvaluationStore
     from fasp_core.evaluation.streams import stream_of
+    from fasp_core.progress import StageClock
 
     found = candidates(study.scores(metric=metric), axis)
-    before = measured_sets(study, split="valid", stream=stream_of(axis, metric))
     ways: tuple[Compensate, ...] = ("none", "least_squares") if compensate else ("none",)
-    known = known_rises(comparable_sets(before, axis, metric).sets, ways)
     lm, store = reopen(study, device), EvaluationStore(study.folder.parent)
+
+    def measure(heads: tuple[Head, ...], how: Compensate) -> Iterator[Evaluation]:
+        return evaluate_study(study, lm, heads, [axis], metrics=[metric], compensate=how, store=store)
+
     with ProgressReport() as progress:
+        if gamma is not None:
+            staged = _prune_in_stages(study, lm, axis, metric, limit, ways[-1], gamma, progress)
+            clock = StageClock("measuring the set of fasp_iterative", 100, "%", progress)
+            for result in measure(staged, ways[-1]) if staged else ():
+                clock.step(int(100 * result.fraction_done) - clock.done)
+        before = measured_sets(study, split="valid", stream=stream_of(axis, metric))
         search(
             found,
-            lambda heads, how: evaluate_study(study, lm, heads, [axis], metrics=[metric], compensate=how, store=store),
-            known=known,
+            measure,
+            known=known_rises(comparable_sets(before, axis, metric).sets, ways),
             limit=limit,
             most=most,
             ways=ways,
             progress=progress,
         )
+
+
+def _prune_in_stages(
+    study: Study,
+    lm: LanguageModel,
+    axis: str,
+    metric: str,
+    limit: float,
+    compensate: Compensate,
+    gamma: float,
+    progress: ProgressCallback,
+) -> tuple[Head, ...]:
+    """The heads that fasp_iterative prunes within the budget, sorted; none where no bias stands out to be lowered."""
+    from fasp_core.scoring.iterative import iterative_order
+    from fasp_core.toxicity.scorers import reopen_scorer
+
+    scorer = reopen_scorer(*study.scorer_record(), study=study.name) if metric == "toxicity" else None
+    flat = iterative_order(
+        lm,
+        study,
+        scorer,
+        axis=axis,
+        gamma=gamma,
+        budget_ppl=limit,
+        metric=metric,
+        compensate=compensate,
+        progress=progress,
+    )
+    if not flat:
+        why = "its first stage is beyond the budget, or lowers no bias that stands out"
+        print(f"note: fasp_iterative prunes no heads: {why}", file=sys.stderr)
+    return tuple(sorted(lm.layout.head(flat_id) for flat_id in flat))

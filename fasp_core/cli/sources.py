@@ -95,8 +95,12 @@ def open_source(
     metric: str | None = "toxicity",
     scorer: str | None = None,
     axis: str | None = None,
+    compensate: Compensate = "none",
 ) -> tuple[Study | None, HeadScores]:
-    """A study and its scores, or the scores of a file; metric None: that of the axis (see `metric_for`)."""
+    """A study and its scores, or the scores of a file; metric None: that of the axis (see `metric_for`).
+
+    Under compensation the study's scores under it, if there are any (see `choosing_scores`).
+    """
     from fasp_core.selection.score_files import read_head_scores
 
     if source.endswith(TABLE_FILES):
@@ -108,7 +112,21 @@ def open_source(
     if model is not None or n_layers is not None:
         raise InputError("--model and --n-layers are for files of head scores; a study knows its model")
     study = open_named(source)
-    return study, study.scores(scorer, metric=metric_for(study, axis, metric))
+    return study, scores_to_choose_by(study, axis, metric, compensate, scorer)
+
+
+def scores_to_choose_by(
+    study: Study, axis: str | None, metric: str | None, compensate: Compensate, scorer: str | None = None
+) -> HeadScores:
+    """What heads are chosen by where `compensate` takes their place (see `choosing_scores`); stderr says which."""
+    from fasp_core.study.scores import choosing_scores
+    from fasp_core.words.captions import describe_choosing_scores
+
+    by = metric_for(study, axis, metric)
+    table = choosing_scores(study, axis, compensate=compensate, scorer=scorer, metric=by)
+    if compensate == "least_squares":
+        print(f"note: {describe_choosing_scores(table.meta.compensate)}", file=sys.stderr)
+    return table
 
 
 def one_axis(scored: Sequence[str], axis: str | None) -> str:
@@ -132,13 +150,36 @@ def metric_for(study: Study, axis: str | None, metric: str | None) -> str:
     return metric or next(iter(by or study.metrics), "toxicity")
 
 
-def select_by(table: HeadScores, axis: str | None, gamma: float, alpha: float, method: str, seed: int) -> Selection:
+def share_within(
+    study: Study | None, table: HeadScores, axis: str | None, gamma: float, limit: float, compensate: Compensate
+) -> float:
+    """The α of fasp_iterative that prunes as many heads as keep the budget, as measured at its stages."""
+    from fasp_core.selection.rules import gamma_key
+    from fasp_core.selection.select_heads import share_of
+    from fasp_core.study.orders import OrderKey, heads_within
+
+    if study is None:
+        raise InputError("a file of scores holds no measured perplexity of stages; give the study")
+    axis, metric = one_axis(table.axes, axis), table.meta.metric or "toxicity"
+    heads = heads_within(study, OrderKey(axis, gamma_key(gamma), metric, compensate), limit)
+    return share_of(len(heads), table.n_heads)
+
+
+def select_by(
+    table: HeadScores,
+    axis: str | None,
+    gamma: float,
+    alpha: float,
+    method: str,
+    seed: int,
+    budget_ppl: float | None = None,
+) -> Selection:
     from fasp_core.selection.rules import RULES
     from fasp_core.selection.select_heads import select_heads
 
     if axis is None and method in RULES and RULES[method].uses_axis:
         axis = one_axis(table.axes, axis)
-    return select_heads(table, method, axis=axis, gamma=gamma, alpha=alpha, seed=seed)
+    return select_heads(table, method, axis=axis, gamma=gamma, alpha=alpha, seed=seed, budget_ppl=budget_ppl)
 
 
 def measure_set(

@@ -91,10 +91,10 @@ class Configuration:
 def methods_by(metric: str, axis: str = "") -> tuple[str, ...]:
     """The methods that can be compared by a metric, for an axis.
 
-    fasp_iterative scores heads again by the toxicity of an axis alone, and fasp_joint closes gaps between groups, of
-    which the mean toxicity has none.
+    fasp_iterative scores heads again by the toxicity of an axis alone; fasp_joint closes gaps between groups and
+    activation_difference tells them apart, of which the mean toxicity has none.
     """
-    out = {"fasp_joint", "fasp_iterative"} if axis == MEAN_TOXICITY else set()
+    out = {"fasp_joint", "fasp_iterative", "activation_difference"} if axis == MEAN_TOXICITY else set()
     out |= {"fasp_iterative"} if metric == "likelihood" else set()
     return tuple(method for method in METHODS if method not in out)
 

@@ -36,6 +36,7 @@ from fasp_core.head import Head
 from fasp_core.models.compensation_choice import Compensate
 from fasp_core.models.language_model import LanguageModel
 from fasp_core.progress import ProgressCallback, StageClock, Stop, check_stop
+from fasp_core.scoring.activation import keep_activation_differences
 from fasp_core.scoring.iterative import iterative_order
 from fasp_core.scoring.magnitude import keep_magnitudes
 from fasp_core.selection.head_scores import HeadScores
@@ -95,6 +96,9 @@ def prepare(
     if "magnitude_l2" in methods and "magnitude_l2" not in scores.frame:
         with study.writing():
             keep_magnitudes(study, lm)
+    if "activation_difference" in methods and f"activation_difference.{settings.axis}" not in scores.frame:
+        with study.writing():
+            keep_activation_differences(study, lm, [settings.axis], stop=stop)
     if "fasp_iterative" in methods:
         for gamma in settings.iterative_gammas or settings.gammas:
             feasible = [alpha for alpha in settings.alphas if fits(alpha, gamma, scores.n_heads)]

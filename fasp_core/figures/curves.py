@@ -27,6 +27,7 @@ STYLES = {
     "ppl_only": ("#16806f", "#3fb6a2", "triangle-down"),
     "magnitude_l2": ("#4c78a8", "#7fa9d9", "x"),
     "mask_gradient_l2": ("#2a92c9", "#a9d3f0", "cross"),
+    "activation_difference": ("#8a5a44", "#d0a48c", "star-triangle-up"),
     "random": ("#7d858d", "#a2aab2", "pentagon"),
 }
 # Compensation: dash, ending of the marker, words.

@@ -24,7 +24,7 @@ from fasp_core.models.compensation_choice import RIDGE
 from fasp_core.models.heads import GateHook
 from fasp_core.models.language_model import LanguageModel
 from fasp_core.models.projection_bias import bias_place
-from fasp_core.progress import Stop
+from fasp_core.progress import ProgressCallback, StageClock, Stop
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,12 @@ class HeadResiduals:
 
 
 def fit_residuals(
-    lm: LanguageModel, windows: Sequence[Sequence[int]], *, ridge: float = RIDGE, stop: Stop | None = None
+    lm: LanguageModel,
+    windows: Sequence[Sequence[int]],
+    *,
+    ridge: float = RIDGE,
+    progress: ProgressCallback | None = None,
+    stop: Stop | None = None,
 ) -> HeadResiduals:
     """Fit the residuals of all heads on windows of token ids, in the model's precision and on its device.
 
@@ -54,10 +59,12 @@ def fit_residuals(
     """
     centred = bias_place(lm.model, lm.layout) is not None
     means, maps = [], []
+    clock = StageClock("fitting what heads can supply of each other", lm.layout.n_layers, "layers", progress)
     for _, moments in layer_moments(lm, windows, range(lm.layout.n_layers), stop=stop):
         mean, cross = moments.mean_and_cross(centred=centred)
         means.append(mean)
         maps.append(residual_map(cross, lm.layout.head_dim, ridge))
+        clock.step()
     mean, linear = (torch.stack(each).to(lm.device, lm.dtype) for each in (means, maps))
     return HeadResiduals(mean, linear, lm.layout.head_dim)
 

@@ -136,10 +136,12 @@ def knockout_log_ratios(
         def work(some: list[int], layer: int = layer) -> None:
             check_stop(stop, "measuring")
             gated = [layout.head(heads[column])[1] for column in some]
-            ratios[:, some] = (_resumed_values(lm, batch, layer, gated, recorded, value, hook_of) - base).T.cpu()
+            ratios[:, some] = (
+                (_resumed_values(lm, batch, layer, gated, recorded, value, hook_of) - base).T.float().cpu()
+            )
 
         size = halving(work, columns, size)
-    return ratios, base.cpu()
+    return ratios, base.float().cpu()
 
 
 def _resumed_values(

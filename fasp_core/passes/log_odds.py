@@ -26,7 +26,7 @@ from fasp_core.data.pairs import PairSet
 from fasp_core.data.tokens import plain_tokens, start_tokens
 from fasp_core.head import Head
 from fasp_core.models.batching import TokenBatch, in_batches, model_inputs, pad_batch, tokens_per_batch
-from fasp_core.models.heads import gate_heads
+from fasp_core.models.heads import HookOf, gate_heads
 from fasp_core.models.language_model import LanguageModel
 from fasp_core.passes.knockout import gradient_log_ratios, knockout_log_ratios
 from fasp_core.progress import Stop, check_stop
@@ -83,12 +83,16 @@ def likelihood_gradient(
     pairs: PairSet,
     *,
     stems: np.ndarray | None = None,
+    hook_of: HookOf | None = None,
     stop: Stop | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Log-odds (n, m), and their change without each head to first order, (n, m, N): −∂ log-odds / ∂ gate."""
+    """Log-odds (n, m), and their change without each head to first order, (n, m, N): −∂ log-odds / ∂ gate.
+
+    `hook_of` may gate a part of a head's output, here and below (see `models.residual_gates`).
+    """
 
     def work(batch: ReadBatch) -> tuple[Tensor, Tensor]:
-        return gradient_log_ratios(lm, batch, read_log_odds)
+        return gradient_log_ratios(lm, batch, read_log_odds, hook_of=hook_of)
 
     return _measure(lm, prompts, pairs, stems, lm.layout.n_heads, work, True, stop)
 
@@ -100,12 +104,13 @@ def likelihood_knockout(
     heads: Sequence[int],
     *,
     stems: np.ndarray | None = None,
+    hook_of: HookOf | None = None,
     stop: Stop | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Log-odds (n, m), and their exact change without each of `heads` (flat ids), (n, m, len(heads))."""
 
     def work(batch: ReadBatch) -> tuple[Tensor, Tensor]:
-        return knockout_log_ratios(lm, batch, heads, value=read_log_odds, stop=stop)
+        return knockout_log_ratios(lm, batch, heads, value=read_log_odds, hook_of=hook_of, stop=stop)
 
     return _measure(lm, prompts, pairs, stems, len(heads), work, False, stop)
 

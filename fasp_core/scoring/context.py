@@ -9,12 +9,16 @@ from itertools import compress
 
 import pandas as pd
 
+from fasp_core.data.calibration import calibration_text, calibration_windows
 from fasp_core.data.order import sample_order, shuffled
 from fasp_core.data.pairs import PairSet
 from fasp_core.data.prompt_set import PromptSet
+from fasp_core.models.compensation_choice import RIDGE
+from fasp_core.models.heads import HookOf
 from fasp_core.models.language_model import LanguageModel
+from fasp_core.models.residual_gates import HeadResiduals, fit_residuals
 from fasp_core.passes.sampling import encode_prompts
-from fasp_core.progress import Stop
+from fasp_core.progress import ProgressCallback, Stop
 from fasp_core.study.manifest import StudySettings
 from fasp_core.study.shard_names import TEXT
 from fasp_core.study.study import Study
@@ -59,17 +63,25 @@ class RunContext:
     windows: list[list[int]]
     kept: PairSet | None = None
     stop: Stop | None = None
+    progress: ProgressCallback | None = None  # of what a stage needs before its first shard
     _axes: dict[str, AxisPrompts] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, study: Study, lm: LanguageModel | None, scorer: Scorer, stop: Stop | None = None) -> RunContext:
+    def of(
+        cls,
+        study: Study,
+        lm: LanguageModel | None,
+        scorer: Scorer,
+        stop: Stop | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> RunContext:
         """The context of a run that measures `study`."""
         settings = study.settings
         rows = study.windows
         valid = rows.loc[rows["split"] == "valid", "token_ids"].tolist()
         order = shuffled(len(valid), seed=settings.seed, stream=TEXT)
         windows = [valid[i].tolist() for i in order]
-        return cls(lm, scorer, settings, study.prompts, windows, study_pairs(study), stop)
+        return cls(lm, scorer, settings, study.prompts, windows, study_pairs(study), stop, progress)
 
     @property
     def lm(self) -> LanguageModel:
@@ -85,6 +97,16 @@ class RunContext:
             raise ValueError("this run has no pairs")
         return self.kept
 
+    @cached_property
+    def residuals(self) -> HeadResiduals:
+        """What of each head the others of its layer cannot supply, fitted on the packaged calibration text."""
+        windows = calibration_windows(self.lm.tokenizer, self.lm.max_length)
+        return fit_residuals(self.lm, windows, ridge=RIDGE, progress=self.progress, stop=self.stop)
+
+    def hook_of(self, *, compensated: bool) -> HookOf | None:
+        """What gates do to a head: to the whole of it or, `compensated`, to what the others cannot supply."""
+        return self.residuals.hook if compensated else None
+
     def axis(self, axis: str) -> AxisPrompts:
         """The prompts that an axis is scored on."""
         if axis not in self._axes:
@@ -99,6 +121,11 @@ class RunContext:
     def encoded(self, axis: str, prompt_ids: Sequence[int]) -> list[list[int]]:
         """Token ids of prompts of an axis."""
         return self.axis(axis).encoded(self.lm, prompt_ids, self.settings.max_new_tokens)
+
+
+def residuals_fitted_on() -> dict[str, str]:
+    """What makes `RunContext.residuals` besides the model: the text's fingerprint, and the ridge."""
+    return {"fingerprint": calibration_text().fingerprint, "ridge": f"{RIDGE:g}"}
 
 
 @dataclass(frozen=True)

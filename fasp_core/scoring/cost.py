@@ -71,11 +71,12 @@ def estimate_run(
     new_tokens: int = 20,
     window_tokens: int = 128,
     prompts_per_axis: int = 360,
+    compensated: bool = False,
 ) -> RunEstimate:
     """What scoring `n_axes` axes by both metrics within `budget` takes; `flops` is `machine_flops()`.
 
     With `minutes` the time is given, and only memory and disk are estimated. A budget's `refine_minutes` add to the
-    time.
+    time. `compensated`: windows are measured and prompts read a second time, under compensation.
     """
     paper = budget == "paper"
     if paper:
@@ -84,6 +85,7 @@ def estimate_run(
         budget = BUDGETS[budget]
     if minutes is not None:
         budget = FIRST_PASS
+    times = 2 if compensated else 1
     per_token = 2.0 * shape.parameters / (RUN_SHARE * flops)
     text = PROMPT_TOKENS + new_tokens
     heads = shape.n_heads
@@ -91,9 +93,9 @@ def estimate_run(
     passes = n_axes * budget.samples * text * one_text
     if not paper:
         passes += n_axes * min(budget.samples, LOG_RATIO_TEXTS) * text * GRADIENT_PASSES
-    passes += n_axes * budget.likelihood_reads * READ_TOKENS * GRADIENT_PASSES
-    passes += budget.windows * window_tokens * GRADIENT_PASSES
-    passes += budget.knockout_windows * window_tokens * heads * RESUMED_SHARE
+    passes += times * n_axes * budget.likelihood_reads * READ_TOKENS * GRADIENT_PASSES
+    passes += times * budget.windows * window_tokens * GRADIENT_PASSES
+    passes += times * budget.knockout_windows * window_tokens * heads * RESUMED_SHARE
     passes += n_axes * budget.knockout_samples * text * heads * RESUMED_SHARE
     again = heads if budget.regenerate_all else 0  # otherwise only heads whose weights cannot be trusted: few
     passes += n_axes * budget.regenerate_samples * text * again
@@ -104,7 +106,8 @@ def estimate_run(
         low, seconds, high = refined, refined, refined + seconds / 4
     elif refined:
         low, seconds, high = low + refined, seconds + refined, high + refined
-    texts = n_axes * (budget.samples + budget.likelihood_reads) + budget.windows + budget.knockout_windows
+    texts = n_axes * budget.samples
+    texts += times * (n_axes * budget.likelihood_reads + budget.windows + budget.knockout_windows)
     texts += n_axes * (budget.regenerate_samples * (again or 10)) // max(heads, 1)
     if refined:  # refinement goes on as the first pass does
         texts += int(refined / (text * one_text * per_token))

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import torch
+
+from fasp_core.errors import InputError
+from fasp_core.models.batching import Sequences
+from fasp_core.passes.precision import PrecisionError, precision_error
 from fasp_core.scoring.advantages import Advantage, FittedCritic, Prefixes
-from fasp_core.scoring.budgets import LOG_RATIO_TEXTS
+from fasp_core.scoring.budgets import LOG_RATIO_TEXTS, Budget
+from fasp_core.scoring.context import RunContext, residuals_fitted_on
 from fasp_core.scoring.log_ratios import Gradient, Knockout
 from fasp_core.scoring.odds import Odds, OddsKnockout
 from fasp_core.scoring.run import Run
@@ -11,7 +20,8 @@ from fasp_core.scoring.stage import shards_of
 from fasp_core.scoring.texts import Echo, Rating, Sampling
 from fasp_core.stats.log_odds import doubtful_heads
 from fasp_core.study.manifest import StudySettings
-from fasp_core.study.shard_names import TEXT
+from fasp_core.study.shard_names import GRADIENT, TEXT, measured_kind
+from fasp_core.study.shard_tables import table_calibration
 from fasp_core.study.views import odds_samples
 
 
@@ -20,11 +30,14 @@ def has_advantages(settings: StudySettings) -> bool:
     return settings.top_k is None
 
 
-def measure_windows(run: Run, n: int, *, exact: int) -> None:
-    """First-order log-ratios of all heads on the first `n` windows, and exact ones on the first `exact` of them."""
+def measure_windows(run: Run, n: int, *, exact: int, compensated: bool = False) -> None:
+    """First-order log-ratios of all heads on the first `n` windows, and exact ones on the first `exact` of them.
+
+    `compensated`: of what the other heads of the layer cannot supply, here and in `measure_odds`.
+    """
     end = len(run.context.windows)
-    run.fill(Gradient(TEXT, shards_of(n, run.context.settings.windows_per_shard, end=end)))
-    run.fill(Knockout(TEXT, shards_of(exact, 1, end=end, heads=run.all_heads)))
+    run.fill(Gradient(TEXT, shards_of(n, run.context.settings.windows_per_shard, end=end), compensated))
+    run.fill(Knockout(TEXT, shards_of(exact, 1, end=end, heads=run.all_heads), compensated))
 
 
 def measure_samples(run: Run, axis: str, n: int, *, exact: int = 0) -> None:
@@ -52,7 +65,7 @@ def measure_samples(run: Run, axis: str, n: int, *, exact: int = 0) -> None:
     run.fill(Knockout(axis, shards_of(min(exact, n) // size * size, size, heads=run.all_heads)))
 
 
-def measure_odds(run: Run, axis: str, n: int, *, exact: int) -> None:
+def measure_odds(run: Run, axis: str, n: int, *, exact: int, compensated: bool = False) -> None:
     """Log-odds of the study's pairs on `n` reads, each a prompt of the axis and a few stems; first-order changes.
 
     Every prompt is read once before one is read again, with other stems; there are no more reads once every prompt has
@@ -60,8 +73,38 @@ def measure_odds(run: Run, axis: str, n: int, *, exact: int) -> None:
     then only of the heads whose first order that shard shows to be doubtful.
     """
     settings, end = run.context.settings, len(run.context.axis(axis).frame) * run.context.pairs.n_blocks
-    run.fill(Odds(axis, shards_of(n, settings.odds_per_shard, end=end)))
+    run.fill(Odds(axis, shards_of(n, settings.odds_per_shard, end=end), compensated))
     size = settings.knockout_samples_per_shard
-    run.fill(OddsKnockout(axis, shards_of(exact, size, end=end, heads=run.all_heads)[:1]))
-    if exact and (heads := doubtful_heads(odds_samples(run.study, axis))):
-        run.fill(OddsKnockout(axis, shards_of(exact, size, end=end, heads=heads)[1:]))
+    run.fill(OddsKnockout(axis, shards_of(exact, size, end=end, heads=run.all_heads)[:1], compensated))
+    if exact and (heads := doubtful_heads(odds_samples(run.study, axis, compensated=compensated))):
+        run.fill(OddsKnockout(axis, shards_of(exact, size, end=end, heads=heads)[1:], compensated))
+
+
+def measure_compensated(run: Run, axes: Sequence[str], budget: Budget) -> None:
+    """Windows and log-odds as the budget has them, of what the other heads of a layer cannot supply of each.
+
+    Raises InputError where the study has such measurements that were fitted on another text or with another ridge.
+    """
+    kind = measured_kind(GRADIENT, compensated=True)
+    for name in run.study.shard_names(kind, TEXT)[:1]:
+        if table_calibration(run.study.read_shard(name)) != residuals_fitted_on():
+            raise InputError(
+                f"study '{run.study.name}' has scores under compensation by another fit (text or ridge); delete its "
+                f"files {kind.split('-')[0]}-*.parquet to measure them anew"
+            )
+    measure_windows(run, budget.windows, exact=budget.knockout_windows, compensated=True)
+    for axis in axes:
+        measure_odds(run, axis, budget.likelihood_reads, exact=budget.likelihood_knockout, compensated=True)
+
+
+def keep_precision(run: Run) -> None:
+    """Measure, once, what a reduced precision does to log-ratios, and keep it in the manifest."""
+    lm = run.context.lm
+    if lm.dtype != torch.float32 and not run.study.manifest.precision:
+        (error,) = run.each([_precision])
+        run.study.update(precision={"dtype": lm.dtype_name, **asdict(error)})
+
+
+def _precision(context: RunContext) -> PrecisionError:
+    windows = context.windows
+    return precision_error(context.lm, Sequences(list(range(len(windows))), windows, [len(w) - 1 for w in windows]))

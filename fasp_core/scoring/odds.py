@@ -1,8 +1,12 @@
-"""Stages of the likelihood metric: log-odds of the study's pairs after an axis's prompts (see `stats.log_odds`)."""
+"""Stages of the likelihood metric: log-odds of the study's pairs after an axis's prompts (see `stats.log_odds`).
+
+Without each head, or, `compensated`, without what the other heads of its layer cannot supply of it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -11,38 +15,46 @@ import pyarrow as pa
 from fasp_core.data.order import each_prompt_once, in_passes
 from fasp_core.passes.log_odds import likelihood_gradient, likelihood_knockout
 from fasp_core.scoring.context import RunContext
-from fasp_core.scoring.stage import Shard, Stage
-from fasp_core.study.shard_names import ODDS, ODDS_KNOCKOUT, shard_name
+from fasp_core.scoring.stage import CompensableStage, Shard
+from fasp_core.study.shard_names import ODDS, ODDS_KNOCKOUT, measured_kind, shard_name
 from fasp_core.study.shard_tables import odds_table
 
 
-class Odds(Stage[Shard]):
+@dataclass(frozen=True)
+class Odds(CompensableStage):
     """Log-odds, and their first-order changes without each head."""
 
     kind, unit = "likelihood", "reads"
 
     def name(self, shard: Shard) -> str:
-        return shard_name(ODDS, self.stream, shard.number)
+        return shard_name(measured_kind(ODDS, compensated=self.compensated), self.stream, shard.number)
 
     def table(self, shard: Shard, context: RunContext, needed: Mapping[str, pa.Table]) -> pa.Table:
         order, prompts, stems = _asked(shard, context, self.stream)
-        measured = likelihood_gradient(context.lm, prompts, context.pairs, stems=stems, stop=context.stop)
-        return odds_table(order, stems, *measured, range(context.lm.layout.n_heads))
+        hook_of = context.hook_of(compensated=self.compensated)
+        measured = likelihood_gradient(
+            context.lm, prompts, context.pairs, stems=stems, hook_of=hook_of, stop=context.stop
+        )
+        return self.marked(odds_table(order, stems, *measured, range(context.lm.layout.n_heads)))
 
 
-class OddsKnockout(Stage[Shard]):
+@dataclass(frozen=True)
+class OddsKnockout(CompensableStage):
     """Log-odds, and their exact changes without the shard's heads."""
 
     kind, unit = "likelihood knockout", "knock-outs"
 
     def name(self, shard: Shard) -> str:
-        return shard_name(ODDS_KNOCKOUT, self.stream, shard.number, heads=shard.heads)
+        kind = measured_kind(ODDS_KNOCKOUT, compensated=self.compensated)
+        return shard_name(kind, self.stream, shard.number, heads=shard.heads)
 
     def table(self, shard: Shard, context: RunContext, needed: Mapping[str, pa.Table]) -> pa.Table:
         order, prompts, stems = _asked(shard, context, self.stream)
-        heads = shard.heads or ()
-        measured = likelihood_knockout(context.lm, prompts, context.pairs, heads, stems=stems, stop=context.stop)
-        return odds_table(order, stems, *measured, heads)
+        heads, hook_of = shard.heads or (), context.hook_of(compensated=self.compensated)
+        measured = likelihood_knockout(
+            context.lm, prompts, context.pairs, heads, stems=stems, hook_of=hook_of, stop=context.stop
+        )
+        return self.marked(odds_table(order, stems, *measured, heads))
 
 
 def _asked(shard: Shard, context: RunContext, axis: str) -> tuple[pd.DataFrame, list[str], np.ndarray]:

@@ -18,11 +18,10 @@ import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pyarrow as pa
-import torch
 
 from fasp_core.cluster.cluster import Cluster
 from fasp_core.data.articles import TextSet, load_text
@@ -32,16 +31,21 @@ from fasp_core.data.prompts import load_prompts
 from fasp_core.data.sampling import TEXT_WITH_PROMPT
 from fasp_core.data.windows import token_windows
 from fasp_core.errors import InputError, RunError, nearest
-from fasp_core.models.batching import Sequences
 from fasp_core.models.generation import set_aside_note
 from fasp_core.models.language_model import LanguageModel
 from fasp_core.models.open_model import model_place
-from fasp_core.passes.precision import PrecisionError, precision_error
 from fasp_core.progress import ProgressCallback, Stop
+from fasp_core.scoring.activation import keep_activation_differences
 from fasp_core.scoring.budgets import BUDGETS, FIRST_PASS, PAPER_TOKENS, Budget, paper_budget
 from fasp_core.scoring.context import RunContext
 from fasp_core.scoring.magnitude import keep_magnitudes
-from fasp_core.scoring.measure import measure_odds, measure_samples, measure_windows
+from fasp_core.scoring.measure import (
+    keep_precision,
+    measure_compensated,
+    measure_odds,
+    measure_samples,
+    measure_windows,
+)
 from fasp_core.scoring.refine import NothingToRank, read_more, refine, regenerate
 from fasp_core.scoring.run import Run
 from fasp_core.study.manifest import Manifest, StudySettings, installed_versions
@@ -71,6 +75,7 @@ def score_heads(
     progress: ProgressCallback | None = None,
     stop: Stop | None = None,
     cluster: Cluster | None = None,
+    compensated: bool = False,
 ) -> Study:
     """Measure every head's effect on perplexity and on the bias of `axes`; returns the study, resumed or new.
 
@@ -80,6 +85,8 @@ def score_heads(
     `minutes` and `reliability` take the place of `budget`: a short first pass, then refinement until that many minutes
     have gone by in all, or until the order of the unprotected heads is that reliable on every axis, by one of the
     metrics. By likelihood alone the minutes are spent on reading more prompts.
+    `compensated` measures perplexity and likelihood a second time, of what the other heads of a layer cannot supply of
+    each: `study.scores(metric="likelihood", compensate="least_squares")`.
     With a `cluster` its workers measure, on the same model as `lm`, and this process alone writes the study.
     Raises InputError for unknown axes, a budget that does not exist, or a study of that name made otherwise; RunError
     for a reliability that cannot be reached; Cancelled when `stop()` turns true, with all finished shards kept.
@@ -104,6 +111,8 @@ def score_heads(
         raise InputError(f"no metric to measure bias by; choose one or more of: {', '.join(METRICS)}")
     if not axes:
         raise InputError(f"no axis to score; choose one or more of: {', '.join(prompts.axes)}")
+    if compensated and "likelihood" not in metrics:
+        raise InputError("scores under compensation are by likelihood; add that metric, or leave them out")
     budget = _budget(budget, prompts, axes)
     if minutes is not None or reliability is not None:
         budget = _until(minutes, reliability)
@@ -123,14 +132,17 @@ def score_heads(
             study.update(axes=[a for a in prompts.axes if a in {*axes, *study.manifest.axes}])
         if "likelihood" in metrics:
             _keep_pairs(study, pairs)
-        run = Run(study, RunContext.of(study, lm, scorer, stop), progress, cluster=cluster)
-        _keep_precision(run)
+        run = Run(study, RunContext.of(study, lm, scorer, stop, progress), progress, cluster=cluster)
+        keep_precision(run)
         keep_magnitudes(study, lm)
+        keep_activation_differences(study, lm, axes, stop=stop)
         if "toxicity" in metrics or not study.shard_names(GRADIENT, TEXT):
             measure_windows(run, budget.windows, exact=budget.knockout_windows)
         if "likelihood" in metrics:
             for axis in axes:
                 measure_odds(run, axis, budget.likelihood_reads, exact=budget.likelihood_knockout)
+        if compensated:
+            measure_compensated(run, axes, budget)
         left = math.inf if minutes is None else minutes - (time.monotonic() - started) / 60
         if "toxicity" not in metrics:
             if minutes is not None or reliability is not None:
@@ -156,19 +168,6 @@ def _require_reached(unreached: list[str], aim: float | None) -> None:
             f"reliability {aim:g} is not reached on {', '.join(unreached)}: every prompt was read with every stem. "
             "What was measured is kept; a larger set of prompts has more to read (--prompts)"
         )
-
-
-def _keep_precision(run: Run) -> None:
-    """Measure, once, what a reduced precision does to log-ratios, and keep it in the manifest."""
-    lm = run.context.lm
-    if lm.dtype != torch.float32 and not run.study.manifest.precision:
-        (error,) = run.each([_precision])
-        run.study.update(precision={"dtype": lm.dtype_name, **asdict(error)})
-
-
-def _precision(context: RunContext) -> PrecisionError:
-    windows = context.windows
-    return precision_error(context.lm, Sequences(list(range(len(windows))), windows, [len(w) - 1 for w in windows]))
 
 
 def _note_settings(study: Study, lm: LanguageModel) -> None:

@@ -16,8 +16,9 @@ from typing import Generic, Protocol, TypeVar
 
 import pyarrow as pa
 
-from fasp_core.scoring.context import RunContext
+from fasp_core.scoring.context import RunContext, residuals_fitted_on
 from fasp_core.study.manifest import StudySettings
+from fasp_core.study.shard_tables import with_calibration
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,22 @@ class Stage(ABC, Generic[Some]):
     @abstractmethod
     def table(self, shard: Some, context: RunContext, needed: Mapping[str, pa.Table]) -> pa.Table:
         """Measure the shard; `needed` has the table of every name in `needs`."""
+
+
+@dataclass(frozen=True)
+class CompensableStage(Stage[Shard]):
+    """What heads do: the whole of each or, `compensated`, what the others of its layer cannot supply of it."""
+
+    compensated: bool = False
+
+    @property
+    def title(self) -> str:
+        """What progress calls it."""
+        return f"{super().title}{', compensated' if self.compensated else ''}"
+
+    def marked(self, table: pa.Table) -> pa.Table:
+        """The table; under compensation it says what the other heads' part was fitted on."""
+        return with_calibration(table, residuals_fitted_on()) if self.compensated else table
 
 
 def shards_of(

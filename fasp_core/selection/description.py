@@ -100,6 +100,13 @@ class Named(_Part):
     head_dim: PositiveInt | None = None
 
 
+class Calibration(_Part):
+    """What scores under compensation were fitted on: the text, and the ridge."""
+
+    fingerprint: str | None = None
+    ridge: str | None = None
+
+
 class MadeBy(_Part):
     """The settings of the study the scores are of or, where they were imported, the SHA-256 of the file."""
 
@@ -114,7 +121,10 @@ def _named(value: Any) -> Any:
 
 
 class Provenance(_Part):
-    """Where scores come from: `source` is "study", or the name of the file they were read from."""
+    """Where scores come from: `source` is "study", or the name of the file they were read from.
+
+    `compensate` says what takes a head's place in its scores, None where nothing does.
+    """
 
     source: str | None = None
     study: str | None = None
@@ -124,6 +134,8 @@ class Provenance(_Part):
     scorer: str | None = None
     scorer_fingerprint: str | None = None
     pairs_fingerprint: str | None = None
+    compensate: str | None = None
+    calibration: Calibration | None = None
     prompts: Named | None = None
     text: Named | None = None
     settings: MadeBy = MadeBy()

@@ -53,9 +53,9 @@ class HeadScores:
 
     `frame` has the columns layer, head, z_ppl, z_ppl_se and, for every axis, z_bias.<axis>, z_bias_se.<axis>. It may
     have more: `z_toxicity` and `z_toxicity_se`, what heads do to the mean toxicity whatever the group; `magnitude_l2`,
-    `mask_gradient_l2`; `z_bias_unbiased.<axis>` with its error (by λ = 1, where z_bias is by advantages with λ < 1:
-    docs/estimators.md); and, where a file gives knocked-out values instead of differences, `ppl_without_head` and
-    `bias_without_head.<axis>`. Where an axis is asked for, "toxicity" asks for the mean toxicity.
+    `mask_gradient_l2`, `activation_difference.<axis>`; `z_bias_unbiased.<axis>` with its error (by λ = 1, where z_bias
+    is by advantages with λ < 1: docs/estimators.md); and, where a file gives knocked-out values instead of differences,
+    `ppl_without_head` and `bias_without_head.<axis>`. As an axis, "toxicity" asks for the mean toxicity.
     `meta` says where they come from; `intact_ppl` and `intact` (by axis) hold the intact model's numbers and how well
     the heads' effects are known; `orders` {axis: {γ: flat ids}} are the stored orders of fasp_iterative;
     `group_effects` (by axis) is what each head does to every group, known of a study alone: files do not hold it.

@@ -7,6 +7,7 @@
 | `ppl_only` | lowest z_ppl | no | |
 | `magnitude_l2` | smallest weights | no | weights, see `magnitude` |
 | `mask_gradient_l2` | smallest gradient of the loss with respect to the gate (Michel et al. 2019) | no | |
+| `activation_difference` | most different outputs between groups (after DiffHeads, see `activation`) | no | a study |
 | `random` | a seeded permutation | no | |
 | `fasp_robust` | highest *expected* z_bias, given z_bias and its error (see `shrinkage`) | yes | standard errors |
 | `fasp_joint` | the set that is expected to leave the least bias of the axis (see `joint`) | yes | a study's scores |
@@ -22,6 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +45,7 @@ class Choice:
     count: int  # how many heads are to be pruned
     free: np.ndarray
     seed: int
+    budget_ppl: float | None = None  # of a set that is chosen together: the rise of perplexity, a share
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,11 +101,13 @@ def _iterative(scores: HeadScores, choice: Choice) -> np.ndarray:
     order = scores.orders.get(choice.axis, {}).get(gamma, ())
     if len(order) < choice.count:
         known = f"only {len(order)} heads long" if order else "not known"
-        alpha = math.ceil(100 * choice.count / scores.n_heads) / 100
+        alpha, study = math.ceil(100 * choice.count / scores.n_heads) / 100, scores.meta.study or "STUDY"
+        finds = f"compare {study} --methods fasp_iterative --axis {choice.axis} --gammas {gamma} --alphas {alpha:g}"
+        if scores.meta.metric == "likelihood":
+            finds = f"search {study} --axis {choice.axis} --metric likelihood --iterative --gamma {gamma}"
         raise InputError(
             f"the order of fasp_iterative for {choice.axis} at gamma {gamma} is {known}; the model finds it: python -m "
-            f"fasp_core compare {scores.meta.study or 'STUDY'} --methods fasp_iterative --axis {choice.axis} "
-            f"--gammas {gamma} --alphas {alpha:g}"
+            f"fasp_core {finds}"
         )
     values = np.full(scores.n_heads, float(scores.n_heads))
     values[list(order)] = np.arange(len(order))
@@ -124,8 +129,25 @@ def _joint(scores: HeadScores, choice: Choice) -> Together:
     measured = known.measured & ~np.isnan(scores.importance())
     free = choice.free & measured
     target = bias_target(known.gaps, known.gaps_se, known.effects, known.effects_se, free)
-    found = choose_jointly(target, free, min(choice.count, int(free.sum())))
+    bound: dict[str, Any] = {}
+    if choice.budget_ppl is not None:
+        if scores.base_ppl is None or scores.relative:
+            raise InputError("these scores hold no perplexity of the intact model, so no budget can be kept")
+        # a head that seems to harm perplexity costs nothing, and pays for no other
+        cost = np.maximum(scores.z_ppl, 0.0)
+        bound = {"z_ppl": cost, "most_ppl_rise": choice.budget_ppl * scores.base_ppl.value}
+    found = choose_jointly(target, free, min(choice.count, int(free.sum())), **bound)
     return Together(found.heads, measured, found.why if len(found.heads) < choice.count else None)
+
+
+def _activation(scores: HeadScores, choice: Choice) -> np.ndarray:
+    column = f"activation_difference.{choice.axis}"
+    if column not in scores.frame:
+        raise InputError(
+            f"these scores hold no activation_difference of {choice.axis}; for an axis of a study run the same `score` "
+            "again to add it, or choose another method"
+        )
+    return -scores.column(column)
 
 
 def _random(scores: HeadScores, choice: Choice) -> np.ndarray:
@@ -175,6 +197,7 @@ RULES = {
     "ppl_only": Rule(lambda s, _: s.importance(), "z_ppl"),
     "magnitude_l2": Rule(lambda s, _: s.column("magnitude_l2"), "magnitude_l2"),
     "mask_gradient_l2": Rule(lambda s, _: s.column("mask_gradient_l2"), "mask_gradient_l2"),
+    "activation_difference": Rule(_activation, "activation_difference of {axis}", uses_axis=True),
     "random": Rule(_random, "random order", uses_seed=True),
 }
 METHODS = tuple(RULES)

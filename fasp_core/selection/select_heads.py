@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from math import floor, isfinite
+from math import ceil, floor, isfinite
 
 import numpy as np
 
@@ -81,6 +81,11 @@ def head_count(share: float | Decimal, n: int) -> int:
     return floor(_decimal("the share", share) * n)
 
 
+def share_of(count: int, n: int) -> float:
+    """A share with six decimals of which `head_count(share, n)` is `count`; n is below a million."""
+    return ceil(10**6 * count / n) / 10**6
+
+
 def select_heads(
     scores: HeadScores,
     method: str = "fasp",
@@ -90,11 +95,14 @@ def select_heads(
     alpha: float = 0.1,
     seed: int = 0,
     weights: Mapping[str, float] | None = None,
+    budget_ppl: float | None = None,
 ) -> Selection:
     """The ⌊αN⌋ heads that `method` prunes (`fasp_joint`: at most) and, where it protects, the ⌊γN⌋ highest by z_ppl.
 
     What a method needs is in the table of `rules`: most of FASP's need an `axis`; `fasp_multi` takes `weights` by axis
     instead (none: all scored axes alike); `random` alone uses `seed`; the baselines protect nothing, whatever γ is.
+    `budget_ppl` bounds the set of `fasp_joint` too: by how much perplexity may rise, a share of the intact model's, as
+    the sum of z_ppl predicts it.
     A head without a value is kept where it would have to be ranked by it, and no matter elsewhere.
     Raises InputError for an unknown method or axis, γ or α outside [0, 1], α > 1 − γ, and scores that lack what the
     method needs or hold it for fewer heads than are to be protected or pruned.
@@ -105,6 +113,11 @@ def select_heads(
     rule = RULES[method]
     if axis is not None:
         scores.known_axis(axis)
+    if budget_ppl is not None and not rule.together:
+        raise InputError(
+            f"method '{method}' knows no budget of perplexity; choose fasp_joint or fasp_iterative, or search for the "
+            "best set: python -m fasp_core search STUDY --budget-ppl"
+        )
     if rule.uses_axis and axis is None:
         raise InputError(f"method '{method}' needs an axis; scored: {', '.join(scores.targets)}")
     if rule.uses_seed and (not isinstance(seed, int | np.integer) or seed < 0):
@@ -119,7 +132,15 @@ def select_heads(
     free = np.ones(scores.n_heads, bool)
     free[protected] = False
     count = head_count(alpha, scores.n_heads)
-    choice = Choice(axis=axis or "", weights=weights, gamma=float(gamma), count=count, free=free, seed=int(seed))
+    choice = Choice(
+        axis=axis or "",
+        weights=weights,
+        gamma=float(gamma),
+        count=count,
+        free=free,
+        seed=int(seed),
+        budget_ppl=budget_ppl,
+    )
     found = rule.chooses(scores, choice)
     chosen = found if isinstance(found, Together) else _lowest(found, rule, scores, choice)
     return Selection(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
 
 from fasp_core.errors import InputError, nearest
 from fasp_core.head import head_of
+from fasp_core.models.compensation_choice import Compensate
 from fasp_core.selection.description import IntactBias, IntactPerplexity, Provenance
 from fasp_core.selection.group_effects import GroupEffects
 from fasp_core.selection.head_scores import HeadScores, read_description
@@ -20,13 +21,13 @@ from fasp_core.stats.perplexity import WindowSamples, perplexity_effects
 from fasp_core.stats.target import MEAN_TOXICITY
 from fasp_core.study.effects import axis_effects, discount
 from fasp_core.study.folder import StudyFolder
-from fasp_core.study.shard_names import GRADIENT, KNOCKOUT, MAGNITUDE, TEXT
-from fasp_core.study.shard_tables import table_ratios
+from fasp_core.study.orders import iterative_orders
+from fasp_core.study.shard_names import ACTIVATION, GRADIENT, KNOCKOUT, MAGNITUDE, TEXT, measured_kind, shard_name
+from fasp_core.study.shard_tables import table_calibration, table_ratios
 from fasp_core.study.verdicts import bias_verdicts, prompt_echo
 from fasp_core.study.views import (
     axis_groups,
     compared_pairs,
-    iterative_orders,
     known_scorer,
     measured_axes,
     odds_samples,
@@ -35,31 +36,67 @@ from fasp_core.study.views import (
 )
 
 METRICS = ("toxicity", "likelihood")
+SCORED_UNDER: tuple[Compensate, ...] = ("none", "least_squares")  # what can take a head's place in its score
 SCORES = "scores.parquet"  # of a study of imported scores
 PROTECTED_SHARE = 0.3  # heads left out of a ranking's reliability: the share that γ protects by default
 
 
-def head_scores(study: StudyFolder, *, scorer: str | None = None, metric: str = "toxicity") -> HeadScores:
+def head_scores(
+    study: StudyFolder, *, scorer: str | None = None, metric: str = "toxicity", compensate: Compensate = "none"
+) -> HeadScores:
     """z_ppl and z_bias of every head with standard errors, from all shards so far.
 
     Bias is measured by the toxicity of sampled continuations, or by `metric` "likelihood": the log-odds of toxic and
-    benign ones, in nats. Raises InputError for another metric, and while the text or every axis is still unmeasured.
+    benign ones, in nats. With `compensate` "least_squares" both are of what is lost once the layer's other heads have
+    taken over; the intact model's numbers are then of the same texts. Raises InputError for another metric, for
+    another way to compensate, and while the text or every axis is still unmeasured.
     """
     if metric not in METRICS:
         raise InputError(f"unknown metric '{metric}'; {nearest(str(metric), METRICS)}")
-    measured = measured_axes(study, metric)
+    if compensate not in SCORED_UNDER:
+        raise InputError(f"no scores are compensated by '{compensate}'; {nearest(str(compensate), SCORED_UNDER)}")
+    compensated = compensate != "none"
+    measured = measured_axes(study, metric, compensated=compensated)
+    if compensated and not measured:
+        raise InputError(
+            f"study '{study.name}' holds no scores by {metric} under compensation; add them: python -m fasp_core score "
+            f"MODEL --name {study.name} --axes AXIS --metric likelihood --compensated"
+        )
     if not study.shard_names(GRADIENT, TEXT) or not measured:
         how = f"go on with the same `python -m fasp_core score` that {'began it' if not study.metrics else 'made it'}"
         if study.metrics:
             how += f", and --metric {metric}"
         raise InputError(f"study '{study.name}' holds no scores{f' by {metric}' if study.metrics else ''} yet; {how}")
     with study.remembering():
-        return _head_scores(study, measured, metric, scorer)
+        return _head_scores(study, measured, metric, scorer, compensated)
 
 
-def _head_scores(study: StudyFolder, measured: list[str], metric: str, scorer: str | None) -> HeadScores:
+def choosing_scores(
+    study: StudyFolder,
+    axis: str | None,
+    *,
+    compensate: Compensate,
+    scorer: str | None = None,
+    metric: str = "toxicity",
+) -> HeadScores:
+    """The scores to choose heads by where `compensate` takes their place: those under compensation, if there are any.
+
+    Else, and for imported scores, those without compensation; `meta.compensate` tells which. The orders of
+    fasp_iterative are those that were found with `compensate`. Raises as `head_scores`.
+    """
+    if not study.has_model:
+        return imported_scores(study, scorer=scorer)
+    known = measured_axes(study, metric, compensated=True) if compensate == "least_squares" else []
+    under: Compensate = "least_squares" if (axis in known if axis else known) else "none"
+    scores = head_scores(study, scorer=scorer, metric=metric, compensate=under)
+    return replace(scores, orders=iterative_orders(study, metric, compensate))
+
+
+def _head_scores(
+    study: StudyFolder, measured: list[str], metric: str, scorer: str | None, compensated: bool
+) -> HeadScores:
     windows = window_samples(study)
-    ppl = perplexity_effects(windows)
+    ppl = perplexity_effects(window_samples(study, compensated=True) if compensated else windows)
     n_layers, per_layer = study.n_layers, study.heads_per_layer
     frame = pd.DataFrame(
         {
@@ -78,11 +115,14 @@ def _head_scores(study: StudyFolder, measured: list[str], metric: str, scorer: s
     intact, verdicts = {}, bias_verdicts(study, measured, metric=metric, scorer=scorer)
     levels: list[Level] = []
     for axis in measured:
-        effects, n_samples = _axis_effects(study, axis, metric, scorer, protected)
+        effects, n_samples = _axis_effects(study, axis, metric, scorer, protected, compensated)
         groups = tuple(axis_groups(study, axis).shares.index)
         group_effects[axis] = GroupEffects(
             groups, effects.gaps, effects.gaps_se, effects.gap_moves, effects.gap_moves_se
         )
+        if study.has_shard(differences := shard_name(ACTIVATION, axis, 0)):
+            column = study.read_shard(differences)["activation_difference"]
+            frame[f"activation_difference.{axis}"] = column.to_numpy()
         frame[f"z_bias.{axis}"], frame[f"z_bias_se.{axis}"] = effects.z, effects.z_se
         if beside := effects.unbiased:
             frame[f"z_bias_unbiased.{axis}"], frame[f"z_bias_unbiased_se.{axis}"] = beside.z, beside.z_se
@@ -110,10 +150,10 @@ def _head_scores(study: StudyFolder, measured: list[str], metric: str, scorer: s
         frame,
         n_layers,
         per_layer,
-        _provenance(study, measured, metric, scorer),
+        _provenance(study, measured, metric, scorer, compensated),
         IntactPerplexity(_estimate(ppl.ppl, ppl.ppl_se, 0), _defined(ppl.reliability)),
         intact,
-        {} if metric == "likelihood" else iterative_orders(study),  # that order was found by toxicity
+        iterative_orders(study, metric, "least_squares" if compensated else "none"),
         group_effects,
     )
 
@@ -141,7 +181,9 @@ def _estimate(value: float, se: float, n: int) -> Estimate | None:
     return Estimate(float(value), float(se), n) if np.isfinite(value) else None
 
 
-def _provenance(study: StudyFolder, measured: list[str], metric: str, scorer: str | None) -> Provenance:
+def _provenance(
+    study: StudyFolder, measured: list[str], metric: str, scorer: str | None, compensated: bool
+) -> Provenance:
     made = study.manifest
     notes = list(made.notes)
     if precision := made.precision:
@@ -155,10 +197,11 @@ def _provenance(study: StudyFolder, measured: list[str], metric: str, scorer: st
             "study": study.name,
             "metric": metric,
             **_measured_with(study, metric, scorer),
+            **({"compensate": "least_squares", "calibration": _calibration(study)} if compensated else {}),
             **{name: getattr(made, name) for name in ("model", "versions", "prompts", "text")},
             "settings": asdict(made.settings),
             **({"precision": precision} if precision else {}),
-            "notes": notes + [remark for axis in measured for remark in _remarks(study, axis)],
+            "notes": notes + [remark for axis in measured for remark in _remarks(study, axis, compensated)],
         }
     )
 
@@ -171,12 +214,18 @@ def _measured_with(study: StudyFolder, metric: str, scorer: str | None) -> dict[
     return {"scorer": scorer, "scorer_fingerprint": study.manifest.scorers[scorer]}
 
 
+def _calibration(study: StudyFolder) -> dict[str, str]:
+    """What the other heads' part was fitted on."""
+    kind = measured_kind(GRADIENT, compensated=True)
+    return table_calibration(study.read_shard(study.shard_names(kind, TEXT)[0]))
+
+
 def _axis_effects(
-    study: StudyFolder, axis: str, metric: str, scorer: str | None, protected: np.ndarray
+    study: StudyFolder, axis: str, metric: str, scorer: str | None, protected: np.ndarray, compensated: bool
 ) -> tuple[HeadEffects, int]:
     """The effect of each head on the bias of one axis, and the number of samples, or prompts, behind it."""
     if metric == "likelihood":
-        odds = odds_samples(study, axis)
+        odds = odds_samples(study, axis, compensated=compensated)
         return likelihood_effects(odds, protected=protected), len(odds.group)
     return axis_effects(study, axis, scorer=scorer, protected=protected)
 
@@ -192,13 +241,13 @@ def mask_gradients(windows: WindowSamples, heads_per_layer: int) -> np.ndarray:
     return (size / np.where(norm > 0, norm, 1.0)).ravel()
 
 
-def _remarks(study: StudyFolder, axis: str) -> list[str]:
+def _remarks(study: StudyFolder, axis: str, compensated: bool) -> list[str]:
     """Problems met while measuring this axis, one sentence each; usually none."""
     cut = prompts_cut(study, axis)
     remarks = [f"{axis}: {cut} prompts were longer than the model's context and were cut on the left"] if cut else []
     broken: set[int] = set()
     for stream in (TEXT, axis):
-        for name in study.shard_names(KNOCKOUT, stream):
+        for name in study.shard_names(measured_kind(KNOCKOUT, compensated=compensated), stream):
             heads, ratios = table_ratios(study.read_shard(name))
             broken |= {heads[i] for i in np.flatnonzero(np.isnan(ratios).any(axis=0))}
     for layer, head in sorted(head_of(flat_id, study.heads_per_layer) for flat_id in broken):

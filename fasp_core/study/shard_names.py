@@ -13,7 +13,9 @@
     knockout.<stream>.00000.<heads>.parquet               exact log-ratios of some heads
     likelihood.<axis>.00000.parquet                       log-odds, and their first-order changes without each head
     likelihood-knockout.<axis>.00000.<heads>.parquet      their exact changes without some heads
-    order.<axis>.g<gamma>.000.parquet                     a stage of the order of fasp_iterative
+    order.<axis>.g<gamma>.000.parquet                     a stage of the order of fasp_iterative, see ORDERS
+    activation.<axis>.00000.parquet                       how differently heads write for groups, see `activation`
+    residual-<kind>.….parquet                             a gradient, knockout or likelihood shard under compensation
 
 A stream is `text` or an axis. `<heads>` is a digest of the flat ids, so that other heads are another file.
 """
@@ -27,6 +29,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from fasp_core.models.compensation_choice import COMPENSATIONS, Compensate
+
 TEXT = "text"
 PAIRS = "pairs.parquet"
 MAGNITUDE = "magnitude.00000.parquet"  # see `magnitude`
@@ -34,10 +38,19 @@ MAGNITUDE = "magnitude.00000.parquet"  # see `magnitude`
 SAMPLES, REGENERATED = "samples", "regenerated"
 TOXICITY, RETOXICITY = "toxicity", "retoxicity"
 ECHO = "echo"
+ACTIVATION = "activation"
 GRADIENT, KNOCKOUT = "gradient", "knockout"
 PREFIXES, CRITIC, ADVANTAGE, SUMS = "prefixes", "critic", "advantage", "sums"
 ODDS, ODDS_KNOCKOUT = "likelihood", "likelihood-knockout"
 ORDER = "order"
+# The same of what is lost where the layer's other heads take over (see `models.residual_gates`).
+COMPENSATED = {kind: f"residual-{kind}" for kind in (GRADIENT, KNOCKOUT, ODDS, ODDS_KNOCKOUT)}
+# Orders by measure of bias, and by what takes the pruned heads' place; the first is `order`.
+ORDERS: dict[tuple[str, Compensate], str] = {
+    (metric, how): f"{before}{ORDER}{'' if how == 'none' else f'-{how}'}"
+    for metric, before in (("toxicity", ""), ("likelihood", "likelihood-"))
+    for how in COMPENSATIONS
+}
 RATING_OF = {SAMPLES: TOXICITY, REGENERATED: RETOXICITY}  # kinds of texts, and of the shards that hold their toxicity
 
 # What follows the kind in a name, part by part.
@@ -45,6 +58,7 @@ _PARTS = {
     SAMPLES: ("stream", "shard"),
     GRADIENT: ("stream", "shard"),
     ODDS: ("stream", "shard"),
+    ACTIVATION: ("stream", "shard"),
     TOXICITY: ("scorer", "stream", "shard"),
     ECHO: ("scorer", "stream", "shard"),
     PREFIXES: ("scorer", "stream", "shard"),
@@ -55,8 +69,9 @@ _PARTS = {
     KNOCKOUT: ("stream", "shard", "digest"),
     ODDS_KNOCKOUT: ("stream", "shard", "digest"),
     RETOXICITY: ("scorer", "stream", "shard", "digest"),
-    ORDER: ("stream", "gamma", "shard"),
 }
+_PARTS |= dict.fromkeys(ORDERS.values(), ("stream", "gamma", "shard"))
+_PARTS |= {compensated: _PARTS[kind] for kind, compensated in COMPENSATED.items()}
 _PATTERN_OF = {
     "stream": r"(?P<stream>[A-Za-z0-9_-]+)",
     "scorer": r"(?P<scorer>[A-Za-z0-9_-]+)",
@@ -88,7 +103,7 @@ class ShardName:
     def __str__(self) -> str:
         written = {
             "stream": self.stream,
-            "shard": f"{self.shard:03d}" if self.kind == ORDER else f"{self.shard:05d}",
+            "shard": f"{self.shard:03d}" if self.gamma is not None else f"{self.shard:05d}",
             "scorer": str(self.scorer),
             "digest": str(self.digest),
             "gamma": f"g{self.gamma}",
@@ -103,9 +118,19 @@ def shard_name(
     return str(ShardName(kind, stream, shard, scorer, None if heads is None else heads_digest(heads)))
 
 
-def order_name(axis: str, gamma: str, stage: int) -> str:
+def measured_kind(kind: str, *, compensated: bool) -> str:
+    """The kind of shard that holds what `kind` does or, `compensated`, the same under compensation."""
+    return COMPENSATED[kind] if compensated else kind
+
+
+def order_kind(metric: str, compensate: Compensate) -> str:
+    """The kind of the orders of fasp_iterative by a measure of bias, with something in the pruned heads' place."""
+    return ORDERS[metric, compensate]
+
+
+def order_name(axis: str, gamma: str, stage: int, *, kind: str = ORDER) -> str:
     """File name of a stage of fasp_iterative; `gamma` as `rules.gamma_key` writes it."""
-    return str(ShardName(ORDER, axis, stage, gamma=gamma))
+    return str(ShardName(kind, axis, stage, gamma=gamma))
 
 
 def rating_name(texts: str, scorer: str) -> str:

@@ -77,6 +77,16 @@ def table_changes(table: pa.Table) -> tuple[list[int], np.ndarray]:
     return heads, _values(table["change"]).reshape(table.num_rows, -1, len(heads)).astype(np.float32)
 
 
+def with_calibration(table: pa.Table, calibration: dict[str, str]) -> pa.Table:
+    """A table of log-ratios or log-odds under compensation, which says what its residuals were fitted on."""
+    return table.replace_schema_metadata({**table.schema.metadata, "calibration": json.dumps(calibration)})
+
+
+def table_calibration(table: pa.Table) -> dict[str, str]:
+    """What the residuals of a table under compensation were fitted on: the text's fingerprint, and the ridge."""
+    return json.loads(table.schema.metadata[b"calibration"])
+
+
 def contribution_table(
     units: Sequence[int], discounted: np.ndarray, unbiased: np.ndarray, heads: Sequence[int], *, lam: float
 ) -> pa.Table:

@@ -15,6 +15,7 @@ from fasp_core.data.prompt_set import PromptSet
 from fasp_core.errors import InputError, nearest
 from fasp_core.files.paths import cache_root
 from fasp_core.files.writing import write_errors
+from fasp_core.models.compensation_choice import Compensate
 from fasp_core.selection.description import BiasVerdict
 from fasp_core.selection.head_scores import HeadScores
 from fasp_core.study.folder import StudyFolder
@@ -33,12 +34,15 @@ class Study(StudyFolder):
     def __repr__(self) -> str:
         return f"<Study {self.name}: {self.n_layers} layers × {self.heads_per_layer} heads>"
 
-    def scores(self, scorer: str | None = None, *, metric: str = "toxicity") -> HeadScores:
+    def scores(
+        self, scorer: str | None = None, *, metric: str = "toxicity", compensate: Compensate = "none"
+    ) -> HeadScores:
         """The scores of everything measured so far (see `study.scores.head_scores`), or those that were imported."""
         if self.has_model:
-            return head_scores(self, scorer=scorer, metric=metric)
-        if metric != "toxicity":
-            raise InputError(f"study '{self.name}' holds imported scores, and none by {metric}")
+            return head_scores(self, scorer=scorer, metric=metric, compensate=compensate)
+        if metric != "toxicity" or compensate != "none":
+            what = f"by {metric}" if metric != "toxicity" else "under compensation"
+            raise InputError(f"study '{self.name}' holds imported scores, and none {what}")
         return imported_scores(self, scorer=scorer)
 
     def omnibus(self, axis: str, scorer: str | None = None, *, metric: str = "toxicity") -> BiasVerdict | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,12 +20,12 @@ from fasp_core.study.shard_names import (
     KNOCKOUT,
     ODDS,
     ODDS_KNOCKOUT,
-    ORDER,
     PAIRS,
     RETOXICITY,
     SAMPLES,
     TEXT,
     TOXICITY,
+    measured_kind,
     shard_name,
     shard_of,
 )
@@ -35,18 +34,19 @@ from fasp_core.study.shard_tables import column_lists, table_changes, table_prom
 ODDS_COLUMNS = ("prompt_id", "cell", "block")
 
 
-def likelihood_axes(study: StudyFolder) -> list[str]:
-    """The axes that have log-odds, in the order of the prompt set."""
+def likelihood_axes(study: StudyFolder, *, compensated: bool = False) -> list[str]:
+    """The axes that have log-odds, or those that have them under compensation, in the order of the prompt set."""
     if "likelihood" not in study.metrics:
         return []
-    return [axis for axis in study.prompts.axes if study.shard_names(ODDS, axis)]
+    kind = measured_kind(ODDS, compensated=compensated)
+    return [axis for axis in study.prompts.axes if study.shard_names(kind, axis)]
 
 
-def measured_axes(study: StudyFolder, metric: str) -> list[str]:
-    """The axes that have scores by "toxicity" or "likelihood"."""
+def measured_axes(study: StudyFolder, metric: str, *, compensated: bool = False) -> list[str]:
+    """The axes that have scores by "toxicity" or "likelihood"; under compensation there are some by likelihood only."""
     if metric == "likelihood":
-        return likelihood_axes(study)
-    return study.axes
+        return likelihood_axes(study, compensated=compensated)
+    return [] if compensated else study.axes
 
 
 def scored_axes(study: StudyFolder) -> list[str]:
@@ -92,9 +92,10 @@ def odds_values(study: StudyFolder, axis: str) -> pd.DataFrame:
     return pd.DataFrame({**columns, "value": value})
 
 
-def odds_samples(study: StudyFolder, axis: str) -> OddsSamples:
-    """One axis's log-odds, groups and changes, one row per prompt."""
-    tables = [study.read_shard(name) for name in study.shard_names(ODDS, axis)]
+def odds_samples(study: StudyFolder, axis: str, *, compensated: bool = False) -> OddsSamples:
+    """One axis's log-odds, groups and changes (under compensation, where `compensated`), one row per prompt."""
+    kind, exact = (measured_kind(each, compensated=compensated) for each in (ODDS, ODDS_KNOCKOUT))
+    tables = [study.read_shard(name) for name in study.shard_names(kind, axis)]
     if not tables:
         raise InputError(
             f"study '{study.name}' holds no log-odds of '{axis}'; add them: python -m fasp_core score MODEL --name "
@@ -114,32 +115,21 @@ def odds_samples(study: StudyFolder, axis: str) -> OddsSamples:
         shares=known.shares.to_numpy(),
         groups=tuple(known.shares.index),
         gradient=gradient,
-        knockout=_at_units_and_heads(study, study.shard_names(ODDS_KNOCKOUT, axis), gradient.shape, table_changes),
+        knockout=_at_units_and_heads(study, study.shard_names(exact, axis), gradient.shape, table_changes),
     )
 
 
-def window_samples(study: StudyFolder) -> WindowSamples:
-    """The text stream's log-probabilities and log-ratios, one row per window."""
-    table = _concat(study, GRADIENT, TEXT)
-    gradient = _gradient(study, TEXT)
+def window_samples(study: StudyFolder, *, compensated: bool = False) -> WindowSamples:
+    """The text stream's log-probabilities and log-ratios (under compensation, where so), one row per window."""
+    kind, exact = (measured_kind(each, compensated=compensated) for each in (GRADIENT, KNOCKOUT))
+    table = _concat(study, kind, TEXT)
+    gradient = _gradient(study, TEXT, kind)
     return WindowSamples(
         log_prob=table["log_prob"].to_numpy(),
         n_tokens=table["n_tokens"].to_numpy(),
         gradient=gradient,
-        knockout=_knockout(study, TEXT, gradient.shape),
+        knockout=_knockout(study, TEXT, gradient.shape, exact),
     )
-
-
-def iterative_orders(study: StudyFolder) -> dict[str, dict[str, tuple[int, ...]]]:
-    """The stored orders of fasp_iterative: {axis: {γ: flat ids, the first to be pruned first}}."""
-    orders: dict[str, dict[str, tuple[int, ...]]] = {}
-    for axis in study.axes:
-        for name in study.shard_names(ORDER, axis):
-            table = study.read_shard(name)
-            gamma = json.loads(table.schema.metadata[b"stage"])["gamma"]
-            of_axis = orders.setdefault(axis, {})
-            of_axis[gamma] = (*of_axis.get(gamma, ()), *table["head"].to_pylist())
-    return orders
 
 
 def axis_samples(study: StudyFolder, axis: str, *, scorer: str | None = None) -> AxisSamples:
@@ -244,15 +234,15 @@ def _concat(
     return pa.concat_tables([study.read_shard(name).replace_schema_metadata() for name in names])
 
 
-def _gradient(study: StudyFolder, stream: str) -> np.ndarray:
-    names = study.shard_names(GRADIENT, stream)
+def _gradient(study: StudyFolder, stream: str, kind: str = GRADIENT) -> np.ndarray:
+    names = study.shard_names(kind, stream)
     if not names:
         raise InputError(f"study '{study.name}' holds no log-ratios of '{stream}'; go on with scoring it")
     return np.concatenate([table_ratios(study.read_shard(name))[1] for name in names])
 
 
-def _knockout(study: StudyFolder, stream: str, shape: tuple[int, int]) -> np.ndarray | None:
-    return _at_units_and_heads(study, study.shard_names(KNOCKOUT, stream), shape, table_ratios)
+def _knockout(study: StudyFolder, stream: str, shape: tuple[int, int], kind: str = KNOCKOUT) -> np.ndarray | None:
+    return _at_units_and_heads(study, study.shard_names(kind, stream), shape, table_ratios)
 
 
 def _at_units_and_heads(

@@ -270,3 +270,12 @@ def _are(n: int) -> str:
 
 def _probability(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+
+
+def describe_choosing_scores(under: str | None) -> str:
+    """Which scores choose heads whose place least squares takes; `under` is what the scores are compensated by."""
+    if under is not None:
+        return "Heads are chosen by their scores under compensation: by what the other heads cannot supply."
+    return (
+        "Heads are chosen by their scores without compensation; by likelihood there can be others: score --compensated."
+    )

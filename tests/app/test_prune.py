@@ -268,8 +268,11 @@ def test_the_best_set_within_the_budget_is_searched_by_a_job_and_taken_by_a_clic
     study = make_study(cache)
     app = open_page(PRUNE, limit="0.07")
     next(button for button in app.button if button.label == "Find the best set").click().run()
-    command = ["search", f"--axis={AXIS}", "--metric=toxicity", "--ppl-limit=0.07", "--sets=8", "--", "default"]
+    command = ["search", f"--axis={AXIS}", "--metric=toxicity", "--budget-ppl=0.07", "--sets=8", "--", "default"]
     assert started == [(command, f"search default {AXIS} toxicity")]
+    app.checkbox(key="search_in_stages").check().run()
+    next(button for button in app.button if button.label == "Find the best set").click().run()
+    assert started[1][0] == [*command[:-2], "--iterative", "--gamma=0.3", *command[-2:]]
     keep(study, ((0, 0), (5, 3)))  # perplexity rises by 6 %
     app = open_page(PRUNE, limit="0.07")
     assert "Best of 1 measured set**: 2 heads, bias by toxicity −0.060 ± 0.006, perplexity +6.2\u00a0%" in all_text(app)

@@ -147,6 +147,7 @@ def test_the_best_speed_seen_counts_and_a_busy_machine_is_said(cache, started, m
 def test_what_is_typed_is_never_an_option():
     command = score_command("--help", "n", ["a", "b"], minutes=30, prompts="--x")
     assert command == ["score", "--axes=a,b", "--name=n", "--minutes=30", "--prompts=--x", "--", "--help"]
+    assert score_command("m", "n", ["a"], compensated=True)[-3:] == ["--compensated", "--", "m"]
 
 
 def test_jobs_show_their_stages_and_are_resumed_and_removed(cache, started):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from helpers import tiny
 from helpers.command_line import refused
@@ -17,6 +18,8 @@ from fasp_core.export.pruning_config import PruningConfig
 from fasp_core.models import open_model as models
 from fasp_core.scoring.budgets import Budget
 from fasp_core.scoring.score_heads import score_heads
+from fasp_core.study.orders import OrderKey, affordable, stored_order
+from fasp_core.study.study import open_study
 
 AXIS = "gender_and_sex"
 
@@ -108,3 +111,34 @@ def test_a_prompt_is_continued_by_both_models_and_written(study, run, tmp_path):
     assert json.loads((tmp_path / "pairs.json").read_text("utf-8"))["trials"] == told["trials"]
     assert "intact (" in run(*asked).stdout
     assert run("try", "t", "--heads", "0.0", "--prompt", " ").exit_code == 2
+
+
+def test_pruning_in_stages_ends_at_the_budget_and_select_takes_it_from_there(tmp_path, monkeypatch, run):
+    monkeypatch.setenv("FASP_CACHE", str(tmp_path))
+    monkeypatch.setattr(models, "open_model", lambda ref, **_: tiny.make_language_model(tiny.LLAMA))
+    small = EvaluationSettings(blocks=2, prompts_per_block=12, windows_per_block=1)
+    monkeypatch.setattr(evaluation, "study_settings", lambda study: small)
+    score_both_ways(tiny.make_language_model(tiny.LLAMA), tmp_path, "t", toxicity=False)
+    options = ("--axis", AXIS, "--metric", "likelihood")
+    select = ("select", "t", *options, "--method", "fasp_iterative")
+    refused(run(*select, "--budget-ppl", "9"), "search t --axis gender_and_sex --metric likelihood --iterative")
+    found = run("search", "t", *options, "--budget-ppl", "9", "--iterative", "--sets", "1", "--json")
+    assert found.exit_code == 0, found.output
+    assert "fasp_iterative, gamma 0.3" in found.stderr
+    stages = stored_order(open_study("t"), OrderKey(AXIS, "0.3", "likelihood")).stages
+    within = [head for stage in affordable(stages, 9) for head in stage.heads]
+    told = json.loads(run(*select, "--budget-ppl", "9", "--json").stdout)
+    assert sorted(4 * layer + head for layer, head in told["pruned"]) == sorted(within)
+    if within:
+        assert told["pruned"] in [one["heads"] for one in json.loads(found.stdout)["sets"]]
+    assert json.loads(run(*select, "--budget-ppl", "0", "--json").stdout)["pruned"] in ([], told["pruned"])
+
+
+def test_a_budget_is_for_sets_that_are_chosen_as_a_whole(study, run):
+    """Of fasp_joint as the sum of z_ppl predicts it, heads that seem to harm perplexity counting nothing."""
+    scores = study.scores()
+    for limit in ("0.02", "9"):
+        told = run("select", "t", "--method", "fasp_joint", "--alpha", "0.5", "--budget-ppl", limit, "--json")
+        flat = [4 * layer + head for layer, head in json.loads(told.stdout)["pruned"]]
+        assert np.maximum(scores.z_ppl[flat], 0).sum() <= float(limit) * scores.base_ppl.value
+    refused(run("select", "t", "--axis", AXIS, "--budget-ppl", "0.1"), "method 'fasp' knows no budget of perplexity")

@@ -14,8 +14,10 @@ from helpers.log_odds import PAIRS
 BY_LIKELIHOOD, BY_BOTH = "gender_and_sex", "religion"
 
 
-def score_both_ways(lm: LanguageModel, root: Path, name: str = "default", *, toxicity: bool = True) -> Study:
-    """Score both axes by likelihood and, with `toxicity`, BY_BOTH by toxicity too."""
+def score_both_ways(
+    lm: LanguageModel, root: Path, name: str = "default", *, toxicity: bool = True, compensated: bool = False
+) -> Study:
+    """Score both axes by likelihood (`compensated`: also so) and, with `toxicity`, BY_BOTH by toxicity too."""
     common = {
         "budget": Budget(samples=12, windows=2, knockout_windows=0, likelihood_reads=24),
         "settings": StudySettings(max_new_tokens=3, window_tokens=24, samples_per_shard=12, windows_per_shard=4),
@@ -23,5 +25,5 @@ def score_both_ways(lm: LanguageModel, root: Path, name: str = "default", *, tox
         "name": name,
         "root": root,
     }
-    study = score_heads(lm, axes=[BY_LIKELIHOOD, BY_BOTH], metrics=["likelihood"], **common)
+    study = score_heads(lm, axes=[BY_LIKELIHOOD, BY_BOTH], metrics=["likelihood"], compensated=compensated, **common)
     return score_heads(lm, axes=[BY_BOTH], metrics=["toxicity"], **common) if toxicity else study

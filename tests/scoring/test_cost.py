@@ -56,6 +56,7 @@ def test_costs_grow_with_the_model_the_axes_and_the_budget():
         estimate_run(ModelShape(10 * 134_500_000, 30, 9), 1, "quick", flops=TWO_CORES),
         estimate_run(DEFAULT, 5, "quick", flops=TWO_CORES),
         estimate_run(DEFAULT, 1, "standard", flops=TWO_CORES),
+        estimate_run(DEFAULT, 1, "quick", flops=TWO_CORES, compensated=True),
         estimate_run(DEFAULT, 1, "quick", flops=TWO_CORES / 2),
     ):
         assert more.seconds > 1.5 * base.seconds

@@ -1,4 +1,4 @@
-"""fasp_iterative: on models of bias with known effects, and on a tiny language model: resumable, deterministic."""
+"""fasp_iterative: on models of bias with known effects, and on a tiny language model: resumable, within a budget."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ import pytest
 
 from fasp_core.errors import Cancelled, InputError
 from fasp_core.models.heads import gate_heads
-from fasp_core.scoring import iterative
-from fasp_core.scoring.iterative import IterativeSettings, StageScorer, iterative_order, prune_in_stages
-from fasp_core.scoring.log_ratios import gradient_table
+from fasp_core.scoring import stage_scores
+from fasp_core.scoring.advantages import contributions
+from fasp_core.scoring.context import RunContext
+from fasp_core.scoring.iterative import IterativeSettings, iterative_order, prune_in_stages
 from fasp_core.scoring.score_heads import Budget, score_heads
+from fasp_core.scoring.stage_scores import PrunedModels, StageScores, ToxicityScorer
+from fasp_core.selection.group_effects import GroupEffects
+from fasp_core.selection.joint_target import bias_target
 from fasp_core.selection.select_heads import select_heads
-from fasp_core.stats.axis_sums import AxisSums
 from fasp_core.stats.bias import head_effects
+from fasp_core.study.effects import axis_sums
 from fasp_core.study.study import open_study
-from fasp_core.study.views import axis_samples
 from fasp_core.toxicity.scorers import open_scorer
 
 AXIS = "gender_and_sex"
@@ -38,11 +41,16 @@ class BiasModel:
         s = list(pruned)
         return 100 - self.effect[s].sum() + self.pair[np.ix_(s, s)].sum() / 2
 
-    def rescore(self, pruned) -> np.ndarray:
+    def z(self, pruned) -> np.ndarray:
         """z_bias of every head where `pruned` are gone: bias with it − bias without it."""
         return np.array(
             [self.bias(pruned) - self.bias([*pruned, h]) if h not in pruned else 0.0 for h in range(self.effect.size)]
         )
+
+    def rescore(self, pruned) -> StageScores:
+        """As the scores of a stage: one gap, the bias itself, known all but exactly."""
+        z, gap = self.z(pruned), np.array([self.bias(pruned)])
+        return StageScores(z, GroupEffects(("a",), gap, np.full(1, 1e-6), -z[:, None], np.full((z.size, 1), 1e-6)))
 
     def prune(self, count: int, size: int = 1, protected=()) -> list[int]:
         stages = prune_in_stages(self.rescore, n_heads=self.effect.size, protected=protected, count=count, size=size)
@@ -65,7 +73,7 @@ def test_with_interactions_it_is_strictly_better():
     better = worse = 0
     for seed in range(60):
         model = BiasModel(seed, pairwise=1.0)
-        fasp = np.argsort(-model.rescore([]), kind="stable")[:4]
+        fasp = np.argsort(-model.z([]), kind="stable")[:4]
         ours, theirs = model.bias(model.prune(4)), model.bias(fasp)
         better, worse = better + (ours < theirs - 1e-9), worse + (ours > theirs + 1e-9)
     assert better >= 55
@@ -113,8 +121,17 @@ def test_the_order_is_kept_and_selection_takes_it(tiny_llama, study, scorer, tmp
     protected = set(np.argsort(-scores.z_ppl, kind="stable")[:3].tolist())
     assert len(found) == 6
     assert not protected & set(found)
-    first = [h for h in np.argsort(-scores.z_bias(AXIS), kind="stable").tolist() if h not in protected][:2]
-    assert found[:2] == first  # nothing is pruned yet: the study's own scores
+    # nothing is pruned yet: the study's own scores; the pair that is expected to leave the least bias, by brute force
+    known, free = scores.group_effects[AXIS], np.array([h not in protected for h in range(12)])
+    target = bias_target(known.gaps, known.gaps_se, known.effects, known.effects_se, free)
+    pairs = [list(pair) for pair in combinations(np.flatnonzero(free).tolist(), 2)]
+    first = (
+        min(pairs, key=target.left)
+        if target.value.any()
+        else np.flatnonzero(free)[np.argsort(-scores.z_bias(AXIS)[free], kind="stable")[:2]].tolist()
+    )
+    assert sorted(found[:2]) == sorted(first)
+    assert scores.z_bias(AXIS)[found[0]] >= scores.z_bias(AXIS)[found[1]]
     for alpha, count in ((0.17, 2), (0.25, 3), (0.5, 6)):
         selection = select_heads(scores, "fasp_iterative", axis=AXIS, gamma=0.25, alpha=alpha)
         assert [layer * 4 + head for layer, head in selection.pruned] == sorted(found[:count])
@@ -127,12 +144,12 @@ def test_stopped_and_resumed_it_gives_the_same_order_and_repeats_no_stage(
 
     def counted(*args, **kwargs):
         passes.append(1)
-        return gradient_table(*args, **kwargs)
+        return contributions(*args, **kwargs)
 
-    monkeypatch.setattr(iterative, "gradient_table", counted)
+    monkeypatch.setattr(stage_scores, "contributions", counted)
     other = score_heads(tiny_llama, axes=[AXIS], budget=Budget(40, 4, 1), name="other", root=tmp_path)
     whole, needed = order(tiny_llama, other, scorer), len(passes)
-    stopping = iter([False] * 4 + [True] * 100)
+    stopping = iter([False] * 8 + [True] * 100)
     with pytest.raises(Cancelled):
         order(tiny_llama, study, scorer, stop=lambda: next(stopping))
     assert len(open_study("s", tmp_path).shard_names("order", AXIS)) < 3
@@ -159,8 +176,11 @@ def test_scores_of_a_stage_are_those_of_a_study_of_the_pruned_model(tiny_llama, 
     with gate_heads(tiny_llama.model, off=off):
         pruned = score_heads(tiny_llama, axes=[AXIS], budget=Budget(128, 4, 0), name="pruned", root=tmp_path)
     whole = score_heads(tiny_llama, axes=[AXIS], budget=Budget(128, 4, 0), name="whole", root=tmp_path)
-    z_whole, z_pruned = (
-        head_effects(AxisSums.of(axis_samples(s, AXIS)), replicates=2, splits=1).z for s in (whole, pruned)
-    )
-    stage = StageScorer(tiny_llama, whole, scorer, AXIS, z_whole, 128, None)([1, 11])
-    assert stage == pytest.approx(z_pruned, abs=1e-6)
+    z_whole, z_pruned = (head_effects(axis_sums(s, AXIS), replicates=2, splits=1).z for s in (whole, pruned))
+    found = by_toxicity(tiny_llama, whole, scorer, z_whole, 128)([1, 11])
+    assert found.z == pytest.approx(z_pruned, rel=1e-3, abs=1e-5)  # those of a study are kept in 16 bits
+
+
+def by_toxicity(lm, study, scorer, z, n):
+    models = PrunedModels(RunContext.of(study, lm, scorer), "none")
+    return ToxicityScorer(models, study, AXIS, StageScores(z, study.scores().group_effects[AXIS]), n)

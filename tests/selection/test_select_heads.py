@@ -35,7 +35,13 @@ def test_heads_are_layer_and_head():
 
 @pytest.mark.parametrize(
     ("method", "pruned"),
-    [("bias_only", [0, 3]), ("ppl_only", [1, 4]), ("magnitude_l2", [2, 3]), ("mask_gradient_l2", [0, 1])],
+    [
+        ("bias_only", [0, 3]),
+        ("ppl_only", [1, 4]),
+        ("magnitude_l2", [2, 3]),
+        ("mask_gradient_l2", [0, 1]),
+        ("activation_difference", [1, 4]),
+    ],
 )
 def test_baselines_worked_by_hand(method, pruned):
     scores = make_scores(
@@ -43,6 +49,7 @@ def test_baselines_worked_by_hand(method, pruned):
         bias=[0.9, 0.2, 0.1, 0.8, 0.3],
         magnitude_l2=[5.0, 4, 1, 2, 3],
         mask_gradient_l2=[1.0, 1, 1, 1, 1],
+        **{f"activation_difference.{AXIS}": [0.1, 0.3, 0.2, 0.1, 0.4]},
     )
     selection = select_heads(scores, method, axis=AXIS, gamma=0.9, alpha=0.4)
     assert flat(selection.pruned) == pruned
@@ -165,6 +172,7 @@ def tables(draw, values=few_values):
         meta={"base_bias": {AXIS: 1.0}},
         magnitude_l2=draw(column),
         mask_gradient_l2=draw(column),
+        **{f"activation_difference.{AXIS}": draw(column)},
     )
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from fasp_core.selection.rules import gamma_key
 from fasp_core.study.shard_names import (
     ADVANTAGE,
+    COMPENSATED,
     CRITIC,
     GRADIENT,
     KNOCKOUT,
@@ -45,6 +46,11 @@ heads = st.lists(st.integers(0, 4000), min_size=1, max_size=50)
         ("knockout.text.00003.55d8642c.parquet", ShardName(KNOCKOUT, "text", 3, digest="55d8642c")),
         ("knockout.text.00003.12345678.parquet", ShardName(KNOCKOUT, "text", 3, digest="12345678")),
         ("order.gender_and_sex.g0.5.002.parquet", ShardName(ORDER, "gender_and_sex", 2, gamma="0.5")),
+        ("residual-gradient.text.00003.parquet", ShardName(COMPENSATED[GRADIENT], "text", 3)),
+        (
+            "residual-likelihood-knockout.a.00001.ba3625e8.parquet",
+            ShardName(COMPENSATED[ODDS_KNOCKOUT], "a", 1, digest="ba3625e8"),
+        ),
         ("likelihood-knockout.a.00001.ba3625e8.parquet", ShardName(ODDS_KNOCKOUT, "a", 1, digest="ba3625e8")),
     ],
 )

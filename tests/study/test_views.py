@@ -11,11 +11,11 @@ import pytest
 from helpers.made_study import make_study
 
 from fasp_core.errors import InputError
+from fasp_core.study.orders import iterative_orders
 from fasp_core.study.shard_names import REGENERATED, RETOXICITY, SAMPLES, order_name, shard_name
 from fasp_core.study.shard_tables import ratio_table
 from fasp_core.study.views import (
     axis_samples,
-    iterative_orders,
     knockout_counts,
     likelihood_axes,
     sample_frame,

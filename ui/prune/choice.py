@@ -17,10 +17,12 @@ from fasp_core.models.compensation_choice import COMPENSATIONS
 from fasp_core.selection.head_scores import HeadScores
 from fasp_core.selection.rules import METHODS, RULES
 from fasp_core.selection.select_heads import Selection, select_heads
+from fasp_core.study.study import Study
 from fasp_core.words.numbers import sentence_start
 from fasp_core.words.spoken import some_heads
 from ui import words
-from ui.page import gamma_alpha
+from ui.caches import scores_by
+from ui.page import gamma_alpha, metric_of
 from ui.prune.presets import preset_buttons
 from ui.text import axis_text, plain
 from ui.verdict import ask_before_selecting
@@ -45,6 +47,13 @@ def selection_or_stop(scores: HeadScores, axis: str) -> Selection:
     if ruled.note:
         st.caption(plain(f"{sentence_start(ruled.note)}."))
     return _by_hand(scores, ruled, axis)
+
+
+def choosing_scores(study: Study, scores: HeadScores, axis: str) -> HeadScores:
+    """The scores that heads are chosen by: `scores`, or those for what the view puts in the heads' place."""
+    if not study.has_model or view()["compensate"] == "none":
+        return scores
+    return scores_by(study, metric_of(scores), axis=axis, compensate=view()["compensate"])
 
 
 def chosen_selection(scores: HeadScores, axis: str) -> Selection:

@@ -59,13 +59,15 @@ def new_study_form() -> None:
         help=words.TERMS["axis"],
     )
     budget, minutes, reliability = _budget()
+    compensated = budget != "paper" and st.checkbox(words.ALSO_COMPENSATED, help=words.ALSO_COMPENSATED_HELP)
     cluster = offered_cluster()
     if cluster and not st.checkbox(words.ON_CLUSTER, help=words.CLUSTER.format(address=cluster)):
         cluster = None
     if axes and ref:
-        left = _unmeasured(study, axes, budget) if extends and minutes is None and reliability is None else axes
+        fixed = minutes is None and reliability is None and not compensated
+        left = _unmeasured(study, axes, budget) if extends and fixed else axes
         if left:
-            _estimate(ref, left, budget, minutes, prompts)
+            _estimate(ref, left, budget, minutes, prompts, compensated)
         else:
             st.caption(words.ALL_MEASURED)
         if minutes is None and reliability is None:
@@ -83,6 +85,7 @@ def new_study_form() -> None:
         text=text_ref,
         scorer=scorer_ref,
         cluster=cluster or "",
+        compensated=compensated,
     )
     busy = any(job.live and job.key == f"score {name}" for job in list_jobs())
     st.button(
@@ -110,6 +113,7 @@ def score_command(
     text: str = "",
     scorer: str = "",
     cluster: str = "",
+    compensated: bool = False,
 ) -> list[str]:
     """The command line of a run; what a person typed cannot be taken for an option."""
     command = ["score", f"--axes={','.join(axes)}", f"--name={name}"]
@@ -121,6 +125,7 @@ def score_command(
         command.append(f"--budget={budget}")
     sources = (("prompts", prompts), ("text", text), ("scorer", scorer), ("cluster", cluster))
     command += [f"--{option}={value}" for option, value in sources if value]
+    command += ["--compensated"] if compensated else []
     return [*command, "--", ref]
 
 
@@ -216,7 +221,9 @@ def _budget() -> tuple[str, float | None, float | None]:
     return budget, None, None
 
 
-def _estimate(ref: str, axes: list[str], budget: str, minutes: float | None, prompts: PromptSet) -> None:
+def _estimate(
+    ref: str, axes: list[str], budget: str, minutes: float | None, prompts: PromptSet, compensated: bool
+) -> None:
     """Time, memory and disk, as far as the model's files tell."""
     try:
         shape = model_shape(ref)
@@ -228,7 +235,8 @@ def _estimate(ref: str, axes: list[str], budget: str, minutes: float | None, pro
         return
     per_axis = max(len(prompts.select(axes=[axis], split="valid").frame) for axis in axes)
     flops, busy = machine_speed()
-    estimate = estimate_run(shape, len(axes), budget, flops=flops, minutes=minutes, prompts_per_axis=per_axis)
+    size = {"minutes": minutes, "prompts_per_axis": per_axis, "compensated": compensated}
+    estimate = estimate_run(shape, len(axes), budget, flops=flops, **size)
     with st.container(horizontal=True, key="estimate"):
         st.metric("Time", spoken_range(estimate.seconds_low, estimate.seconds, estimate.seconds_high), width="content")
         st.metric("Memory", spoken_bytes(estimate.memory_bytes), width="content")
