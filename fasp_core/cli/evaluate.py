@@ -41,7 +41,7 @@ from fasp_core.cli.scorecard import (
     rows_json,
     scorecard_json,
 )
-from fasp_core.cli.sources import chosen, measure_set, metric_for, open_named, reopened, select_by
+from fasp_core.cli.sources import chosen, measure_set, open_named, reopened, scores_to_choose_by, select_by
 from fasp_core.errors import InputError
 from fasp_core.head import parse_heads
 from fasp_core.models.compensation_choice import SPOKEN
@@ -102,7 +102,7 @@ def evaluate(
         pruned, about, its_own = _configured(opened, config)
         compensate = compensate or its_own
     else:
-        table = opened.scores(metric=metric_for(opened, axis, metric))
+        table = scores_to_choose_by(opened, axis, metric, compensate or "none")
         selection = select_by(table, axis, gamma, alpha, method, seed)
         pruned, about = selection.pruned, selection.axis or axis
     measured = split_names(axes) if axes else [about] if about else None

@@ -185,6 +185,6 @@ def _prune_in_stages(
         progress=progress,
     )
     if not flat:
-        why = "its first stage is beyond the budget, or lowers no bias that stands out"
+        why = "the first one is beyond the budget, or no bias stands out that they would lower"
         print(f"note: fasp_iterative prunes no heads: {why}", file=sys.stderr)
     return tuple(sorted(lm.layout.head(flat_id) for flat_id in flat))

@@ -117,10 +117,10 @@ def iterative_order(
     """Find and keep an order of heads as flat ids, going on from the stages on disk.
 
     Of the first ⌊αN⌋ heads or more; or, with `budget_ppl`, of as many as raise perplexity by at most that share: then
-    these are given, and the stage that exceeded it is kept too. Bias is by `metric`, which for toxicity takes a
-    `scorer`; `compensate` is what takes the place of the pruned heads at every stage. Raises InputError where the
-    stages on disk were made otherwise, or the study lacks the scores to begin with; Cancelled between batches once
-    `stop()`.
+    these are given, a part of the last stage too, and the stage that exceeded it is kept whole. Bias is by `metric`,
+    which for toxicity takes a `scorer`; `compensate` is what takes the place of the pruned heads at every stage. Raises
+    InputError where the stages on disk were made otherwise, or the study lacks the scores to begin with; Cancelled
+    between batches once `stop()`.
     """
     settings = settings or IterativeSettings()
     scores = _first_scores(study, scorer, axis, metric, compensate)
@@ -136,9 +136,9 @@ def iterative_order(
         done = _stored(study, key, settings)
         protected = done.protected or tuple(protected_heads(scores, gamma).tolist())
         stages, clock = list(done.stages), _Clock(key.gamma, budget_ppl, -(-count // size), progress, done.stages)
+        models = PrunedModels(RunContext.of(study, lm, scorer or open_scorer("embedded"), stop, progress), compensate)
+        ppl_rise = StagePerplexity(models, study)
         if not _ended(stages, budget_ppl):
-            context = RunContext.of(study, lm, scorer or open_scorer("embedded"), stop, progress)
-            models = PrunedModels(context, compensate)
             for stage in prune_in_stages(
                 _stage_scorer(models, study, axis, metric, scores, settings),
                 n_heads=scores.n_heads,
@@ -146,15 +146,36 @@ def iterative_order(
                 count=count,
                 size=size,
                 pruned=done.heads,
-                ppl_rise=StagePerplexity(models, study),
+                ppl_rise=ppl_rise,
             ):
                 keep_stage(study, key, len(stages), Order((stage,), protected, asdict(settings)))
                 stages.append(stage)
                 clock.step(stages)
                 if _ended(stages, budget_ppl):
                     break
+        found = heads_of(stages) if budget_ppl is None else heads_within_budget(stages, budget_ppl, ppl_rise)
     clock.end()
-    return list(heads_of(stages if budget_ppl is None else affordable(stages, budget_ppl)))
+    return list(found)
+
+
+def heads_within_budget(stages: Sequence[OrderStage], limit: float, ppl_rise: PplRise) -> tuple[int, ...]:
+    """The heads of the stages within the budget `limit`, a share, and the first of the stage that exceeds it.
+
+    As many of that stage as keep the budget, found by halving: perplexity is taken to rise with every head. None of a
+    stage that is expected to lower no bias.
+    """
+    whole = affordable(stages, limit)
+    heads, rest = heads_of(whole), stages[len(whole) :]
+    if not rest or rest[0].expected is None or rest[0].expected[1] >= rest[0].expected[0]:
+        return heads
+    more, fits, exceeds = rest[0].heads, 0, len(rest[0].heads)
+    while exceeds - fits > 1:
+        middle = (fits + exceeds) // 2
+        if ppl_rise([*heads, *more[:middle]]).value <= limit:
+            fits = middle
+        else:
+            exceeds = middle
+    return heads + more[:fits]
 
 
 def _ended(stages: Sequence[OrderStage], budget_ppl: float | None) -> bool:

@@ -13,14 +13,16 @@ from fasp_core.models.heads import gate_heads
 from fasp_core.scoring import stage_scores
 from fasp_core.scoring.advantages import contributions
 from fasp_core.scoring.context import RunContext
-from fasp_core.scoring.iterative import IterativeSettings, iterative_order, prune_in_stages
+from fasp_core.scoring.iterative import IterativeSettings, heads_within_budget, iterative_order, prune_in_stages
 from fasp_core.scoring.score_heads import Budget, score_heads
 from fasp_core.scoring.stage_scores import PrunedModels, StageScores, ToxicityScorer
 from fasp_core.selection.group_effects import GroupEffects
 from fasp_core.selection.joint_target import bias_target
 from fasp_core.selection.select_heads import select_heads
 from fasp_core.stats.bias import head_effects
+from fasp_core.stats.estimate import Estimate
 from fasp_core.study.effects import axis_sums
+from fasp_core.study.orders import OrderStage
 from fasp_core.study.study import open_study
 from fasp_core.toxicity.scorers import open_scorer
 
@@ -184,3 +186,21 @@ def test_scores_of_a_stage_are_those_of_a_study_of_the_pruned_model(tiny_llama, 
 def by_toxicity(lm, study, scorer, z, n):
     models = PrunedModels(RunContext.of(study, lm, scorer), "none")
     return ToxicityScorer(models, study, AXIS, StageScores(z, study.scores().group_effects[AXIS]), n)
+
+
+def test_of_a_stage_beyond_the_budget_the_part_that_fits_is_taken():
+    """Every head costs 2 %, and stages have 5 heads: within 13 % there is room for 6."""
+    costs, tried = {head: 0.02 for head in range(15)}, []
+
+    def ppl_rise(heads):
+        tried.append(tuple(heads))
+        return Estimate(sum(costs[head] for head in heads), 0.0, 1)
+
+    stages = [OrderStage(tuple(range(i, i + 5)), (0.0,) * 5, 0.02 * (i + 5), 0.0, (1.0, 0.5)) for i in (0, 5, 10)]
+    assert heads_within_budget(stages, 0.13, ppl_rise) == (0, 1, 2, 3, 4, 5)
+    assert len(tried) <= 3
+    assert heads_within_budget(stages, 0.03, ppl_rise) == (0,)
+    assert heads_within_budget(stages, 0.01, ppl_rise) == ()
+    assert heads_within_budget(stages, 0.5, ppl_rise) == tuple(range(15))
+    no_use = [stages[0], OrderStage(stages[1].heads, (0.0,) * 5, 0.2, 0.0, (0.5, 0.6))]
+    assert heads_within_budget(no_use, 0.13, ppl_rise) == (0, 1, 2, 3, 4)
