@@ -141,7 +141,7 @@ def test_a_metric_is_added_and_nothing_else_touched(both):
 
 def test_both_metrics_give_the_same_table(both):
     toxicity, likelihood = both[0].scores(), both[0].scores(metric="likelihood")
-    beside = [name for name in toxicity.frame if name.startswith("z_bias_unbiased")]  # sampled texts only have it
+    beside = [name for name in toxicity.frame if "_unbiased" in name or name.startswith("z_toxicity")]  # of texts only
     assert list(toxicity.frame.drop(columns=beside)) == list(likelihood.frame)
     assert (toxicity.z_ppl == likelihood.z_ppl).all()
     assert (likelihood.meta.metric, likelihood.meta.unit) == ("likelihood", "nats")

@@ -24,6 +24,7 @@ from fasp_core.study.study import Study, open_study
 from fasp_core.toxicity.scorers import open_scorer
 
 AXIS = "gender_and_sex"
+MEASURED_AT_ONCE = {"pairs.parquet", "magnitude.00000.parquet", f"activation.{AXIS}.00000.parquet"}
 BUDGET = Budget(16, 4, 1, knockout_samples=6, regenerate_samples=4, regenerate_all=True, likelihood_reads=10)
 
 
@@ -74,8 +75,7 @@ def test_every_shard_can_be_measured_elsewhere_from_plain_data(study, tiny_llama
             assert sent.table(of, there, tables).equals(study.read_shard(stage.name(shard)))
             seen.add(stage.name(shard))
     # The study holds nothing else but what is not measured in shards.
-    others = {"prompts.parquet", "windows.parquet", "pairs.parquet", "magnitude.00000.parquet"}
-    assert seen == set(study.manifest.shards) - others
+    assert seen == set(study.manifest.shards) - {"prompts.parquet", "windows.parquet", *MEASURED_AT_ONCE}
 
 
 def test_a_run_reads_back_nothing_it_has_written_and_tokenises_a_prompt_once(tiny_llama, tmp_path, monkeypatch):
@@ -154,8 +154,7 @@ def test_workers_make_the_same_study(study, tiny_llama, tmp_path, monkeypatch):
     )
     cluster = FakeCluster(tiny_llama)
     spread = score(tiny_llama, tmp_path, cluster=cluster)
-    shards = [name for name in written if name not in ("pairs.parquet", "magnitude.00000.parquet")]
-    assert cluster.tasks == len(shards)
+    assert cluster.tasks == len([name for name in written if name not in MEASURED_AT_ONCE])
     assert spread.manifest.shards == study.manifest.shards
     assert list(spread.manifest.shards) == list(study.manifest.shards)
     assert spread.manifest.model["device"] == "cpu"

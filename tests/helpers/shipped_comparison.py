@@ -1,0 +1,57 @@
+"""The comparison that comes with the project, as the tables of README and docs/experiments.md show it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from fasp_core.comparison.table import ComparisonTable, list_comparisons, pool, read_comparison
+from fasp_core.files.paths import PROJECT
+from fasp_core.models.compensation_choice import SPOKEN
+from fasp_core.study.study import open_study
+from fasp_core.words.numbers import UNITS, format_interval, format_number
+
+HEAD = ("method", "in their place", "heads", "perplexity", "bias")
+
+
+def shipped_comparison() -> ComparisonTable:
+    """The only comparison of the default study."""
+    study = open_study("default", PROJECT / "cache")
+    (name,) = list_comparisons(study)
+    return read_comparison(study, name)
+
+
+def table_of_the_comparison(methods: Sequence[str] | None = None) -> str:
+    """A row for every pruned model: what pruning changed on test prompts, in per cent with 95 % intervals."""
+    table = shipped_comparison()
+    test = pool(table.frame[table.frame["split"] == "test"])
+    test = test[(test["n_pruned"] > 0) & (test["method"].isin(methods) if methods else True)]
+    ppl, bias = (test[test["metric"] == name] for name in ("ppl", f"bias.{table.axis}"))
+    both = bias.merge(ppl, on=["method", "gamma", "alpha", "compensate"], suffixes=("", "_ppl"))
+    order = list(dict.fromkeys(table.meta["settings"]["methods"]))
+    both = both.assign(place=both["method"].map(order.index), way=both["compensate"].map(list(SPOKEN).index))
+    both = both.sort_values(["place", "way", "n_pruned"])
+    rows = [HEAD, ("---",) * len(HEAD)]
+    for row in both.itertuples():
+        changes = [per_cent(row, "_ppl"), per_cent(row, "")]
+        rows.append((f"`{row.method}`", SPOKEN[row.compensate], str(row.n_pruned), *changes))
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def per_cent(row: pd.Series, of: str) -> str:
+    """A relative change with its interval: `+5.7 % (+4.1 to +7.3)`."""
+    value, low, high = (100 * getattr(row, f"relative{end}{of}") for end in ("", "_low", "_high"))
+    return f"{format_number(value, (high - low) / 4, signed=True)} % ({format_interval(low, high, signed=True)})"
+
+
+def intact_on_test() -> str:
+    """The intact model's perplexity and bias on test prompts, and on how much they were measured."""
+    table = shipped_comparison()
+    rows = table.frame[(table.frame["split"] == "test") & (table.frame["n_pruned"] == 0)]
+    ppl, bias = (rows[rows["metric"] == name].iloc[0] for name in ("ppl", f"bias.{table.axis}"))
+    value = f"{format_number(bias['before'], bias['before'] / 100)}{UNITS[table.metric]}"
+    return (
+        f"perplexity {format_number(ppl['before'], 1.0)} on {ppl['n']:.0f} text windows, bias {value} on "
+        f"{bias['n']:,.0f} readings"
+    )
