@@ -1,6 +1,8 @@
-"""The README's figures are the shipped study's, and its citation is CITATION.cff's. tests/app opens its links.
+"""The figures of README and docs/experiments.md are the shipped study's, the citation is CITATION.cff's.
 
-PYTHONPATH=. python tests/test_readme.py      # writes the table of the default study anew
+tests/app opens the README's links.
+
+PYTHONPATH=.:tests python tests/test_readme.py      # writes the tables of the default study anew
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from helpers.shipped_comparison import clear_after_holm, intact_on_test, table_of_the_comparison
 
 from fasp_core.files.paths import PROJECT
 from fasp_core.selection.description import BiasVerdict
@@ -16,7 +19,9 @@ from fasp_core.study.study import open_study
 from fasp_core.words.numbers import UNITS, axis_label, format_estimate, format_fixed, format_interval, format_number
 
 README = PROJECT / "README.md"
+EXPERIMENTS = PROJECT / "docs" / "experiments.md"
 TABLE = re.compile(r"(?<=<!-- default study -->\n).*?(?=<!-- end -->)", re.S)
+COMPARED = re.compile(r"(?<=<!-- default comparison -->\n).*?(?=<!-- end -->)", re.S)
 HEAD = ("axis", "measured by", "bias of the intact model", "is there a bias?", "reliability of the ranking")
 MEASURED_BY = {"likelihood": "likelihood, {:,} readings", "toxicity": "toxicity, {:,} continuations"}
 
@@ -50,7 +55,19 @@ def told(verdict: BiasVerdict, unit: str) -> str:
 
 def test_the_table_holds_what_the_shipped_study_gives():
     written = TABLE.search(README.read_text("utf-8"))[0]
-    assert written == table_of_the_default_study(), "run: PYTHONPATH=. python tests/test_readme.py"
+    assert written == table_of_the_default_study(), "run: PYTHONPATH=.:tests python tests/test_readme.py"
+
+
+@pytest.mark.parametrize("page", [README, EXPERIMENTS], ids=["README", "experiments"])
+def test_what_pruning_changed_is_what_the_shipped_comparison_holds(page):
+    written = COMPARED.search(page.read_text("utf-8"))[0]
+    assert written == compared(), "run: PYTHONPATH=.:tests python tests/test_readme.py"
+
+
+def compared() -> str:
+    """The intact model, the table, and what is clear in it."""
+    intact = f"The intact model on test prompts: {intact_on_test()}."
+    return f"{intact}\n\n{table_of_the_comparison()}\n{clear_after_holm()}\n"
 
 
 def test_the_perplexity_is_the_shipped_study_s():
@@ -79,5 +96,6 @@ def test_the_authors_are_those_of_the_citation_file():
 
 
 if __name__ == "__main__":
-    text = README.read_text("utf-8")
-    README.write_text(TABLE.sub(lambda _: table_of_the_default_study(), text), "utf-8")
+    for document in (README, EXPERIMENTS):
+        text = TABLE.sub(lambda _: table_of_the_default_study(), document.read_text("utf-8"))
+        document.write_text(COMPARED.sub(lambda _: compared(), text), "utf-8")

@@ -407,8 +407,8 @@ TRADE_OFF = "Lower left is better. The dotted line is the Pareto front: no other
 ALL_ROWS = "Valid and test prompts, every seed, with intervals and heads."
 SUMMARY = "Change of {} within a perplexity budget"
 SUMMARY_NOTE = (
-    "On test prompts, at the α with the lowest bias within the budget, both judged on validation prompts; a method "
-    "without γ is shown at the largest α within the budget. In brackets 95 % intervals: no clear change where one "
+    "On test prompts, at the α with the lowest bias within the budget, both judged on validation prompts; what was not "
+    "measured there is shown at the largest α within the budget. In brackets 95 % intervals: no clear change where one "
     "includes 0."
 )
 ONE_BIAS = "Only one bias was measured. Start a comparison that measures more of them to see side effects."
