@@ -24,7 +24,7 @@ def readable(study: Study) -> dict[str, ComparisonTable]:
             found[name] = comparison(study, name)
         except InputError as error:
             st.warning(plain(error))
-    return found
+    return dict(sorted(found.items(), key=lambda item: item[1].meta["created"], reverse=True))
 
 
 def label(table: ComparisonTable) -> str:

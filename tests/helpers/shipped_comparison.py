@@ -1,4 +1,4 @@
-"""The comparison that comes with the project, as the tables of README and docs/experiments.md show it."""
+"""The comparisons that come with the project, as the tables of README and docs/experiments.md show them."""
 
 from __future__ import annotations
 
@@ -18,21 +18,28 @@ from fasp_core.words.numbers import UNITS, format_interval, format_number
 HEAD = ("method", "in their place", "heads", "perplexity", "bias")
 
 
-def shipped_comparison() -> ComparisonTable:
-    """The only comparison of the default study."""
+def shipped_comparison(methods: Sequence[str]) -> ComparisonTable:
+    """The comparison of just these methods that the default study holds."""
     study = open_study("default", PROJECT / "cache")
-    (name,) = list_comparisons(study)
-    return read_comparison(study, name)
+    tables = [read_comparison(study, name) for name in list_comparisons(study)]
+    (found,) = [table for table in tables if table.meta["settings"]["methods"] == list(methods)]
+    return found
 
 
-def table_of_the_comparison(methods: Sequence[str] | None = None) -> str:
+def written_out(methods: Sequence[str]) -> str:
+    """A comparison in Markdown: the intact model, the table, and what is clear in it."""
+    table = shipped_comparison(methods)
+    intact = f"The intact model on test prompts: {intact_on_test(table)}."
+    return f"{intact}\n\n{rows_on_test(table)}\n{clear_after_holm(table)}\n"
+
+
+def rows_on_test(table: ComparisonTable) -> str:
     """A row for every pruned model: what pruning changed on test prompts, in per cent with 95 % intervals."""
-    table = shipped_comparison()
     test = pool(table.frame[table.frame["split"] == "test"])
-    test = test[(test["n_pruned"] > 0) & (test["method"].isin(methods) if methods else True)]
+    test = test[test["n_pruned"] > 0]
     ppl, bias = (test[test["metric"] == name] for name in ("ppl", f"bias.{table.axis}"))
     both = bias.merge(ppl, on=["method", "gamma", "alpha", "compensate"], suffixes=("", "_ppl"))
-    order = list(dict.fromkeys(table.meta["settings"]["methods"]))
+    order = table.meta["settings"]["methods"]
     both = both.assign(place=both["method"].map(order.index), way=both["compensate"].map(list(SPOKEN).index))
     both = both.sort_values(["place", "way", "n_pruned"])
     rows = [HEAD, ("---",) * len(HEAD)]
@@ -48,9 +55,8 @@ def per_cent(row: pd.Series, of: str) -> str:
     return f"{format_number(value, (high - low) / 4, signed=True)} % ({format_interval(low, high, signed=True)})"
 
 
-def intact_on_test() -> str:
+def intact_on_test(table: ComparisonTable) -> str:
     """The intact model's perplexity and bias on test prompts, and on how much they were measured."""
-    table = shipped_comparison()
     rows = table.frame[(table.frame["split"] == "test") & (table.frame["n_pruned"] == 0)]
     ppl, bias = (rows[rows["metric"] == name].iloc[0] for name in ("ppl", f"bias.{table.axis}"))
     value = f"{format_number(bias['before'], bias['before'] / 100)}{UNITS[table.metric]}"
@@ -60,9 +66,8 @@ def intact_on_test() -> str:
     )
 
 
-def clear_after_holm() -> str:
+def clear_after_holm(table: ComparisonTable) -> str:
     """The models whose bias changed clearly at 5 % after adjustment for all models of the table (Holm 1979)."""
-    table = shipped_comparison()
     test = pool(table.frame[table.frame["split"] == "test"])
     bias = test[(test["metric"] == f"bias.{table.axis}") & (test["n_pruned"] > 0)]
     error = (bias["change_high"] - bias["change_low"]) / (2 * Z95)  # Student's intervals: rather too large
