@@ -59,7 +59,6 @@ def test_the_table_holds_what_the_shipped_study_gives():
 
 
 @pytest.mark.parametrize("page", [README, EXPERIMENTS], ids=["README", "experiments"])
-@pytest.mark.parametrize("page", [README, EXPERIMENTS], ids=["README", "experiments"])
 def test_what_pruning_changed_is_what_the_shipped_comparisons_hold(page):
     found = COMPARED.findall(page.read_text("utf-8"))
     assert found
