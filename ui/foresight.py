@@ -11,9 +11,9 @@ from fasp_core.evaluation.streams import stream_of
 from fasp_core.scoring.cost import evaluation_seconds, model_shape, unit_seconds
 from fasp_core.scoring.expectation import expected_sentences
 from fasp_core.stats.estimate import Estimate
-from fasp_core.stats.target import MEAN_TOXICITY
 from fasp_core.study.study import Study
 from fasp_core.study.verdicts import MATTERS
+from fasp_core.words.numbers import bias_word
 from fasp_core.words.spoken import spoken_range
 from fasp_core.words.verdicts import describe_foresight, describe_smallest_biases
 from ui import words
@@ -36,7 +36,7 @@ def change_told(
     if foresight is None:
         return ""
     smallest = foresight.smallest(n)
-    what, more = "mean toxicity" if axis == MEAN_TOXICITY else "bias", _more(foresight, smallest, metric)
+    what, more = bias_word(axis), _more(foresight, smallest, metric)
     return describe_foresight(smallest, n, metric, sets=foresight.sets, more=more, what=what)
 
 

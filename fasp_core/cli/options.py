@@ -111,12 +111,13 @@ Metric = Annotated[
         "ones."
     ),
 ]
+CHOSEN_BY = (
+    "What bias is measured by, for choosing heads and for measuring them: the toxicity of sampled continuations, or "
+    "the log-odds of toxic and benign ones"
+)
 AnyMetric = Annotated[
     Literal["toxicity", "likelihood"] | None,
-    typer.Option(
-        help="What bias is measured by, for choosing heads and for measuring them: the toxicity of sampled "
-        "continuations, or the log-odds of toxic and benign ones [default: what the axis was scored by]."
-    ),
+    typer.Option(help=f"{CHOSEN_BY} [default: what the axis was scored by]."),
 ]
 Metrics = Annotated[
     str | None,
@@ -286,10 +287,7 @@ ImportForce = Annotated[bool, typer.Option("--force", help="Replace an earlier i
 
 ComparedBy = Annotated[
     Literal["toxicity", "likelihood"] | None,
-    typer.Option(
-        help="What bias is measured by, for choosing heads and for measuring them: the toxicity of sampled "
-        "continuations, or the log-odds of toxic and benign ones [default: by which the axis's bias is clearest]."
-    ),
+    typer.Option(help=f"{CHOSEN_BY} [default: by which the axis's bias is clearest]."),
 ]
 Methods = Annotated[
     str,

@@ -115,6 +115,11 @@ GROUP_MEANS = {"toxicity": "Mean toxicity", "likelihood": "Mean log-odds of toxi
 COUNTED = {"toxicity": ("text", "texts"), "likelihood": ("reading", "readings")}  # what a bias is measured on
 
 
+def bias_word(axis: str) -> str:
+    """What is measured of an axis, in a word: its bias, or the mean toxicity."""
+    return "mean toxicity" if axis == MEAN_TOXICITY else "bias"
+
+
 def bias_text(axis: str, metric: str) -> str:
     """The bias of an axis by a measure, within a sentence: `bias of religion by likelihood`, or `mean toxicity`."""
     return "mean toxicity" if axis == MEAN_TOXICITY else f"bias of {axis_label(axis).lower()} by {metric}"

@@ -9,6 +9,7 @@ import pytest
 import torch
 from helpers import tiny
 from helpers.finite_differences import gate_slope, in_float64
+from helpers.supplied_head import with_a_supplied_head
 
 from fasp_core.models.batching import pad_batch
 from fasp_core.models.compensation import compensated_heads, fit_compensation
@@ -63,13 +64,7 @@ def test_gates_at_1_change_nothing(tiny_llama):
 
 def test_a_copied_head_scores_zero_and_a_head_of_its_own_does_not():
     """Planted: head 1 of layer 0 writes what heads 0 and 2 write together. The others supply it, so nothing goes."""
-    lm = tiny.make_language_model(tiny.ARCHITECTURES["gpt2"])
-    with torch.no_grad():
-        qkv = lm.layout.layers[0].attn.c_attn
-        qkv.weight[:, :64], qkv.bias[:64] = 0, 0  # all tokens are attended to alike, by every head
-        weight, bias = qkv.weight[:, 64:], qkv.bias[64:]
-        weight[:, 8:16], bias[8:16] = weight[:, :8] + weight[:, 16:24], bias[:8] + bias[16:24]
-    lm = in_float64(lm)
+    lm = in_float64(with_a_supplied_head())
     residuals = fit_residuals(lm, WINDOWS, ridge=1e-9)
     ratios, _ = gradient_log_ratios(lm, batch_of(lm), hook_of=residuals.hook)
     plain, _ = gradient_log_ratios(lm, batch_of(lm))

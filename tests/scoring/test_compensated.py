@@ -10,6 +10,7 @@ import torch
 from helpers import tiny
 from helpers.finite_differences import gate_slope, in_float64
 from helpers.log_odds import PAIRS
+from helpers.supplied_head import with_a_supplied_head
 
 from fasp_core.data.calibration import calibration_text, calibration_windows
 from fasp_core.errors import InputError
@@ -134,12 +135,7 @@ def test_z_bias_is_that_of_the_changed_log_odds(study):
 def test_a_head_that_the_others_supply_scores_zero(tmp_path, monkeypatch):
     """Planted in layer 0: head 1 writes what heads 0 and 2 write together, so each of the three can be supplied."""
     monkeypatch.setattr(context, "RIDGE", 1e-9)
-    lm = tiny.make_language_model(tiny.ARCHITECTURES["gpt2"])
-    with torch.no_grad():
-        qkv = lm.layout.layers[0].attn.c_attn
-        qkv.weight[:, :64], qkv.bias[:64] = 0, 0  # all tokens are attended to alike, by every head
-        weight, bias = qkv.weight[:, 64:], qkv.bias[64:]
-        weight[:, 8:16], bias[8:16] = weight[:, :8] + weight[:, 16:24], bias[:8] + bias[16:24]
+    lm = with_a_supplied_head()
     few = Budget(samples=0, windows=4, knockout_windows=0, likelihood_reads=24)
     study = score(in_float64(lm), tmp_path, budget=few)
     scores, plain = (study.scores(metric="likelihood", compensate=how) for how in ("least_squares", "none"))

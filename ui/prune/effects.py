@@ -22,6 +22,7 @@ from fasp_core.words.numbers import (
     GROUP_MEANS,
     UNITS,
     bias_label,
+    bias_word,
     format_estimate,
     format_interval,
     format_number,
@@ -49,7 +50,7 @@ def draw_prediction(prediction: Prediction | None, axis: str, metric: str) -> No
         for name, predicted in (("Perplexity", prediction.ppl), (_bias_title(axis, metric), prediction.bias)):
             change = words.NOT_USABLE if predicted.impossible else format_number(predicted.change, signed=True)
             st.metric(f"{name}, predicted change", change, help=words.TERMS["predicted"])
-        bias = "mean toxicity" if axis == MEAN_TOXICITY else "bias"
+        bias = bias_word(axis)
         beyond = [n for n, p in (("perplexity", prediction.ppl), (bias, prediction.bias)) if p.impossible]
         st.caption(words.PREDICTED_SUM + (f" {words.predicted_beyond(beyond)}" if beyond else ""))
 
@@ -73,7 +74,7 @@ def draw_effects(evaluation: Evaluation, axis: str, metric: str, *, brief: bool 
     of_axis = [part.axes_by(metric).get(axis) for part in parts]
     if known := all(of_axis):
         _card(
-            "Mean toxicity" if axis == MEAN_TOXICITY else "Bias",
+            sentence_start(bias_word(axis)),
             tuple(each.bias for each in of_axis),
             done=evaluation.done,
             key=f"bias_{split}",
