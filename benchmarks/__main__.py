@@ -29,6 +29,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "estimators": ("--repeats", "400"),
     "omnibus": (),
     "selection": ("--study", "default"),
+    "annealing": (),
     "compensation": (),
     "coupling": (),
     "scoring": (),

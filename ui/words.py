@@ -587,6 +587,12 @@ IN_STAGES_HELP = (
     "First prunes a few heads at a time, scores the others in the model without them and measures perplexity, until "
     "the budget is used up (fasp_iterative). Each stage takes about a minute more."
 )
+BY_ANNEALING = "By annealing"
+BY_ANNEALING_HELP = (
+    "In place of the sets that methods choose: a surrogate of what sets do begins from the scores of single heads, "
+    "simulated annealing proposes the set that it likes best, and each measured set corrects it. As many sets are "
+    "measured."
+)
 ALSO_COMPENSATED = "Also score under compensation"
 ALSO_COMPENSATED_HELP = (
     "By likelihood a second time: what is lost with a head once the layer's other heads have taken over. Where the "

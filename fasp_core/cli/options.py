@@ -346,8 +346,20 @@ Iterative = Annotated[
         help="First prune in stages (fasp_iterative) until the budget is used up, and measure that set too.",
     ),
 ]
-IterativeGamma = Annotated[
-    float, typer.Option("--gamma", help="With --iterative: share of heads to protect, those perplexity needs most.")
+Annealed = Annotated[
+    Literal["sets", "scores"] | None,
+    typer.Option(
+        "--annealed",
+        help="In place of the plain search, at equal cost: half of the sets are drawn at random, the others are found "
+        "by simulated annealing on a surrogate fitted to measured sets; it begins from nothing (sets: after Attention "
+        "Pruning), or from the scores of single heads (scores).",
+    ),
+]
+SearchGamma = Annotated[
+    float,
+    typer.Option(
+        "--gamma", help="With --iterative or --annealed: share of heads to protect, those perplexity needs most."
+    ),
 ]
 SearchedSets = Annotated[int, typer.Option("--sets", min=1, help="How many sets to measure at most.")]
 Weights = Annotated[

@@ -7,31 +7,36 @@ from typing import TYPE_CHECKING
 
 from fasp_core.cli.options import (
     AlsoCompensated,
+    Annealed,
     AnyMetric,
     AsJson,
     Axis,
     Budget,
     Device,
     Iterative,
-    IterativeGamma,
     SearchedSets,
+    SearchGamma,
     StudyName,
 )
 from fasp_core.cli.output import percent, print_json, print_table
 from fasp_core.cli.sources import metric_for, one_axis, open_named, reopen
 from fasp_core.cli.terminal import ProgressReport
-from fasp_core.head import heads_text
+from fasp_core.head import head_of, heads_text
 from fasp_core.models.compensation_choice import SPOKEN, Compensate
 from fasp_core.words.numbers import BY, format_estimate
+from fasp_core.words.verdicts import describe_surrogate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from fasp_core.comparison.search import Measure
+    from fasp_core.comparison.surrogate import Explained
     from fasp_core.evaluation.history import MeasuredSet
     from fasp_core.evaluation.result import Evaluation
     from fasp_core.head import Head
     from fasp_core.models.language_model import LanguageModel
     from fasp_core.progress import ProgressCallback
+    from fasp_core.selection.head_scores import HeadScores
     from fasp_core.study.study import Study
 
 
@@ -43,7 +48,8 @@ def search(
     metric: AnyMetric = None,
     compensate: AlsoCompensated = False,
     iterative: Iterative = False,
-    gamma: IterativeGamma = 0.3,
+    annealed: Annealed = None,
+    gamma: SearchGamma = 0.3,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
@@ -51,8 +57,9 @@ def search(
 
     Searches gamma, alpha and methods by predicted effects, and measures the promising sets on valid prompts by the
     same measure of bias. With --iterative it first prunes in stages, each scored in the model without the heads so far
-    and followed by its perplexity, until the budget is used up. What was measured before costs nothing, and the app
-    shows it too. Confirm the result on test prompts (see: evaluate).
+    and followed by its perplexity, until the budget is used up. With --annealed as many sets are drawn at random and
+    proposed by a surrogate, and its cross-validated R² says whether it knows anything. What was measured before costs
+    nothing, and the app shows it too. Confirm the result on test prompts (see: evaluate).
     """
     from fasp_core.comparison.search import best_within, ppl_rise
     from fasp_core.evaluation.comparable import comparable_sets
@@ -65,7 +72,7 @@ def search(
     by = metric_for(opened, axis, metric)
     axis = one_axis(measured_axes(opened, by), axis)
     stream = stream_of(axis, by)
-    _measure(opened, axis, by, ppl_limit, sets, device, compensate, gamma if iterative else None)
+    explained = _measure(opened, axis, by, ppl_limit, sets, device, compensate, iterative, annealed, gamma)
     found = comparable_sets(measured_sets(opened, split="valid", stream=stream), axis, by).sets
     best = best_within(found, axis, ppl_limit, by)
     rows = sorted(found, key=lambda one: one.evaluation.after.bias_by(by)[axis].value)
@@ -78,6 +85,15 @@ def search(
                 "ppl_limit": ppl_limit,
                 "best": None if best is None else best.target.heads,
                 "compensate": None if best is None else best.target.compensate,
+                "surrogate": None
+                if explained is None
+                else {
+                    "sets": explained.bias.n,
+                    "r2_bias": explained.bias.value,
+                    "r2_bias_se": explained.bias.se,
+                    "r2_log_ppl": explained.log_ppl.value,
+                    "r2_log_ppl_se": explained.log_ppl.se,
+                },
                 "sets": [
                     {
                         "heads": one.target.heads,
@@ -122,9 +138,14 @@ def _measure(
     most: int,
     device: str,
     compensate: bool,
-    gamma: float | None,
-) -> None:
-    """Measure up to `most` promising sets; before that the set of fasp_iterative at `gamma`, where one is given."""
+    iterative: bool,
+    annealed: str | None,
+    gamma: float,
+) -> Explained | None:
+    """Measure up to `most` promising sets; before that the set of fasp_iterative, where that is asked for.
+
+    Returns what the surrogate explains, where the sets are `annealed`.
+    """
     from fasp_core.comparison.search import candidates, known_rises, search
     from fasp_core.evaluation.comparable import comparable_sets
     from fasp_core.evaluation.evaluate import evaluate_study
@@ -133,7 +154,8 @@ def _measure(
     from fasp_core.evaluation.streams import stream_of
     from fasp_core.progress import StageClock
 
-    found = candidates(study.scores(metric=metric), axis)
+    scores = study.scores(metric=metric)
+    found = candidates(scores, axis) if annealed is None else []
     ways: tuple[Compensate, ...] = ("none", "least_squares") if compensate else ("none",)
     lm, store = reopen(study, device), EvaluationStore(study.folder.parent)
 
@@ -141,21 +163,71 @@ def _measure(
         return evaluate_study(study, lm, heads, [axis], metrics=[metric], compensate=how, store=store)
 
     with ProgressReport() as progress:
-        if gamma is not None:
+        if iterative:
             staged = _prune_in_stages(study, lm, axis, metric, limit, ways[-1], gamma, progress)
             clock = StageClock("measuring the set of fasp_iterative", 100, "%", progress)
             for result in measure(staged, ways[-1]) if staged else ():
                 clock.step(int(100 * result.fraction_done) - clock.done)
         before = measured_sets(study, split="valid", stream=stream_of(axis, metric))
+        known = comparable_sets(before, axis, metric).sets
+        if annealed is not None:
+            return _anneal(study, scores, axis, measure, known, limit, most, ways, annealed, gamma, progress)
         search(
             found,
             measure,
-            known=known_rises(comparable_sets(before, axis, metric).sets, ways),
+            known=known_rises(known, ways),
             limit=limit,
             most=most,
             ways=ways,
             progress=progress,
         )
+    return None
+
+
+def _anneal(
+    study: Study,
+    scores: HeadScores,
+    axis: str,
+    measure: Measure,
+    known: Sequence[MeasuredSet],
+    limit: float,
+    most: int,
+    ways: Sequence[Compensate],
+    annealed: str,
+    gamma: float,
+    progress: ProgressCallback,
+) -> Explained:
+    """Measure drawn sets, and those that annealing proposes; stderr says how many before, and what came of it after."""
+    from fasp_core.comparison.annealed_search import Reading, annealed_search, n_drawn
+    from fasp_core.comparison.single_heads import effects_by_scores, free_heads
+    from fasp_core.evaluation.asked import asked_prompts
+
+    metric = scores.meta.metric or "toxicity"
+    reading = Reading(axis, metric, asked_prompts(study.prompts, axis, "valid")[1])
+    flat = free_heads(scores, gamma)
+    groups = [str(group) for group in reading.shares.index]
+    before = [one.evaluation for one in known if one.target.compensate == ways[-1]]
+    by_scores = annealed == "scores"
+    drawn = n_drawn(most, by_scores=by_scores)
+    print(
+        f"note: up to {most} sets are measured, as by the plain search: {drawn} drawn at random, {most - drawn} "
+        f"proposed by the surrogate; {len(before)} measured before cost nothing",
+        file=sys.stderr,
+    )
+    found = annealed_search(
+        [head_of(int(one), scores.heads_per_layer) for one in flat],
+        scores.n_heads,
+        measure,
+        reading,
+        known=before,
+        limit=limit,
+        most=most,
+        start=effects_by_scores(scores, axis, flat, groups) if by_scores else None,
+        ways=ways,
+        progress=progress,
+    )
+    print(f"note: {describe_surrogate(found.explained.bias, found.explained.log_ppl)}", file=sys.stderr)
+    return found.explained
 
 
 def _prune_in_stages(

@@ -130,16 +130,34 @@ def search(
         candidate = next_candidate(found, measured, limit, first_factor)
         if candidate is None:
             break
-        for way, compensate in enumerate(ways):
-            result = None
-            for result in measure(candidate.heads, compensate):
-                check_stop(stop, "the search", resumes=True)
-                at = number + (way + result.fraction_done) / len(ways)
-                clock.step(int(100 * at) - clock.done, f"set {number + 1} of {most}")
-            if result is not None:
-                results.append(result)
+        results += measured_in(ways, candidate.heads, measure, clock, number, most, stop)
         measured[candidate.heads] = min(map(ppl_rise, results[-len(ways) :]))
     clock.step(clock.total - clock.done)
+    return results
+
+
+def measured_in(
+    ways: Sequence[Compensate],
+    heads: tuple[Head, ...],
+    measure: Measure,
+    clock: StageClock,
+    number: int,
+    most: int,
+    stop: Stop | None,
+) -> list[Evaluation]:
+    """A set measured to the end in each of `ways`, as the one after `number` others of `most`; `clock` counts to 100.
+
+    Raises Cancelled once `stop()` is true.
+    """
+    results = []
+    for way, compensate in enumerate(ways):
+        result = None
+        for result in measure(heads, compensate):
+            check_stop(stop, "the search", resumes=True)
+            at = number + (way + result.fraction_done) / len(ways)
+            clock.step(int(100 * at) - clock.done, f"set {number + 1} of {most}")
+        if result is not None:
+            results.append(result)
     return results
 
 

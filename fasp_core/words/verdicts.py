@@ -99,6 +99,15 @@ def echo_dominates(echo: Estimate | None, bias: Estimate | None) -> bool:
     return echo is not None and bias is not None and echo.value >= ECHO_DOMINATES * bias.value
 
 
+def describe_surrogate(bias: Estimate, log_ppl: Estimate) -> str:
+    """What a surrogate of measured sets explains of the bias and of log perplexity: R² of sets it has not seen."""
+    sizes = f"bias {format_estimate(bias.value, bias.se)}, log perplexity {format_estimate(log_ppl.value, log_ppl.se)}"
+    known = f"What the surrogate explains of sets it has not seen (cross-validated R², {bias.n} sets): {sizes}."
+    if bias.low > 0:
+        return known
+    return f"{known} Of the bias it knows nothing beyond chance, so the sets it proposed are no better than drawn ones."
+
+
 def _what_would_settle(verdict: BiasVerdict) -> str:
     units = "identity terms" if verdict.units == "descriptors" else verdict.units
     if 0 in (verdict.more_texts, verdict.more_units):  # this one was unlucky, or several axes are looked at

@@ -273,6 +273,10 @@ def test_the_best_set_within_the_budget_is_searched_by_a_job_and_taken_by_a_clic
     app.checkbox(key="search_in_stages").check().run()
     next(button for button in app.button if button.label == "Find the best set").click().run()
     assert started[1][0] == [*command[:-2], "--iterative", "--gamma=0.3", *command[-2:]]
+    app.checkbox(key="search_in_stages").uncheck().run()
+    app.checkbox(key="search_by_annealing").check().run()
+    next(button for button in app.button if button.label == "Find the best set").click().run()
+    assert started[2][0] == [*command[:-2], "--annealed=scores", "--gamma=0.3", *command[-2:]]
     keep(study, ((0, 0), (5, 3)))  # perplexity rises by 6 %
     app = open_page(PRUNE, limit="0.07")
     assert "Best of 1 measured set**: 2 heads, bias by toxicity −0.060 ± 0.006, perplexity +6.2\u00a0%" in all_text(app)

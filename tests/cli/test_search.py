@@ -142,3 +142,20 @@ def test_a_budget_is_for_sets_that_are_chosen_as_a_whole(study, run):
         flat = [4 * layer + head for layer, head in json.loads(told.stdout)["pruned"]]
         assert np.maximum(scores.z_ppl[flat], 0).sum() <= float(limit) * scores.base_ppl.value
     refused(run("select", "t", "--axis", AXIS, "--budget-ppl", "0.1"), "method 'fasp' knows no budget of perplexity")
+
+
+def test_annealing_measures_as_many_sets_and_says_what_its_surrogate_knows(study, run):
+    options = ("search", "t", "--ppl-limit", "9", "--sets", "4")
+    for begins, drawn in (("sets", 2), ("scores", 1)):
+        found = run(*options, "--annealed", begins, "--json")
+        assert found.exit_code == 0, found.output
+        said = f"up to 4 sets are measured, as by the plain search: {drawn} drawn at random, {4 - drawn} proposed"
+        assert said in found.stderr
+        assert "What the surrogate explains of sets it has not seen" in found.stderr
+        told = json.loads(found.stdout)
+        assert told["surrogate"]["sets"] >= 4
+        known = {one.target.heads for one in measured_sets(study, split="valid")}
+        assert {tuple(map(tuple, one["heads"])) for one in told["sets"]} == known
+        assert len(known) == {"sets": 4, "scores": 7}[begins]  # the draw of the second search is the first one's
+    assert json.loads(run(*options, "--sets", "1", "--json").stdout)["surrogate"] is None
+    refused(run(*options, "--sets", "2", "--annealed", "sets"), "at least 4 sets")

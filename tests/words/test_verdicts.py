@@ -6,7 +6,13 @@ import pytest
 
 from fasp_core.selection.description import BiasVerdict
 from fasp_core.stats.estimate import Estimate
-from fasp_core.words.verdicts import describe_echo, describe_foresight, describe_smallest_biases, describe_verdict
+from fasp_core.words.verdicts import (
+    describe_echo,
+    describe_foresight,
+    describe_smallest_biases,
+    describe_surrogate,
+    describe_verdict,
+)
 
 
 def test_each_verdict_in_words():
@@ -75,3 +81,13 @@ def test_what_a_measurement_could_tell_in_words():
         "nats for religion by likelihood (360 readings). In 80 of 100 measurements; noise as in the study default."
     )
     assert describe_smallest_biases({}) == ""
+
+
+def test_a_surrogate_that_knows_nothing_says_so():
+    known = describe_surrogate(Estimate(0.42, 0.1, 24), Estimate(0.85, 0.03, 24))
+    assert known == (
+        "What the surrogate explains of sets it has not seen (cross-validated R², 24 sets): bias 0.42 ± 0.10, log "
+        "perplexity 0.850 ± 0.030."
+    )
+    for nothing in (Estimate(-0.2, 0.1, 24), Estimate(0.1, 0.1, 24), Estimate(float("nan"), float("nan"), 3)):
+        assert describe_surrogate(nothing, Estimate(0.85, 0.03, 24)).endswith("no better than drawn ones.")

@@ -48,7 +48,9 @@ def _search(study: Study, axis: str, metric: str, was_running: bool) -> None:
         st.rerun()  # the whole page: sets have been measured, or a job was started elsewhere
     if not running:
         staged = st.checkbox(words.IN_STAGES, help=words.IN_STAGES_HELP, key="search_in_stages")
-        st.button(words.FIND_BEST, type="primary", on_click=_start, args=(study, axis, metric, view()["limit"], staged))
+        annealed = st.checkbox(words.BY_ANNEALING, help=words.BY_ANNEALING_HELP, key="search_by_annealing")
+        how = (study, axis, metric, view()["limit"], staged, annealed)
+        st.button(words.FIND_BEST, type="primary", on_click=_start, args=how)
         if job is not None and job.state in ("failed", "lost"):
             st.error(f"{words.SEARCH_FAILED} {plain(job.message)}")
         else:
@@ -106,11 +108,13 @@ def _job_key(study: Study, axis: str, metric: str) -> str:
     return f"search {study.name} {axis} {metric}"
 
 
-def _start(study: Study, axis: str, metric: str, limit: float, staged: bool) -> None:
+def _start(study: Study, axis: str, metric: str, limit: float, staged: bool, annealed: bool) -> None:
     old = _job(study, axis, metric)
     options = [f"--axis={axis}", f"--metric={metric}", f"--budget-ppl={limit:g}", f"--sets={MOST_SETS}"]
     options += ["--compensate"] if view()["compensate"] != "none" else []
-    options += ["--iterative", f"--gamma={view()['gamma']:g}"] if staged else []
+    options += ["--iterative"] if staged else []
+    options += ["--annealed=scores"] if annealed else []
+    options += [f"--gamma={view()['gamma']:g}"] if staged or annealed else []
     command = ["search", *options, "--", study.name]
     try:
         if old is not None and not old.live:
