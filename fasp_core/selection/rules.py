@@ -104,7 +104,9 @@ def _iterative(scores: HeadScores, choice: Choice) -> np.ndarray:
         alpha, study = math.ceil(100 * choice.count / scores.n_heads) / 100, scores.meta.study or "STUDY"
         finds = f"compare {study} --methods fasp_iterative --axis {choice.axis} --gammas {gamma} --alphas {alpha:g}"
         if scores.meta.metric == "likelihood":
-            finds = f"search {study} --axis {choice.axis} --metric likelihood --iterative --gamma {gamma}"
+            finds += " --metric likelihood"
+        if scores.meta.compensate is not None:
+            finds += f" --compensate {scores.meta.compensate}"
         raise InputError(
             f"the order of fasp_iterative for {choice.axis} at gamma {gamma} is {known}; the model finds it: python -m "
             f"fasp_core {finds}"

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 
+import pandas as pd
 import pytest
 from helpers import tiny
 from helpers.command_line import refused
 from helpers.scored_both_ways import BY_LIKELIHOOD, score_both_ways
 
+from fasp_core.comparison import run_comparison as comparison
 from fasp_core.data.calibration import calibration_windows
+from fasp_core.evaluation.keys import EvaluationSettings
+from fasp_core.head import parse_heads
 from fasp_core.models import open_model as models
-from fasp_core.scoring import context
+from fasp_core.scoring import context, stage_scores
 from fasp_core.scoring.budgets import BUDGETS, Budget
 from fasp_core.selection.select_heads import select_heads
 from fasp_core.study.study import open_study
@@ -44,6 +48,40 @@ def test_scores_under_compensation_are_asked_for_and_then_choose(run, small):
     assert (made["scores_under"], made["pruned"]) == ("least_squares", [list(head) for head in expected.pruned])
     by_mean = run("select", "t", *OPTIONS, "--compensate", "mean", "--json")
     assert json.loads(by_mean.stdout)["scores_under"] == "none"
+
+
+def test_a_comparison_chooses_by_them_and_finds_an_order_for_each_way(
+    run, tmp_path, small, monkeypatch, short_calibration_text
+):
+    monkeypatch.setattr(stage_scores, "calibration_windows", lambda *of: calibration_windows(*of)[:4])
+    monkeypatch.setattr(
+        comparison, "study_settings", lambda study: EvaluationSettings(prompts_per_block=6, windows_per_block=1)
+    )
+    score_both_ways(models.open_model("tiny"), tmp_path, "c", toxicity=False, compensated=True)
+    asked = (
+        "--alphas",
+        "0.25",
+        "--gammas",
+        "0.3",
+        "--test-blocks",
+        "1",
+        "--iterative-readings",
+        "24",
+        "--iterative-step",
+        "0.25",
+    )
+    methods = ("--methods", "fasp,fasp_iterative", "--compensate", "none,least_squares")
+    options = ("--axis", BY_LIKELIHOOD, "--metric", "likelihood")
+    compared = run("compare", "c", *options, *methods, *asked, "--to", tmp_path / "out.csv")
+    assert compared.exit_code == 0, compared.output
+    assert "heads were chosen by their scores under compensation" in compared.stdout
+    rows = pd.read_csv(tmp_path / "out.csv").query("metric == 'ppl'").set_index(["method", "compensate"])
+    for (method, way), row in rows.iterrows():
+        select = ("--method", method, "--alpha", "0.25", "--compensate", way, "--json")
+        chosen = json.loads(run("select", "c", *options, *select).stdout)
+        assert tuple(map(tuple, chosen["pruned"])) == parse_heads(row["heads"])
+        assert chosen["scores_under"] == way
+    assert len(rows) == 4
 
 
 def test_by_toxicity_alone_they_are_refused(run, small):
