@@ -11,7 +11,10 @@ from helpers.command_line import refused
 from helpers.scored_both_ways import BY_LIKELIHOOD, score_both_ways
 
 from fasp_core.comparison import run_comparison as comparison
+from fasp_core.comparison.search import candidates
 from fasp_core.data.calibration import calibration_windows
+from fasp_core.evaluation import evaluate as evaluation
+from fasp_core.evaluation.history import measured_sets
 from fasp_core.evaluation.keys import EvaluationSettings
 from fasp_core.head import parse_heads
 from fasp_core.models import open_model as models
@@ -82,6 +85,24 @@ def test_a_comparison_chooses_by_them_and_finds_an_order_for_each_way(
         assert tuple(map(tuple, chosen["pruned"])) == parse_heads(row["heads"])
         assert chosen["scores_under"] == way
     assert len(rows) == 4
+
+
+def test_a_search_chooses_by_them_what_the_others_take_over(run, tmp_path, small, monkeypatch, short_calibration_text):
+    size = EvaluationSettings(blocks=1, prompts_per_block=12, windows_per_block=1)
+    monkeypatch.setattr(evaluation, "study_settings", lambda study: size)
+    study = score_both_ways(models.open_model("tiny"), tmp_path, "c", toxicity=False, compensated=True)
+    search = ("search", "c", "--axis", BY_LIKELIHOOD, "--metric", "likelihood", "--ppl-limit", "9", "--sets", "1")
+    for more, under in (((), "none"), (("--compensate",), "least_squares")):
+        before = {one.target.heads for one in measured_sets(study)}
+        told = run(*search, *more, "--json")
+        assert told.exit_code == 0, told.output
+        assert ("scores under compensation" in told.stderr) == (under == "least_squares")
+        assert json.loads(told.stdout)["scores_under"] == under
+        scores = study.scores(metric="likelihood", compensate=under)
+        promised = {candidate.heads for candidate in candidates(scores, BY_LIKELIHOOD)}
+        new = {one.target.heads for one in measured_sets(study)} - before
+        assert len(new) == 1
+        assert new <= promised
 
 
 def test_by_toxicity_alone_they_are_refused(run, small):
