@@ -49,6 +49,8 @@ def test_scores_under_compensation_are_asked_for_and_then_choose(run, small):
     scores = open_study("t").scores(metric="likelihood", compensate="least_squares")
     expected = select_heads(scores, axis=BY_LIKELIHOOD, alpha=0.4)
     assert (made["scores_under"], made["pruned"]) == ("least_squares", [list(head) for head in expected.pruned])
+    exported = run("export", "t", *OPTIONS, "--compensate", "least_squares")
+    assert json.loads(exported.stdout)["method"]["scores_under"] == "least_squares"
     by_mean = run("select", "t", *OPTIONS, "--compensate", "mean", "--json")
     assert json.loads(by_mean.stdout)["scores_under"] == "none"
 
