@@ -241,17 +241,28 @@ def _half_widths(pooled: pd.DataFrame, name: str) -> pd.Series:
 
 
 def list_comparisons(study: Study) -> list[str]:
-    """Names of a study's comparisons, the newest first."""
-    found = (study.folder / FOLDER).glob("*.parquet")
-    return [path.stem for path in sorted(found, key=lambda path: (-path.stat().st_mtime, path.name))]
+    """Names of a study's comparisons: the last begun first, those begun at once by name, damaged ones at the end."""
+    begun = {path.stem: _begun(path) for path in _files(study)}
+    return sorted(sorted(begun), key=lambda name: begun[name], reverse=True)
+
+
+def _files(study: Study) -> list[Path]:
+    return list((study.folder / FOLDER).glob("*.parquet"))
+
+
+def _begun(path: Path) -> str:
+    """When a comparison was begun, in UTC as its file writes it; "" where the file is damaged."""
+    try:
+        return str(json.loads(pq.read_schema(path).metadata[META_KEY])["created"])
+    except (OSError, KeyError, TypeError, ValueError):  # ValueError: also what pyarrow finds invalid
+        return ""
 
 
 def read_comparison(study: Study, name: str) -> ComparisonTable:
     """A comparison of the study; raises InputError where there is none of that name, or its file is damaged."""
-    names = list_comparisons(study)
-    if name not in names:
-        raise InputError(f"study '{study.name}' has no comparison '{name}'; {nearest(name, names)}")
     path = comparison_file(study, name)
+    if path not in _files(study):
+        raise InputError(f"study '{study.name}' has no comparison '{name}'; {nearest(name, list_comparisons(study))}")
     frame, metadata = read_parquet(path, [name for name in COLUMNS if name != "compensate"], text=True)
     if "compensate" not in frame:
         frame["compensate"] = "none"

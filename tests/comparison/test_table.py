@@ -23,6 +23,7 @@ from fasp_core.comparison.table import (
     ComparisonTable,
     comparison_file,
     export_rows,
+    list_comparisons,
     pool,
     read_comparison,
 )
@@ -86,10 +87,25 @@ def test_a_table_goes_to_csv_and_back(study, tmp_path):
         export_rows(table.frame, tmp_path / "out.xlsx")
 
 
+def test_comparisons_are_listed_by_when_they_were_begun(study):
+    """Not by when their files were written: the first is written last. Begun at once: by name; damaged: at the end."""
+    methods = ("fasp", "random", "bias_only", "ppl_only")
+    tables = sorted((make_comparison(study, methods=(method,)) for method in methods), key=lambda table: table.name)
+    begun = ("2026-01-02T00:00:00+00:00", "2026-01-03T00:00:00+00:00", "2026-01-02T00:00:00+00:00")
+    damaged, *whole = tables
+    comparison_file(study, damaged.name).write_bytes(b"PAR1 not")
+    for table, created in reversed(list(zip(whole, begun, strict=True))):
+        table.meta["created"] = created
+        table.save(study)
+    first, last, same = (table.name for table in whole)
+    assert list_comparisons(study) == [last, first, same, damaged.name]
+
+
 def test_damage_and_wrong_names_are_one_line(study):
     table = make_comparison(study)
-    with pytest.raises(InputError, match="has no comparison 'x'"):
-        read_comparison(study, "x")
+    for name in ("x", f"../comparisons/{table.name}"):
+        with pytest.raises(InputError, match=f"has no comparison '{name}'"):
+            read_comparison(study, name)
     (study.folder / "comparisons" / f"{table.name}.parquet").write_bytes(b"PAR1 not")
     with pytest.raises(InputError, match="not a whole Parquet file"):
         read_comparison(study, table.name)

@@ -31,6 +31,11 @@ def test_a_row_in_words():
     (row, _) = size_rows([[134_515_008, 269_030_016], [132_000_000, 264_000_000]])
     assert ScorecardRow.of(row).cells[3:] == ("134,515,008", "132,000,000", "−2,515,008 (exact)", "better")
     assert ScorecardRow.of(UNKNOWN).cells[3:] == ("0.500", "0.500", "+0.500 (–)", "no clear change")
+    same = Estimate(0.5, 0.1, 12), Estimate(0.5, 0.1, 12), Estimate(0.0, 0.0, 12)
+    row = Row("tiny acc", None, "lm-eval, 12 documents", "", compared_estimates(*same, ideal=LOW))
+    assert ScorecardRow.of(row).cells[5:] == ("0 (nothing changed)", "no clear change")
+    (row, _) = size_rows([[8, 16], [8, 16]])
+    assert ScorecardRow.of(row).cells[5] == "0 (exact)"
 
 
 def test_what_is_said_below():
