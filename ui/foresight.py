@@ -71,18 +71,18 @@ def time_of_stages(study: Study, metric: str, size: int, stages: Mapping[str, in
     """
     if not (n := sum(stages.values())):
         return ""
-    said = words.STAGES.format(n, "stage" if n == 1 else "stages")
     try:
         shape = model_shape(study.manifest.model.get("ref") or "")
     except InputError:
         shape = None
-    if shape is None:
-        return f"{said}."
-    how = {"flops": machine_speed()[0], "new_tokens": study.manifest.settings.max_new_tokens}
-    seconds = sum(
-        each * stage_seconds(shape, size, metric, refitted=way != "none", **how) for way, each in stages.items()
-    )
-    return f"{said}, {spoken_range(seconds, seconds, seconds)} on this machine."
+    takes = ""
+    if shape is not None:
+        how = {"flops": machine_speed()[0], "new_tokens": study.manifest.settings.max_new_tokens}
+        seconds = sum(
+            each * stage_seconds(shape, size, metric, refitted=way != "none", **how) for way, each in stages.items()
+        )
+        takes = f", {spoken_range(seconds, seconds, seconds)} on this machine"
+    return words.STAGES.format(n, "stage" if n == 1 else "stages", takes)
 
 
 def expected_of_more(study: Study, axes: list[str], *, minutes: float | None, aim: float | None) -> str:

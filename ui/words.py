@@ -441,7 +441,7 @@ COMPARED_WAYS = (
     "Every method is measured with each. Where the remaining heads take over, heads are chosen by the scores under "
     "compensation, if the study has them."
 )
-STAGES = "Before that, fasp_iterative scores heads again in up to {} {}; those of earlier runs are kept"
+STAGES = "Before that, fasp_iterative scores heads again in up to {} {}{}; stages of earlier runs are kept."
 COMPARED_ALPHAS = "Separated by commas, or as first:last:step."
 COMPARED_GAMMAS = "The best of them is chosen for each method and α on valid prompts."
 COMPARED_AXES = "More axes show side effects, and take that many times longer."

@@ -280,7 +280,7 @@ def describe_compared_scores(scores_under: Mapping[str, str]) -> str:
     """
     if "least_squares" not in scores_under.values():
         return ""
-    return "Where the other heads take over (least squares), heads were chosen by their scores under compensation."
+    return "Where the remaining heads take over (least squares), heads were chosen by their scores under compensation."
 
 
 def describe_choosing_scores(under: str | None) -> str:

@@ -50,9 +50,9 @@ def show_results(study: str, table: ComparisonTable) -> None:
     )
     for method, same in repeated.items():
         st.caption(words.same_heads(method, same))
+    shown, ways = shown or present, _ways(table)
     if chosen_by := describe_compared_scores(table.scores_under):
         st.caption(chosen_by)
-    shown, ways = shown or present, _ways(table)
     pooled, frame, test = (
         rows[rows["method"].isin(shown) & rows["compensate"].isin(ways)].reset_index(drop=True)
         for rows in (pooled, table.frame, test)
