@@ -106,8 +106,8 @@ def _iterative(scores: HeadScores, choice: Choice) -> np.ndarray:
         finds = f"compare {study} --methods fasp_iterative --axis {choice.axis} --gammas {gamma} --alphas {alpha:g}"
         if scores.meta.metric == "likelihood":
             finds += " --metric likelihood"
-        if scores.meta.compensate is not None:
-            finds += f" --compensate {scores.meta.compensate}"
+        under = scores.meta.compensate
+        finds += f" --compensate {under}" if under else " (with the same --compensate)"
         raise InputError(
             f"the order of fasp_iterative for {choice.axis} at gamma {gamma} is {known}; the model finds it: python -m "
             f"fasp_core {finds}"
