@@ -19,7 +19,7 @@ from fasp_core.cli.options import (
     StudyName,
 )
 from fasp_core.cli.output import percent, print_json, print_table
-from fasp_core.cli.sources import metric_for, one_axis, open_named, reopen
+from fasp_core.cli.sources import metric_for, one_axis, open_named, reopen, scores_to_choose_by
 from fasp_core.cli.terminal import ProgressReport
 from fasp_core.head import head_of, heads_text
 from fasp_core.models.compensation_choice import SPOKEN, Compensate
@@ -56,8 +56,9 @@ def search(
     """Find the set of heads with the lowest bias within a perplexity budget.
 
     Searches gamma, alpha and methods by predicted effects, and measures the promising sets on valid prompts by the
-    same measure of bias. With --iterative it first prunes in stages, each scored in the model without the heads so far
-    and followed by its perplexity, until the budget is used up. With --annealed as many sets are drawn at random and
+    same measure of bias. With --compensate they are chosen by scores under compensation, if there are any (see: score
+    --compensated). With --iterative it first prunes in stages, each scored in the model without the heads so far and
+    followed by its perplexity, until the budget is used up. With --annealed as many sets are drawn at random and
     proposed by a surrogate, and its cross-validated R² says whether it knows anything. What was measured before costs
     nothing, and the app shows it too. Confirm the result on test prompts (see: evaluate).
     """
@@ -72,7 +73,9 @@ def search(
     by = metric_for(opened, axis, metric)
     axis = one_axis(measured_axes(opened, by), axis)
     stream = stream_of(axis, by)
-    explained = _measure(opened, axis, by, ppl_limit, sets, device, compensate, iterative, annealed, gamma)
+    ways: tuple[Compensate, ...] = ("none", "least_squares") if compensate else ("none",)
+    scores = scores_to_choose_by(opened, axis, by, ways[-1])
+    explained = _measure(opened, scores, axis, by, ppl_limit, sets, device, ways, iterative, annealed, gamma)
     found = comparable_sets(measured_sets(opened, split="valid", stream=stream), axis, by).sets
     best = best_within(found, axis, ppl_limit, by)
     rows = sorted(found, key=lambda one: one.evaluation.after.bias_by(by)[axis].value)
@@ -83,6 +86,7 @@ def search(
                 "axis": axis,
                 "metric": by,
                 "ppl_limit": ppl_limit,
+                "scores_under": scores.meta.compensate or "none",
                 "best": None if best is None else best.target.heads,
                 "compensate": None if best is None else best.target.compensate,
                 "surrogate": None
@@ -132,19 +136,20 @@ def _row(one: MeasuredSet, axis: str, metric: str) -> tuple[str, ...]:
 
 def _measure(
     study: Study,
+    scores: HeadScores,
     axis: str,
     metric: str,
     limit: float,
     most: int,
     device: str,
-    compensate: bool,
+    ways: Sequence[Compensate],
     iterative: bool,
     annealed: str | None,
     gamma: float,
 ) -> Explained | None:
-    """Measure up to `most` promising sets; before that the set of fasp_iterative, where that is asked for.
+    """Measure up to `most` sets that the `scores` promise something of, or annealing proposes, each in all `ways`.
 
-    Returns what the surrogate explains, where the sets are `annealed`.
+    Before that the set of fasp_iterative, where that is asked for. Returns what the surrogate of annealing explains.
     """
     from fasp_core.comparison.search import candidates, known_rises, search
     from fasp_core.evaluation.comparable import comparable_sets
@@ -154,9 +159,7 @@ def _measure(
     from fasp_core.evaluation.streams import stream_of
     from fasp_core.progress import StageClock
 
-    scores = study.scores(metric=metric)
     found = candidates(scores, axis) if annealed is None else []
-    ways: tuple[Compensate, ...] = ("none", "least_squares") if compensate else ("none",)
     lm, store = reopen(study, device), EvaluationStore(study.folder.parent)
 
     def measure(heads: tuple[Head, ...], how: Compensate) -> Iterator[Evaluation]:
