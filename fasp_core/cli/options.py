@@ -351,7 +351,7 @@ Annealed = Annotated[
     Literal["sets", "scores"] | None,
     typer.Option(
         "--annealed",
-        help="In place of the plain search, at equal cost: half of the sets are drawn at random, the others are found "
+        help="In place of the plain search, at equal cost: some sets are drawn at random, the others are found "
         "by simulated annealing on a surrogate fitted to measured sets; it begins from nothing (sets: after Attention "
         "Pruning), or from the scores of single heads (scores).",
     ),
