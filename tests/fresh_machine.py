@@ -72,9 +72,10 @@ def empty_home(environment: Mapping[str, str], home: Path) -> dict[str, str]:
         for name, value in environment.items()
         if name in KEPT or name.startswith("PIP_") or name.lower() in REFUSING
     }
-    old_home = Path(environment.get("HOME", home))
-    of_pip = {"PIP_CONFIG_FILE": str(old_home / name) for name in PIP_FILES if (old_home / name).is_file()}
-    return {**of_pip, **kept, "HOME": str(home)}
+    for name in PIP_FILES:
+        if (of_pip := Path(environment.get("HOME", home)) / name).is_file():
+            kept.setdefault("PIP_CONFIG_FILE", str(of_pip))
+    return {**kept, "HOME": str(home)}
 
 
 def offline() -> int:
