@@ -30,7 +30,8 @@ check: lint types unused
 test: setup
 	$(PY) -m pytest --numprocesses 2 --dist loadfile
 
-# All benchmarks that finish in minutes; their figures go to benchmarks/RESULTS.md. Measure on a quiet machine.
+# The benchmarks that finish in minutes; their figures go to benchmarks/RESULTS.md. Measure on a quiet machine.
+# `python -m benchmarks NAME` renews some of them; with --long those that take hours run too.
 bench: setup
 	$(PY) -m benchmarks
 
