@@ -17,14 +17,14 @@ from ui.view import bound, choose, view
 
 
 def readable(study: Study) -> dict[str, ComparisonTable]:
-    """The study's comparisons by name, the newest first; a damaged one is named and left out."""
+    """The study's comparisons by name, the last begun first; a damaged one is named and left out."""
     found = {}
     for name in list_comparisons(study):
         try:
             found[name] = comparison(study, name)
         except InputError as error:
             st.warning(plain(error))
-    return dict(sorted(found.items(), key=lambda item: item[1].meta["created"], reverse=True))
+    return found
 
 
 def label(table: ComparisonTable) -> str:

@@ -8,7 +8,7 @@ from fasp_core.errors import InputError
 from fasp_core.evaluation.foresight import Foresight, foresee, planned_size
 from fasp_core.evaluation.history import measured_sets
 from fasp_core.evaluation.streams import stream_of
-from fasp_core.scoring.cost import evaluation_seconds, model_shape, unit_seconds
+from fasp_core.scoring.cost import evaluation_seconds, model_shape, stage_seconds, unit_seconds
 from fasp_core.scoring.expectation import expected_sentences
 from fasp_core.stats.estimate import Estimate
 from fasp_core.study.study import Study
@@ -61,6 +61,28 @@ def time_of_a_set(
     each = (evaluation_seconds(shape, n, metric, refitted=one != "none", **how) for one in compensations)
     seconds = sum(each)
     return words.TIME_OF_A_SET.format(spoken_range(seconds, seconds, seconds))
+
+
+def time_of_stages(study: Study, metric: str, size: int, stages: Mapping[str, int]) -> str:
+    """How many stages fasp_iterative goes through, and about how long they take; "" where there are none.
+
+    `stages` counts them by compensation, and each scores heads on `size` texts, or readings. No time is told where the
+    model's files do not tell its shape.
+    """
+    if not (n := sum(stages.values())):
+        return ""
+    try:
+        shape = model_shape(study.manifest.model.get("ref") or "")
+    except InputError:
+        shape = None
+    takes = ""
+    if shape is not None:
+        how = {"flops": machine_speed()[0], "new_tokens": study.manifest.settings.max_new_tokens}
+        seconds = sum(
+            each * stage_seconds(shape, size, metric, refitted=way != "none", **how) for way, each in stages.items()
+        )
+        takes = f", {spoken_range(seconds, seconds, seconds)} on this machine"
+    return words.STAGES.format(n, "stage" if n == 1 else "stages", takes)
 
 
 def expected_of_more(study: Study, axes: list[str], *, minutes: float | None, aim: float | None) -> str:

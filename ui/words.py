@@ -434,10 +434,14 @@ def predictions_left_out(n: int) -> str:
 
 
 COMPARED_METHODS = (
-    "fasp_multi needs several scored axes to differ from fasp_robust. fasp_iterative takes longest: it samples texts "
-    "and scores again at every stage; so it is compared by toxicity only."
+    "fasp_multi needs several scored axes to differ from fasp_robust. fasp_iterative takes longest: it scores heads "
+    "again at every stage, for each γ and for each thing in the heads' place."
 )
-COMPARED_WAYS = "Every set of heads is measured with each."
+COMPARED_WAYS = (
+    "Every method is measured with each. Where the remaining heads take over, heads are chosen by the scores under "
+    "compensation, if the study has them."
+)
+STAGES = "Before that, fasp_iterative scores heads again in up to {} {}{}; stages of earlier runs are kept."
 COMPARED_ALPHAS = "Separated by commas, or as first:last:step."
 COMPARED_GAMMAS = "The best of them is chosen for each method and α on valid prompts."
 COMPARED_AXES = "More axes show side effects, and take that many times longer."

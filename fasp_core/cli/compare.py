@@ -21,6 +21,7 @@ from fasp_core.cli.options import (
     Device,
     Gammas,
     IterativeGammas,
+    IterativeReadings,
     IterativeSamples,
     IterativeStep,
     Methods,
@@ -44,6 +45,7 @@ from fasp_core.cli.terminal import ProgressReport
 from fasp_core.comparison.shares import parse_shares
 from fasp_core.errors import InputError
 from fasp_core.models.compensation_choice import SPOKEN, Compensate
+from fasp_core.words.captions import describe_compared_scores
 from fasp_core.words.numbers import bias_text, format_interval
 
 if TYPE_CHECKING:
@@ -74,6 +76,7 @@ def compare(
     ppl_limit: PplLimit = 0.1,
     weights: Weights = None,
     iterative_samples: IterativeSamples = 512,
+    iterative_readings: IterativeReadings = 180,
     iterative_step: IterativeStep = 0.04,
     iterative_gammas: IterativeGammas = None,
     interactions: Pairs = None,
@@ -123,7 +126,7 @@ def compare(
         test_blocks=test_blocks,
         ppl_limit=ppl_limit,
         weights=parse_weights(weights),
-        iterative=IterativeSettings(samples=iterative_samples, step=iterative_step),
+        iterative=IterativeSettings(iterative_samples, iterative_step, iterative_readings),
         iterative_gammas=parse_shares(iterative_gammas, "--iterative-gammas") if iterative_gammas else (),
     )
     table = _run(opened, complete_settings(opened, settings), on, device)
@@ -154,6 +157,8 @@ def _print(study: Study, table: ComparisonTable) -> None:
     from fasp_core.comparison.budget import affordable
 
     print(f"Comparison '{table.name}' in {study.folder}; claims on test prompts, 95 % intervals")
+    if chosen_by := describe_compared_scores(table.scores_under):
+        print(chosen_by)
     test = table.frame[table.frame["split"] == "test"]
     bias = f"change of {bias_text(table.axis, table.metric)}"
     for limit in LIMITS:

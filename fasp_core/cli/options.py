@@ -292,16 +292,17 @@ ComparedBy = Annotated[
 Methods = Annotated[
     str,
     typer.Option(
-        help="Methods, with commas; all: every one (see: select), by likelihood without fasp_iterative, which scores "
-        "again by toxicity."
+        help="Methods, with commas; all: every one (see: select), without fasp_iterative where it lacks the scores to "
+        "begin with: by likelihood with least_squares those under compensation. It takes longest, as it scores heads "
+        "again at every stage, for each gamma and compensation."
     ),
 ]
 Compensations = Annotated[
     str,
     typer.Option(
         "--compensate",
-        help="What takes the pruned heads' place, with commas: none, mean, least_squares. Every set is measured with "
-        "each.",
+        help="What takes the pruned heads' place, with commas: none, mean, least_squares. Every method is measured "
+        "with each; with least_squares heads are chosen by scores under compensation, if the study has them.",
     ),
 ]
 Alphas = Annotated[
@@ -354,7 +355,10 @@ Weights = Annotated[
     str | None, typer.Option(help="Of fasp_multi: axis=weight with commas [default: all scored axes alike].")
 ]
 IterativeSamples = Annotated[
-    int, typer.Option(min=1, help="Of fasp_iterative: continuations that each stage scores heads on.")
+    int, typer.Option(min=1, help="Of fasp_iterative by toxicity: continuations that each stage scores heads on.")
+]
+IterativeReadings = Annotated[
+    int, typer.Option(min=1, help="Of fasp_iterative by likelihood: readings that each stage scores heads on.")
 ]
 IterativeStep = Annotated[float, typer.Option(help="Of fasp_iterative: share of all heads that a stage prunes.")]
 IterativeGammas = Annotated[str | None, typer.Option(help="Of fasp_iterative: its gammas [default: all].")]

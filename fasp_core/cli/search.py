@@ -18,20 +18,21 @@ from fasp_core.cli.options import (
     StudyName,
 )
 from fasp_core.cli.output import percent, print_json, print_table
-from fasp_core.cli.sources import metric_for, one_axis, open_named, reopen
+from fasp_core.cli.sources import metric_for, one_axis, open_named, reopen, scores_to_choose_by
 from fasp_core.cli.terminal import ProgressReport
 from fasp_core.head import heads_text
 from fasp_core.models.compensation_choice import SPOKEN, Compensate
 from fasp_core.words.numbers import BY, format_estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from fasp_core.evaluation.history import MeasuredSet
     from fasp_core.evaluation.result import Evaluation
     from fasp_core.head import Head
     from fasp_core.models.language_model import LanguageModel
     from fasp_core.progress import ProgressCallback
+    from fasp_core.selection.head_scores import HeadScores
     from fasp_core.study.study import Study
 
 
@@ -50,9 +51,10 @@ def search(
     """Find the set of heads with the lowest bias within a perplexity budget.
 
     Searches gamma, alpha and methods by predicted effects, and measures the promising sets on valid prompts by the
-    same measure of bias. With --iterative it first prunes in stages, each scored in the model without the heads so far
-    and followed by its perplexity, until the budget is used up. What was measured before costs nothing, and the app
-    shows it too. Confirm the result on test prompts (see: evaluate).
+    same measure of bias. With --compensate they are chosen by scores under compensation, if there are any (see: score
+    --compensated). With --iterative it first prunes in stages, each scored in the model without the heads so far and
+    followed by its perplexity, until the budget is used up. What was measured before costs nothing, and the app shows
+    it too. Confirm the result on test prompts (see: evaluate).
     """
     from fasp_core.comparison.search import best_within, ppl_rise
     from fasp_core.evaluation.comparable import comparable_sets
@@ -65,7 +67,9 @@ def search(
     by = metric_for(opened, axis, metric)
     axis = one_axis(measured_axes(opened, by), axis)
     stream = stream_of(axis, by)
-    _measure(opened, axis, by, ppl_limit, sets, device, compensate, gamma if iterative else None)
+    ways: tuple[Compensate, ...] = ("none", "least_squares") if compensate else ("none",)
+    scores = scores_to_choose_by(opened, axis, by, ways[-1])
+    _measure(opened, scores, axis, by, ppl_limit, sets, device, ways, gamma if iterative else None)
     found = comparable_sets(measured_sets(opened, split="valid", stream=stream), axis, by).sets
     best = best_within(found, axis, ppl_limit, by)
     rows = sorted(found, key=lambda one: one.evaluation.after.bias_by(by)[axis].value)
@@ -76,6 +80,7 @@ def search(
                 "axis": axis,
                 "metric": by,
                 "ppl_limit": ppl_limit,
+                "scores_under": scores.meta.compensate or "none",
                 "best": None if best is None else best.target.heads,
                 "compensate": None if best is None else best.target.compensate,
                 "sets": [
@@ -116,15 +121,19 @@ def _row(one: MeasuredSet, axis: str, metric: str) -> tuple[str, ...]:
 
 def _measure(
     study: Study,
+    scores: HeadScores,
     axis: str,
     metric: str,
     limit: float,
     most: int,
     device: str,
-    compensate: bool,
+    ways: Sequence[Compensate],
     gamma: float | None,
 ) -> None:
-    """Measure up to `most` promising sets; before that the set of fasp_iterative at `gamma`, where one is given."""
+    """Measure up to `most` sets that the `scores` promise something of, each in all `ways`.
+
+    Before that the set of fasp_iterative at `gamma`, where one is given.
+    """
     from fasp_core.comparison.search import candidates, known_rises, search
     from fasp_core.evaluation.comparable import comparable_sets
     from fasp_core.evaluation.evaluate import evaluate_study
@@ -133,8 +142,7 @@ def _measure(
     from fasp_core.evaluation.streams import stream_of
     from fasp_core.progress import StageClock
 
-    found = candidates(study.scores(metric=metric), axis)
-    ways: tuple[Compensate, ...] = ("none", "least_squares") if compensate else ("none",)
+    found = candidates(scores, axis)
     lm, store = reopen(study, device), EvaluationStore(study.folder.parent)
 
     def measure(heads: tuple[Head, ...], how: Compensate) -> Iterator[Evaluation]:

@@ -51,8 +51,7 @@ def select(
         budget_ppl = None
     selection = select_by(table, axis, gamma, alpha, method, seed, budget_ppl)
     if as_json:
-        chosen_by = {"scores_under": table.meta.compensate or "none"}
-        print_json({"source": source, **asdict(selection), **chosen_by, "note": selection.note})
+        print_json({"source": source, **asdict(selection), "note": selection.note})
         return
     print_heads(
         selection.pruned,

@@ -6,7 +6,7 @@ that protect nothing have no γ.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import pandas as pd
@@ -36,7 +36,7 @@ class ComparisonSettings:
 
     axis: str
     metric: str | None = None  # None: by which the axis's bias is clearest
-    methods: tuple[str, ...] | None = None  # None: all that can be compared by the metric
+    methods: tuple[str, ...] | None = None  # None: all that can be compared
     compensations: tuple[Compensate, ...] = ("none",)
     alphas: tuple[float, ...] = (0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.14, 0.16, 0.18, 0.2)  # as in the paper
     gammas: tuple[float, ...] = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # as in the paper
@@ -88,15 +88,29 @@ class Configuration:
     pruned: tuple[Head, ...]
 
 
-def methods_by(metric: str, axis: str = "") -> tuple[str, ...]:
-    """The methods that can be compared by a metric, for an axis.
+def methods_for(axis: str) -> tuple[str, ...]:
+    """The methods that can be compared for an axis: all, but for the mean toxicity, which has no groups.
 
-    fasp_iterative scores heads again by the toxicity of an axis alone; fasp_joint closes gaps between groups and
-    activation_difference tells them apart, of which the mean toxicity has none.
+    fasp_joint and fasp_iterative close gaps between groups, and activation_difference tells groups apart.
     """
     out = {"fasp_joint", "fasp_iterative", "activation_difference"} if axis == MEAN_TOXICITY else set()
-    out |= {"fasp_iterative"} if metric == "likelihood" else set()
     return tuple(method for method in METHODS if method not in out)
+
+
+def why_not_in_stages(study: Study, axis: str, metric: str, compensations: Sequence[Compensate]) -> str | None:
+    """Why fasp_iterative cannot be compared with these compensations, and how it could; None where it can.
+
+    By likelihood with least squares its stages begin with scores under compensation.
+    """
+    if metric != "likelihood" or "least_squares" not in compensations:
+        return None
+    if axis in measured_axes(study, metric, compensated=True):
+        return None
+    return (
+        f"fasp_iterative by likelihood with least_squares begins with scores under compensation, and study "
+        f"'{study.name}' has none of {axis}; add them: python -m fasp_core score MODEL --name {study.name} --axes "
+        f"{axis} --metric likelihood --compensated; or leave one of the two out"
+    )
 
 
 def clearest_metric_for(study: Study, axis: str) -> str:
@@ -113,13 +127,18 @@ def complete_settings(study: Study, settings: ComparisonSettings) -> ComparisonS
     """The settings with metric, methods and axes filled in, each list in its own order and without repetition.
 
     `axes` are the biases to measure: the one pruned for, and those asked for (scored or not), else all scored ones.
-    Raises InputError for an axis that does not exist, and a method that cannot be compared by the metric.
+    `methods` are those asked for, else all that the study has the scores for. Raises InputError for an axis that does
+    not exist, and a method that cannot be compared for the axis or by these scores.
     """
     metric = settings.metric or clearest_metric_for(study, settings.axis)
-    able = methods_by(metric, settings.axis)
+    able = methods_for(settings.axis)
     for method in settings.methods or ():
         if method not in able:
-            raise InputError(f"{method} is no method for {settings.axis} by {metric}; possible: {', '.join(able)}")
+            raise InputError(f"{method} is no method for {settings.axis}; possible: {', '.join(able)}")
+    if reason := why_not_in_stages(study, settings.axis, metric, settings.compensations):
+        if "fasp_iterative" in (settings.methods or ()):
+            raise InputError(reason)
+        able = tuple(method for method in able if method != "fasp_iterative")
     prompts = study.prompts
     others = settings.axes or measured_axes(study, metric)
     asked = [known_target(prompts, axis) for axis in (settings.axis, *others)]
@@ -142,25 +161,43 @@ def gammas_of(method: str, settings: ComparisonSettings) -> tuple[float | None, 
     return (method == "fasp_iterative" and settings.iterative_gammas) or settings.gammas
 
 
-def configurations(scores: HeadScores, settings: ComparisonSettings) -> list[Configuration]:
-    """All points of complete settings, by α, then method, γ, seed and compensation; none with α > 1 − γ."""
+def staged_alphas(settings: ComparisonSettings, n_heads: int) -> dict[float, float]:
+    """The γ that fasp_iterative finds an order for, with each compensation, and up to which α; none of α 0."""
+    gammas = settings.iterative_gammas or settings.gammas
+    most = {gamma: max([a for a in settings.alphas if fits(a, gamma, n_heads)], default=0.0) for gamma in gammas}
+    return {gamma: alpha for gamma, alpha in most.items() if alpha}
+
+
+def n_stages(settings: ComparisonSettings, n_heads: int) -> int:
+    """Stages of all orders that fasp_iterative finds for these settings, if none is known."""
+    size = settings.iterative.stage_size(n_heads)
+    each = (-(-head_count(alpha, n_heads) // size) for alpha in staged_alphas(settings, n_heads).values())
+    return sum(each) * len(settings.compensations)
+
+
+def configurations(scores: Mapping[Compensate, HeadScores], settings: ComparisonSettings) -> list[Configuration]:
+    """All points of complete settings, by α, then method, γ, seed and compensation; none with α > 1 − γ.
+
+    `scores` choose the heads, those of a compensation where it takes their place.
+    """
+    n_heads = next(iter(scores.values())).n_heads
     points = []
     for alpha in settings.alphas:
         for method in settings.methods or ():
             for gamma in gammas_of(method, settings):
-                if gamma is not None and not fits(alpha, gamma, scores.n_heads):
+                if gamma is not None and not fits(alpha, gamma, n_heads):
                     continue
                 for seed in range(settings.seeds):
-                    pruned = select_heads(
-                        scores,
-                        method,
-                        axis=settings.axis,
-                        gamma=gamma or 0.0,
-                        alpha=alpha,
-                        seed=seed,
-                        weights=settings.weights,
-                    ).pruned
                     for compensate in settings.compensations:
+                        pruned = select_heads(
+                            scores[compensate],
+                            method,
+                            axis=settings.axis,
+                            gamma=gamma or 0.0,
+                            alpha=alpha,
+                            seed=seed,
+                            weights=settings.weights,
+                        ).pruned
                         points.append(Configuration(method, gamma, alpha, compensate, seed, pruned))
     return points
 

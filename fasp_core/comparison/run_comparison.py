@@ -2,8 +2,9 @@
 
 Every configuration (method, γ, α, compensation, seed) is a pruned model, and every such model is measured by `evaluate`
 with the app's database: what several methods choose, or was measured before, costs nothing, and a stopped run resumes.
-Heads are chosen and models measured by one metric of bias. A *seed* fixes the heads of method random and the
-evaluation's own noise.
+Heads are chosen and models measured by one metric of bias. Where least squares takes the heads' place, the study's
+scores under compensation choose them, if there are any (see `choosing_scores`). A *seed* fixes the heads of method
+random and the evaluation's own noise.
 
 For each method, compensation and α, γ is chosen on `valid`: the lowest bias among those γ whose perplexity rises by at
 most `ppl_limit`; where there is none, the lowest perplexity. Only configurations with the chosen γ are then measured on
@@ -12,8 +13,9 @@ most `ppl_limit`; where there is none, the lowest perplexity. Only configuration
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from itertools import product
 from typing import cast
 
 from fasp_core.cluster.cluster import Cluster
@@ -23,8 +25,8 @@ from fasp_core.comparison.configurations import (
     choose_gammas,
     complete_settings,
     configurations,
-    fits,
     gammas_of,
+    staged_alphas,
 )
 from fasp_core.comparison.table import ComparisonTable, measurement_rows
 from fasp_core.evaluation.blocks import BlockStore
@@ -41,6 +43,7 @@ from fasp_core.scoring.iterative import iterative_order
 from fasp_core.scoring.magnitude import keep_magnitudes
 from fasp_core.selection.head_scores import HeadScores
 from fasp_core.selection.select_heads import axis_weights
+from fasp_core.study.scores import choosing_scores
 from fasp_core.study.study import Study
 from fasp_core.study.views import study_pairs
 from fasp_core.toxicity.scorers import Scorer
@@ -68,7 +71,7 @@ def run_comparison(
     settings = complete_settings(study, settings)
     scores = prepare(lm, study, settings, scorer, progress, stop)
     multi = "fasp_multi" in (settings.methods or ())
-    settings = replace(settings, weights=axis_weights(scores, settings.weights) if multi else None)
+    settings = replace(settings, weights=_weights(scores, settings) if multi else None)
     table = ComparisonTable.begin(study, scores, asdict(settings))
     run = _Run(measure, table, study, scores, progress, stop)
     points = configurations(scores, settings)
@@ -88,8 +91,11 @@ def prepare(
     scorer: Scorer | ScorerName,
     progress: ProgressCallback | None,
     stop: Stop | None,
-) -> HeadScores:
-    """The study's scores with all that the methods rank by; what is missing is measured and kept in the study."""
+) -> dict[Compensate, HeadScores]:
+    """The scores that choose heads, by what takes their place (see `choosing_scores`), with all that methods rank by.
+
+    What is missing is measured and kept in the study.
+    """
     methods, by = settings.methods or (), settings.metric or ""
     scores = study.scores(scorer.name or None, metric=by)
     scores.known_axis(settings.axis)
@@ -100,21 +106,32 @@ def prepare(
         with study.writing():
             keep_activation_differences(study, lm, [settings.axis], stop=stop)
     if "fasp_iterative" in methods:
-        for gamma in settings.iterative_gammas or settings.gammas:
-            feasible = [alpha for alpha in settings.alphas if fits(alpha, gamma, scores.n_heads)]
-            if any(feasible):
-                iterative_order(
-                    lm,
-                    study,
-                    cast(Scorer, scorer),  # fasp_iterative is compared by toxicity, for which it is opened
-                    axis=settings.axis,
-                    gamma=gamma,
-                    alpha=max(feasible),
-                    settings=settings.iterative,
-                    progress=progress,
-                    stop=stop,
-                )
-    return study.scores(scorer.name or None, metric=by)
+        orders = staged_alphas(settings, scores.n_heads).items()
+        for compensate, (gamma, alpha) in product(settings.compensations, orders):
+            iterative_order(
+                lm,
+                study,
+                cast(Scorer, scorer) if by == "toxicity" else None,  # for toxicity it is opened
+                axis=settings.axis,
+                gamma=gamma,
+                alpha=alpha,
+                metric=by,
+                compensate=compensate,
+                settings=settings.iterative,
+                progress=progress,
+                stop=stop,
+            )
+    return {
+        compensate: choosing_scores(study, settings.axis, compensate=compensate, scorer=scorer.name or None, metric=by)
+        for compensate in settings.compensations
+    }
+
+
+def _weights(scores: Mapping[Compensate, HeadScores], settings: ComparisonSettings) -> dict[str, float]:
+    """The weights of fasp_multi, the same with every compensation; without any, axes that all scores hold weigh 1."""
+    first = next(iter(scores.values()))
+    held = [axis for axis in first.axes if all(axis in known.axes for known in scores.values())]
+    return axis_weights(first, dict.fromkeys(held, 1.0) if settings.weights is None else settings.weights)
 
 
 class _Run:
@@ -125,7 +142,7 @@ class _Run:
         measure: Measure,
         table: ComparisonTable,
         study: Study,
-        scores: HeadScores,
+        scores: Mapping[Compensate, HeadScores],
         progress: ProgressCallback | None,
         stop: Stop | None,
     ) -> None:
@@ -142,7 +159,8 @@ class _Run:
         for (heads, compensate, seed), same in sets.items():
             evaluation = self._measured(heads, compensate, split, seed, blocks, clock)
             for point in same:
-                self.table.add(measurement_rows(asdict(point), evaluation, self.scores, self.table.metric))
+                scores = self.scores[point.compensate]
+                self.table.add(measurement_rows(asdict(point), evaluation, scores, self.table.metric))
             self.table.save(self.study)
 
     def _measured(

@@ -33,7 +33,7 @@ GAMMAS = (0.2, 0.3, 0.4, 0.5, 0.6)
 ALPHAS = (0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.12, 0.15, 0.2, 0.25, 0.3)
 MOST_SETS = 8  # that one search measures
 FIRST_FACTOR = 1.5  # of the summed rise of perplexity, before anything was measured: heads together cost more
-COMPENSATED = 0.4  # of that where the other heads take over (benchmarks.compensation)
+COMPENSATED = 0.4  # of that where the other heads take over (benchmarks.compensation), if the scores do not know it
 MOST_OVERLAP = 0.8  # of a set with one that was measured (intersection over union): closer ones tell nothing new
 
 Measure = Callable[[tuple[Head, ...], Compensate], Iterator[Evaluation]]  # ever more precise, the last one `done`
@@ -41,7 +41,10 @@ Measure = Callable[[tuple[Head, ...], Compensate], Iterator[Evaluation]]  # ever
 
 @dataclass(frozen=True)
 class Candidate:
-    """A set that a method chooses, with its predicted rise of perplexity (a share) and fall of the bias."""
+    """A set that a method chooses, with its predicted rise of perplexity (a share) and fall of the bias.
+
+    `compensated`: chosen and predicted by scores under compensation.
+    """
 
     heads: tuple[Head, ...]
     method: str
@@ -49,6 +52,7 @@ class Candidate:
     alpha: float
     ppl_rise: float
     bias_fall: float
+    compensated: bool = False
 
 
 def candidates(
@@ -63,7 +67,7 @@ def candidates(
         raise InputError(
             "these scores hold no perplexity of the intact model, so no budget can be kept; score the model"
         )
-    cost = np.maximum(scores.z_ppl, 0) / scores.base_ppl.value
+    cost, compensated = np.maximum(scores.z_ppl, 0) / scores.base_ppl.value, scores.meta.compensate is not None
     found: dict[tuple[Head, ...], Candidate] = {}
     for method in (name for name, rule in RULES.items() if rule.protects and rule.uses_axis):
         for gamma in gammas:
@@ -74,7 +78,8 @@ def candidates(
                 except InputError:  # α > 1 − γ, or a method that needs what these scores lack
                     continue
                 flat = [flat_id(head, scores.heads_per_layer) for head in heads]
-                made = Candidate(heads, method, gamma, alpha, float(cost[flat].sum()), float(fall[flat].sum()))
+                effects = float(cost[flat].sum()), float(fall[flat].sum())
+                made = Candidate(heads, method, gamma, alpha, *effects, compensated)
                 if heads and made.bias_fall > 0:
                     found.setdefault(heads, made)
     return sorted(found.values(), key=lambda candidate: -candidate.bias_fall)
@@ -124,7 +129,8 @@ def search(
     """
     measured = dict(known)
     results: list[Evaluation] = []
-    first_factor = FIRST_FACTOR * (COMPENSATED if "least_squares" in ways else 1)
+    taken_over = "least_squares" in ways and not any(candidate.compensated for candidate in found)
+    first_factor = FIRST_FACTOR * (COMPENSATED if taken_over else 1)
     clock = StageClock("measuring sets", 100 * most, "%", progress)
     for number in range(most):
         candidate = next_candidate(found, measured, limit, first_factor)

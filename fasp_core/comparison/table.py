@@ -16,7 +16,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,7 +33,7 @@ from fasp_core.evaluation.result import Evaluation
 from fasp_core.files.reading import read_parquet
 from fasp_core.files.writing import write_atomic
 from fasp_core.head import Head, heads_text
-from fasp_core.models.compensation_choice import COMPENSATIONS
+from fasp_core.models.compensation_choice import COMPENSATIONS, Compensate
 from fasp_core.selection.head_scores import HeadScores
 from fasp_core.selection.prediction import predict_effect
 from fasp_core.stats.normal import Z95
@@ -78,7 +78,7 @@ ONE_WAY = {"metric": "toxicity", "compensations": ["none"]}  # what tables of th
 
 @dataclass
 class ComparisonTable:
-    """The rows so far; `meta` says what they were made with: study, model, settings, created, complete."""
+    """The rows so far; `meta` says what they were made with: study, model, settings, scores, created, complete."""
 
     name: str
     frame: pd.DataFrame
@@ -104,12 +104,23 @@ class ComparisonTable:
         """What took the place of the pruned heads, in turn."""
         return self.meta["settings"].get("compensations", ONE_WAY["compensations"])
 
+    @property
+    def scores_under(self) -> dict[str, str]:
+        """By what takes the pruned heads' place, what the scores that chose them are compensated by."""
+        return self.meta.get("scores_under", dict.fromkeys(self.compensations, "none"))
+
     @classmethod
-    def begin(cls, study: Study, scores: HeadScores, settings: dict[str, Any]) -> ComparisonTable:
-        """The table of these settings and scores, with the rows of earlier runs."""
+    def begin(cls, study: Study, scores: Mapping[Compensate, HeadScores], settings: dict[str, Any]) -> ComparisonTable:
+        """The table of these settings and of the `scores` that choose heads, with the rows of earlier runs."""
         made = json.loads(json.dumps(settings, default=dict))
         named = {name: value for name, value in made.items() if (name, value) not in ONE_WAY.items()}
-        content = json.dumps(named, sort_keys=True).encode() + scores.frame.to_csv(index=False).encode()
+        staged = "fasp_iterative" in (made["methods"] or ())
+        if staged and (own_orders := [way for way in made["compensations"] if way != "none"]):
+            named["orders"] = own_orders  # which once all had the order of "none"
+        scores_under = {way: known.meta.compensate or "none" for way, known in scores.items()}
+        frames = {scores_under[way]: known.frame for way, known in scores.items()}
+        content = json.dumps(named, sort_keys=True).encode()
+        content += b"".join(frame.to_csv(index=False).encode() for frame in frames.values())
         name = f"{settings['axis']}.{hashlib.sha256(content).hexdigest()[:8]}"
         if comparison_file(study, name).is_file():
             return read_comparison(study, name)
@@ -117,6 +128,7 @@ class ComparisonTable:
             "study": study.name,
             "model": study.manifest.model,
             "settings": made,
+            "scores_under": scores_under,
             "complete": False,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": study.manifest.versions,
@@ -229,17 +241,28 @@ def _half_widths(pooled: pd.DataFrame, name: str) -> pd.Series:
 
 
 def list_comparisons(study: Study) -> list[str]:
-    """Names of a study's comparisons, the newest first."""
-    found = (study.folder / FOLDER).glob("*.parquet")
-    return [path.stem for path in sorted(found, key=lambda path: (-path.stat().st_mtime, path.name))]
+    """Names of a study's comparisons: the last begun first, those begun at once by name, damaged ones at the end."""
+    begun = {path.stem: _begun(path) for path in _files(study)}
+    return sorted(sorted(begun), key=lambda name: begun[name], reverse=True)
+
+
+def _files(study: Study) -> list[Path]:
+    return list((study.folder / FOLDER).glob("*.parquet"))
+
+
+def _begun(path: Path) -> str:
+    """When a comparison was begun, in UTC as its file writes it; "" where the file is damaged."""
+    try:
+        return str(json.loads(pq.read_schema(path).metadata[META_KEY])["created"])
+    except (OSError, KeyError, TypeError, ValueError):  # ValueError: also what pyarrow finds invalid
+        return ""
 
 
 def read_comparison(study: Study, name: str) -> ComparisonTable:
     """A comparison of the study; raises InputError where there is none of that name, or its file is damaged."""
-    names = list_comparisons(study)
-    if name not in names:
-        raise InputError(f"study '{study.name}' has no comparison '{name}'; {nearest(name, names)}")
     path = comparison_file(study, name)
+    if path not in _files(study):
+        raise InputError(f"study '{study.name}' has no comparison '{name}'; {nearest(name, list_comparisons(study))}")
     frame, metadata = read_parquet(path, [name for name in COLUMNS if name != "compensate"], text=True)
     if "compensate" not in frame:
         frame["compensate"] = "none"

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 from fasp_core.data.calibration import calibration_text
 from fasp_core.evaluation.result import Evaluation, Metrics
 from fasp_core.models.compensation_choice import RIDGE, Compensate
+from fasp_core.selection.description import ScoresUnder
 from fasp_core.stats.estimate import Estimate
 from fasp_core.stats.paired import AxisMetrics
 
@@ -48,7 +49,10 @@ class ModelRecord(Record):
 
 
 class MethodRecord(Record):
-    """The rule that chose the heads and its parameters."""
+    """The rule that chose the heads and its parameters.
+
+    `scores_under` is what the scores that chose are compensated by; none did by hand, or by a baseline without scores.
+    """
 
     name: str
     axis: str | None = None
@@ -56,6 +60,7 @@ class MethodRecord(Record):
     alpha: Share
     seed: NonNegativeInt | None = None
     weights: dict[str, Annotated[float, Field(ge=0)]] | None = None  # by axis, of fasp_multi
+    scores_under: ScoresUnder | None = Field(None, exclude_if=lambda under: under is None)  # older files do not say
 
 
 class MadeWith(Record):

@@ -99,6 +99,15 @@ class PruningConfig(Record):
         """The heads that γ protected as (layer, head), sorted."""
         return heads_of_layers(self.protected_heads)
 
+    def chosen_by(self) -> str:
+        """Which scores chose the heads, a sentence for people; "" where none did, or nothing takes their place."""
+        under = self.method.scores_under
+        if under is None or (under == "none" and self.compensation is None):
+            return ""
+        if under == "none":
+            return "The heads were chosen by their scores without compensation."
+        return "The heads were chosen by their scores under compensation: by what the other heads cannot supply."
+
     @classmethod
     def from_selection(
         cls,
@@ -142,6 +151,7 @@ class PruningConfig(Record):
                 alpha=selection.alpha,
                 seed=selection.seed,
                 weights=None if selection.weights is None else dict(selection.weights),
+                scores_under=selection.scores_under,
             ),
             pruned_heads=_by_layer(selection.pruned),
             protected_heads=_by_layer(selection.protected),

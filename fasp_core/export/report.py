@@ -51,7 +51,7 @@ def html_report(
         "report.html",
         title=title,
         made=_made(config),
-        choice=_choice(selection),
+        choice=" ".join(filter(None, (_choice(selection), config.chosen_by()))),
         compensation=config.compensation and config.compensation.described(),
         map=Markup(selection_svg(selection)),
         summary=summary,

@@ -43,16 +43,21 @@ class ScorecardRow(Record):
     def cells(self) -> tuple[str, ...]:
         """The row in words, as many cells as HEADER has; the last is the verdict."""
         unit = "" if self.unit in ("", "share") else f", {self.unit}"
-        low, high = (math.nan if end is None else end for end in (self.change.low, self.change.high))
         return (
             f"{self.measure}{unit}",
             axis_label(self.axis) if self.axis else "",
             self.data,
             *(format_estimate(each.value, each.se) for each in (self.before, self.after)),
-            f"{format_estimate(self.change.value, self.change.se, signed=True)} "
-            f"({'exact' if self.data == CHECKPOINT else format_interval(low, high, signed=True)})",
+            f"{format_estimate(self.change.value, self.change.se, signed=True)} ({self._how_sure()})",
             self.verdict,
         )
+
+    def _how_sure(self) -> str:
+        """The interval of the change in words; where no item changed, resampling has nothing to tell of others."""
+        if self.data == CHECKPOINT:
+            return "exact"
+        low, high = (math.nan if end is None else end for end in (self.change.low, self.change.high))
+        return "nothing changed" if low == high == 0 else format_interval(low, high, signed=True)
 
 
 def scorecard_notes(split: str, n_rows: int) -> list[str]:

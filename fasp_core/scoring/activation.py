@@ -12,7 +12,8 @@ Letters: L layers, H heads per layer, D head size, C cells, P prompts of a cell.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -28,22 +29,50 @@ from fasp_core.models.language_model import LanguageModel
 from fasp_core.passes.knockout import base_log_probs
 from fasp_core.passes.sampling import encode_prompts
 from fasp_core.progress import Stop, check_stop
+from fasp_core.scoring.context import RunContext
 from fasp_core.study.shard_names import ACTIVATION, shard_name
 from fasp_core.study.study import Study
 
 MOST_PROMPTS = 1_024  # of an axis; large prompt sets have tens of thousands
+PAIRS_AT_ONCE = 64
+
+Each = Callable[[Iterable["Differences"]], Iterator[np.ndarray]]  # the parts' results, in order
+
+
+@dataclass(frozen=True)
+class Differences:
+    """Some pairs of prompts, to be measured in whatever process holds the model."""
+
+    pairs: tuple[tuple[str, str], ...]
+
+    def __call__(self, context: RunContext) -> np.ndarray:
+        """See `summed_differences`."""
+        return summed_differences(context.lm, self.pairs)
 
 
 def keep_activation_differences(
-    study: Study, lm: LanguageModel, axes: Sequence[str], *, stop: Stop | None = None
+    study: Study, lm: LanguageModel, axes: Sequence[str], *, each: Each | None = None, stop: Stop | None = None
 ) -> None:
-    """Write what the study lacks of these axes, inside its `writing()`; 0 for all heads of an axis of one group."""
+    """Write what the study lacks of these axes, inside its `writing()`; 0 for all heads of an axis of one group.
+
+    `each` does the measuring, PAIRS_AT_ONCE pairs at a time (see `Run.each`), by default in this process. Raises
+    Cancelled between two of these parts once `stop()` is true.
+    """
     for axis in axes:
         name = shard_name(ACTIVATION, axis, 0)
         if not study.has_shard(name):
             pairs = prompt_pairs(study.prompts.select(axes=[axis], split="valid").frame, axis, study.settings.seed)
-            found = activation_differences(lm, pairs, stop=stop) if pairs else np.zeros(lm.layout.n_heads)
-            study.write_shard(name, pa.table({"activation_difference": found}))
+            parts = [Differences(tuple(pairs[i : i + PAIRS_AT_ONCE])) for i in range(0, len(pairs), PAIRS_AT_ONCE)]
+            total = np.zeros(lm.layout.n_heads)
+            for summed in each(parts) if each else _in_this_process(lm, parts, stop):
+                total += summed
+            study.write_shard(name, pa.table({"activation_difference": total / max(1, len(pairs))}))
+
+
+def _in_this_process(lm: LanguageModel, parts: Sequence[Differences], stop: Stop | None) -> Iterator[np.ndarray]:
+    for part in parts:
+        check_stop(stop, "measuring")
+        yield summed_differences(lm, part.pairs)
 
 
 def prompt_pairs(prompts: pd.DataFrame, axis: str, seed: int) -> list[tuple[str, str]]:
@@ -63,32 +92,23 @@ def prompt_pairs(prompts: pd.DataFrame, axis: str, seed: int) -> list[tuple[str,
     return found
 
 
-def activation_differences(
-    lm: LanguageModel, pairs: Sequence[tuple[str, str]], *, stop: Stop | None = None
-) -> np.ndarray:
-    """The mean norm of the difference of each head's outputs over pairs of prompts, (N) by flat id.
-
-    Raises Cancelled between batches once `stop()` is true.
-    """
+def summed_differences(lm: LanguageModel, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
+    """The norm of the difference of each head's outputs, summed over pairs of prompts: (N) by flat id."""
     texts = list(dict.fromkeys(text for pair in pairs for text in pair))
-    outputs = last_outputs(lm, texts, stop=stop)  # (texts, N, D)
+    outputs = last_outputs(lm, texts)  # (texts, N, D)
     place = {text: i for i, text in enumerate(texts)}
-    first, second = (torch.tensor([place[pair[side]] for pair in pairs]) for side in (0, 1))
-    total = torch.zeros(lm.layout.n_heads, dtype=torch.float64)
-    for one, other in zip(first.split(256), second.split(256), strict=True):
-        total += (outputs[one] - outputs[other]).double().norm(dim=-1).sum(0)
-    return (total / len(pairs)).numpy()
+    one, other = (torch.tensor([place[pair[side]] for pair in pairs]) for side in (0, 1))
+    return (outputs[one] - outputs[other]).double().norm(dim=-1).sum(0).numpy()
 
 
 @torch.no_grad()
-def last_outputs(lm: LanguageModel, texts: Sequence[str], *, stop: Stop | None = None) -> Tensor:
+def last_outputs(lm: LanguageModel, texts: Sequence[str]) -> Tensor:
     """Every head's output at the last token of each text, before the output projection: (texts, N, D) on the CPU."""
     layout = lm.layout
     encoded, _ = encode_prompts(lm, texts, 0)
     found = torch.empty((len(texts), layout.n_layers, layout.heads_per_layer, layout.head_dim))
 
     def work(rows: list[int]) -> None:
-        check_stop(stop, "measuring")
         batch = pad_batch(
             [encoded[row] for row in rows], [1] * len(rows), pad_id=lm.tokenizer.pad_token_id, device=lm.device
         )

@@ -146,6 +146,14 @@ def evaluation_seconds(
     return tokens * 2.0 * shape.parameters / (RUN_SHARE * flops)
 
 
+def stage_seconds(
+    shape: ModelShape, n: int, metric: str, *, flops: float, new_tokens: int = 20, refitted: bool = False
+) -> float:
+    """What a stage of fasp_iterative takes: n texts, or readings, with the scores of all heads, and then perplexity."""
+    scored = n * unit_seconds(shape, metric, flops=flops, new_tokens=new_tokens)
+    return scored + evaluation_seconds(shape, 0, metric, flops=flops, refitted=refitted)
+
+
 def model_shape(ref: str, root: str | Path | None = None) -> ModelShape | None:
     """The shape of a model on this machine, from its files alone; None where they do not tell (a hub id, a GGUF file).
 

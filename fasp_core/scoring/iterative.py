@@ -18,7 +18,7 @@ from dataclasses import asdict
 import numpy as np
 
 from fasp_core.errors import InputError
-from fasp_core.models.compensation_choice import Compensate
+from fasp_core.models.compensation_choice import SPOKEN, Compensate
 from fasp_core.models.language_model import LanguageModel
 from fasp_core.progress import ProgressCallback, StageClock, Stop
 from fasp_core.scoring.context import RunContext
@@ -114,14 +114,14 @@ def iterative_order(
         raise InputError(f"fasp_iterative weighs the groups of an axis, and '{axis}' is none; choose another method")
     most = scores.n_heads - head_count(gamma, scores.n_heads)
     count = most if alpha is None else head_count(alpha, scores.n_heads)
-    size = max(1, head_count(settings.step, scores.n_heads))
+    size = settings.stage_size(scores.n_heads)
     if count > most:
         raise InputError(f"alpha {alpha} is more than 1 − gamma = {1 - gamma:g}; lower one of them")
     key = OrderKey(axis, gamma_key(gamma), metric, compensate)
     with study.writing(), study.remembering():
         done = _stored(study, key, settings)
         protected = done.protected or tuple(protected_heads(scores, gamma).tolist())
-        stages, clock = list(done.stages), _Clock(key.gamma, budget_ppl, -(-count // size), progress, done.stages)
+        stages, clock = list(done.stages), _Clock(key, budget_ppl, -(-count // size), progress, done.stages)
         models = PrunedModels(RunContext.of(study, lm, scorer or open_scorer("embedded"), stop, progress), compensate)
         ppl_rise = StagePerplexity(models, study)
         if not _ended(stages, budget_ppl):
@@ -191,7 +191,7 @@ class _Clock:
 
     def __init__(
         self,
-        gamma: str,
+        key: OrderKey,
         budget: float | None,
         n_stages: int,
         progress: ProgressCallback | None,
@@ -199,7 +199,8 @@ class _Clock:
     ) -> None:
         self.budget = budget
         total, unit = (100, "%") if budget is not None else (max(n_stages, len(done)), "stages")
-        title = f"fasp_iterative, gamma {gamma}"
+        in_place = "" if key.compensate == "none" else f", {SPOKEN[key.compensate]} in their place"
+        title = f"fasp_iterative, gamma {key.gamma}{in_place}"
         self.clock = StageClock(title, total, unit, progress, already=self._place(done))
 
     def _place(self, stages: Sequence[OrderStage]) -> int:

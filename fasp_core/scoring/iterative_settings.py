@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fasp_core.errors import InputError
+from fasp_core.selection.select_heads import head_count
 
 
 @dataclass(frozen=True)
@@ -20,3 +21,7 @@ class IterativeSettings:
             raise InputError(f"a stage of fasp_iterative needs samples, not {min(self.samples, self.readings)}")
         if not 0 < self.step <= 1:
             raise InputError(f"a stage of fasp_iterative prunes a share of the heads above 0, not {self.step}")
+
+    def stage_size(self, n_heads: int) -> int:
+        """How many heads a stage prunes, at least one."""
+        return max(1, head_count(self.step, n_heads))

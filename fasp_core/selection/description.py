@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveInt
 
@@ -115,6 +115,9 @@ class MadeBy(_Part):
     sha256: str | None = None
 
 
+ScoresUnder = Literal["none", "least_squares"]  # what takes a head's place in its scores, nothing included
+
+
 def _named(value: Any) -> Any:
     """Some files give a bare name instead of {"name": …}."""
     return {"name": value} if isinstance(value, str) else value
@@ -134,7 +137,7 @@ class Provenance(_Part):
     scorer: str | None = None
     scorer_fingerprint: str | None = None
     pairs_fingerprint: str | None = None
-    compensate: str | None = None
+    compensate: Literal["least_squares"] | None = None
     calibration: Calibration | None = None
     prompts: Named | None = None
     text: Named | None = None

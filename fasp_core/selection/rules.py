@@ -67,6 +67,7 @@ class Rule:
     uses_weights: bool = False
     uses_seed: bool = False
     protects: bool = False  # whether γ applies
+    by_scores: bool = True  # whether it ranks by z_ppl, z_bias or what they are made of
     together: bool = False  # whether it chooses a set as a whole, which may be smaller than asked for
 
 
@@ -104,7 +105,9 @@ def _iterative(scores: HeadScores, choice: Choice) -> np.ndarray:
         alpha, study = math.ceil(100 * choice.count / scores.n_heads) / 100, scores.meta.study or "STUDY"
         finds = f"compare {study} --methods fasp_iterative --axis {choice.axis} --gammas {gamma} --alphas {alpha:g}"
         if scores.meta.metric == "likelihood":
-            finds = f"search {study} --axis {choice.axis} --metric likelihood --iterative --gamma {gamma}"
+            finds += " --metric likelihood"
+        under = scores.meta.compensate
+        finds += f" --compensate {under}" if under else " (with the same --compensate)"
         raise InputError(
             f"the order of fasp_iterative for {choice.axis} at gamma {gamma} is {known}; the model finds it: python -m "
             f"fasp_core {finds}"
@@ -195,9 +198,9 @@ RULES = {
     "fasp_iterative": Rule(_iterative, "place in the order", uses_axis=True, protects=True),
     "bias_only": Rule(_fasp, "z_bias of {axis}", uses_axis=True),
     "ppl_only": Rule(lambda s, _: s.importance(), "z_ppl"),
-    "magnitude_l2": Rule(lambda s, _: s.column("magnitude_l2"), "magnitude_l2"),
-    "mask_gradient_l2": Rule(lambda s, _: s.column("mask_gradient_l2"), "mask_gradient_l2"),
-    "activation_difference": Rule(_activation, "activation_difference of {axis}", uses_axis=True),
-    "random": Rule(_random, "random order", uses_seed=True),
+    "magnitude_l2": Rule(lambda s, _: s.column("magnitude_l2"), "magnitude_l2", by_scores=False),
+    "mask_gradient_l2": Rule(lambda s, _: s.column("mask_gradient_l2"), "mask_gradient_l2", by_scores=False),
+    "activation_difference": Rule(_activation, "activation_difference of {axis}", uses_axis=True, by_scores=False),
+    "random": Rule(_random, "random order", uses_seed=True, by_scores=False),
 }
 METHODS = tuple(RULES)

@@ -16,6 +16,7 @@ import numpy as np
 
 from fasp_core.errors import InputError, nearest
 from fasp_core.head import Head, flat_id, head_of, heads_text
+from fasp_core.selection.description import ScoresUnder
 from fasp_core.selection.head_scores import HeadScores
 from fasp_core.selection.rules import METHODS, RULES, Choice, Rule, Together
 
@@ -28,7 +29,8 @@ class Selection:
 
     `gamma` is 0 for rules that protect nothing; `axis`, `weights` ((axis, weight) pairs) and `seed` are None where the
     rule uses none. `unmeasured` are unprotected heads that lack a value the rule ranks by; those are kept. `reason`
-    says why fewer heads are pruned than α allows, None where as many are.
+    says why fewer heads are pruned than α allows, None where as many are. `scores_under` is what the scores that chose
+    are compensated by; None where none did: by a baseline that uses none, or by hand.
     """
 
     pruned: tuple[Head, ...]
@@ -43,6 +45,7 @@ class Selection:
     weights: tuple[tuple[str, float], ...] | None = None
     unmeasured: tuple[Head, ...] = ()
     reason: str | None = None
+    scores_under: ScoresUnder | None = None
 
     def __repr__(self) -> str:
         pruned, protected, n = len(self.pruned), len(self.protected), self.n_layers * self.heads_per_layer
@@ -156,6 +159,7 @@ def select_heads(
         weights=tuple(weights.items()) if rule.uses_weights else None,
         unmeasured=_heads(np.flatnonzero(free & ~chosen.measured), scores.heads_per_layer),
         reason=chosen.reason,
+        scores_under=(scores.meta.compensate or "none") if rule.by_scores else None,
     )
 
 

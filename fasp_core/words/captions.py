@@ -6,6 +6,7 @@ Plain text; a few words are marked in Markdown.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -270,6 +271,16 @@ def _are(n: int) -> str:
 
 def _probability(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+
+
+def describe_compared_scores(scores_under: Mapping[str, str]) -> str:
+    """Which heads of a comparison were chosen by scores under compensation; "" where none were.
+
+    `scores_under` says, by what takes the heads' place, what the scores that chose them are compensated by.
+    """
+    if "least_squares" not in scores_under.values():
+        return ""
+    return "Where the remaining heads take over (least squares), heads were chosen by their scores under compensation."
 
 
 def describe_choosing_scores(under: str | None) -> str:

@@ -119,6 +119,15 @@ def test_points_name_measure_axis_and_what_takes_the_heads_place(cache):
     assert set(app.table[0].value["in their place"]) == {ways[1]}
 
 
+def test_which_scores_chose_is_said_where_they_are_under_compensation(cache):
+    ways = ("none", "least_squares")
+    table = make_comparison(study := make_study(cache), methods=("fasp",), alphas=(0.2,), compensations=ways)
+    assert "scores under compensation" not in words(open_page())
+    table.meta["scores_under"] = {"none": "none", "least_squares": "least_squares"}
+    table.save(study)
+    assert "heads were chosen by their scores under compensation" in words(open_page())
+
+
 def test_a_comparison_by_likelihood_opens_from_its_table_alone(cache, tiny_llama):
     study = score_both_ways(tiny_llama, cache, toxicity=False)
     make_comparison(study, axes=(AXIS,), methods=("fasp", "random"), alphas=(0.25,), metric="likelihood")
@@ -230,10 +239,13 @@ def test_the_measure_decides_which_axes_and_methods_there_are(cache, jobs, tiny_
     methods.set_value(["fasp", "fasp_iterative"])
     app.button_group(key="compare.metric").set_value("likelihood").run()
     assert app.selectbox(key="compare.axis").options == ["Gender and sex", "Religion"]
-    assert app.multiselect(key="compare.methods").value == ["fasp"]
     assert "readings a change of bias of ±" in words(app)
+    assert "fasp\\_iterative scores heads again in up to 6 stages" in words(app)  # for 3 γ, 2 of 12 heads, one a stage
     app.selectbox(key="compare.axis").set_value(AXIS)
     app.button_group(key="compare.compensate").set_value(["none", "least_squares"])
+    app.button[0].click().run()
+    assert "under compensation, and study 'default' has none" in app.error[0].value.replace("\\", "")
+    app.multiselect(key="compare.methods").set_value(["fasp"])
     app.button[0].click().run()
     assert not app.exception
     ((command, more),) = jobs.started
@@ -289,7 +301,7 @@ def test_a_failed_run_says_why_until_it_is_dismissed(cache, jobs, monkeypatch):
     [
         ("fasp", 0.5, "none", {"method": "fasp", "gamma": "0.50", "alpha": "0.1", "seed": "2"}),
         ("random", np.nan, "mean", {"method": "random", "alpha": "0.1", "seed": "2", "compensate": "mean"}),
-        ("fasp_iterative", 0.5, "least_squares", {"heads": "0.3-5.1", "compensate": "least_squares"}),
+        ("fasp_iterative", 0.5, "least_squares", {"compensate": "least_squares"}),
         (
             "fasp_multi",
             0.5,
@@ -304,5 +316,5 @@ def test_a_point_s_address(method, gamma, compensate, expected):
     )
     table = SimpleNamespace(axis=AXIS, metric="likelihood", meta={"settings": {"weights": {"a": 1.0, "b": 0.5}}})
     query = prune_query("s", table, row)
-    assert query == {"study": "s", "axis": AXIS, "metric": "likelihood", **expected}
+    assert query == {"study": "s", "axis": AXIS, "metric": "likelihood", "heads": "0.3-5.1", **expected}
     assert write_view(read_view(query)).items() <= query.items()  # the page understands every part

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pandas as pd
 import pytest
 from helpers.comparison_rows import AXIS, valid_rows
@@ -13,8 +16,11 @@ from fasp_core.comparison.configurations import (
     clearest_metric_for,
     complete_settings,
     configurations,
+    n_stages,
+    staged_alphas,
 )
 from fasp_core.errors import InputError
+from fasp_core.scoring.iterative_settings import IterativeSettings
 from fasp_core.selection.description import BiasVerdict
 from fasp_core.selection.rules import METHODS
 from fasp_core.selection.select_heads import select_heads
@@ -31,7 +37,7 @@ def study(tmp_path):
 def test_a_configuration_that_protects_too_much_does_not_exist(study):
     scores = study.scores()
     settings = complete_settings(study, ComparisonSettings(AXIS, methods=("fasp",), alphas=(0.5,), gammas=(0.5, 0.6)))
-    assert [p.gamma for p in configurations(scores, settings)] == [0.5]
+    assert [p.gamma for p in configurations({"none": scores}, settings)] == [0.5]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +94,8 @@ def test_every_set_is_there_with_each_compensation(study):
         AXIS, methods=("fasp",), alphas=(0.0, 0.1), gammas=(0.3,), compensations=("least_squares", "none")
     )
     settings = complete_settings(study, asked)
-    points = configurations(study.scores(), settings)
+    scores = study.scores()
+    points = configurations({"none": scores, "least_squares": scores}, settings)
     assert [(p.alpha, p.compensate, len(p.pruned)) for p in points] == [
         (0.0, "none", 0),
         (0.0, "least_squares", 0),
@@ -97,13 +104,44 @@ def test_every_set_is_there_with_each_compensation(study):
     ]
 
 
-def test_by_likelihood_fasp_iterative_is_left_out_and_refused(study):
-    settings = complete_settings(study, ComparisonSettings(AXIS, metric="likelihood", axes=(AXIS,)))
-    assert settings.methods == tuple(method for method in METHODS if method != "fasp_iterative")
-    asked = ComparisonSettings(AXIS, metric="likelihood", methods=("fasp", "fasp_iterative"))
-    with pytest.raises(InputError, match="fasp_iterative is no method for gender_and_sex by likelihood"):
-        complete_settings(study, asked)
-    assert complete_settings(study, ComparisonSettings(AXIS)).methods == METHODS
+def test_heads_are_chosen_by_the_scores_of_what_takes_their_place(study):
+    plain = study.scores()
+    turned = replace(plain, frame=plain.frame.assign(**{f"z_bias.{AXIS}": -plain.z_bias(AXIS)}))
+    asked = ComparisonSettings(
+        AXIS, methods=("bias_only",), alphas=(0.1,), compensations=("none", "mean", "least_squares")
+    )
+    points = configurations({"none": plain, "mean": plain, "least_squares": turned}, complete_settings(study, asked))
+    by_bias = np.argsort(-plain.z_bias(AXIS)).tolist()
+    expected = {"none": by_bias[:2], "mean": by_bias[:2], "least_squares": by_bias[-2:]}
+    found = {p.compensate: [4 * layer + head for layer, head in p.pruned] for p in points}
+    assert found == {way: sorted(heads) for way, heads in expected.items()}
+
+
+def test_fasp_iterative_is_compared_by_both_measures_where_it_has_the_scores_to_begin_with(study):
+    for metric in ("toxicity", "likelihood"):
+        for ways in (("none",), ("none", "mean")):
+            asked = ComparisonSettings(AXIS, metric=metric, axes=(AXIS,), compensations=ways)
+            assert complete_settings(study, asked).methods == METHODS
+    asked = ComparisonSettings(AXIS, metric="likelihood", axes=(AXIS,), compensations=("none", "least_squares"))
+    rest = tuple(method for method in METHODS if method != "fasp_iterative")
+    assert complete_settings(study, asked).methods == rest  # the study has no scores under compensation
+    with pytest.raises(InputError, match=r"study 's' has none of gender_and_sex; add them: .* --compensated; or leave"):
+        complete_settings(study, replace(asked, methods=("fasp", "fasp_iterative")))
+    assert complete_settings(study, replace(asked, metric="toxicity")).methods == METHODS
+
+
+def test_stages_of_fasp_iterative_are_counted():
+    """Of 20 heads, 2 a stage: at γ 0.3 up to 4 heads; at 0.9 no more than 2; at 1 none. Each with two compensations."""
+    asked = ComparisonSettings(
+        AXIS,
+        alphas=(0.0, 0.1, 0.2),
+        gammas=(0.3, 0.9, 1.0),
+        compensations=("none", "mean"),
+        iterative=IterativeSettings(step=0.1),
+    )
+    assert staged_alphas(asked, 20) == {0.3: 0.2, 0.9: 0.1}
+    assert n_stages(asked, 20) == (2 + 1) * 2
+    assert n_stages(replace(asked, iterative_gammas=(0.9,)), 20) == 2
 
 
 def test_the_measure_is_the_one_that_sees_the_axis_s_bias_best(study, monkeypatch):
@@ -134,8 +172,8 @@ def test_the_mean_toxicity_is_compared_by_methods_that_need_no_groups(study):
     settings = complete_settings(study, asked)
     assert settings.metric == "toxicity"
     assert settings.axes == (TARGET,)
-    points = configurations(study.scores(), settings)
+    points = configurations({"none": study.scores()}, settings)
     (fasp,) = [point for point in points if point.method == "fasp"]
     assert fasp.pruned == select_heads(study.scores(), axis=TARGET, gamma=0.3, alpha=0.1).pruned
-    with pytest.raises(InputError, match="fasp_joint is no method for toxicity by toxicity; possible: fasp,"):
+    with pytest.raises(InputError, match="fasp_joint is no method for toxicity; possible: fasp,"):
         complete_settings(study, ComparisonSettings(TARGET, methods=("fasp_joint",)))

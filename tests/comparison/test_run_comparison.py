@@ -15,6 +15,7 @@ from fasp_core.comparison.budget import affordable
 from fasp_core.comparison.configurations import ComparisonSettings
 from fasp_core.comparison.run_comparison import run_comparison, study_measure
 from fasp_core.comparison.table import list_comparisons, read_comparison
+from fasp_core.data.calibration import calibration_windows
 from fasp_core.errors import Cancelled
 from fasp_core.evaluation.evaluate import evaluate, scorer_for
 from fasp_core.evaluation.history import measured_sets
@@ -22,10 +23,13 @@ from fasp_core.evaluation.keys import EvaluationSettings
 from fasp_core.evaluation.result import Evaluation
 from fasp_core.evaluation.store import EvaluationStore
 from fasp_core.head import parse_heads
+from fasp_core.scoring import context, stage_scores
 from fasp_core.scoring.iterative_settings import IterativeSettings
 from fasp_core.scoring.score_heads import Budget, score_heads
 from fasp_core.selection.select_heads import select_heads
 from fasp_core.stats.estimate import Estimate
+from fasp_core.study.orders import OrderKey, stored_order
+from fasp_core.study.study import open_study
 from fasp_core.toxicity.scorers import open_scorer
 
 AXIS = "gender_and_sex"
@@ -185,6 +189,64 @@ def test_by_likelihood_every_row_is_what_an_evaluation_of_its_set_says(tiny_llam
     asked = len(store.put_blocks)
     run()
     assert len(store.put_blocks) == asked
+
+
+def test_by_likelihood_each_way_has_its_order_and_least_squares_its_scores(
+    tiny_llama, tmp_path, short_calibration_text, monkeypatch
+):
+    """Stopped after the first stage of the second order, it goes on there; heads are those of `choosing_scores`."""
+    for module in (context, stage_scores):
+        monkeypatch.setattr(module, "calibration_windows", lambda *_: calibration_windows(*_)[:8])
+    study = score_both_ways(tiny_llama, tmp_path, "s", toxicity=False, compensated=True)
+    ways = ("none", "least_squares")
+    settings = ComparisonSettings(
+        AXIS,
+        methods=("fasp", "fasp_iterative"),
+        compensations=ways,
+        alphas=(0.25, 0.5),
+        gammas=(0.25,),
+        axes=(AXIS,),
+        test_blocks=1,
+        iterative=IterativeSettings(readings=24, step=0.25),
+    )
+    stages = []
+
+    def run(**more):
+        measure = CountingMeasure()
+
+        def odds(*asked):
+            for result in measure(*asked):
+                parts = {name: getattr(result, name) for name in ("before", "after", "change")}
+                by_odds = {name: replace(part, axes={}, odds=part.axes) for name, part in parts.items()}
+                yield replace(result, **by_odds)
+
+        return run_comparison(
+            tiny_llama, study, settings, scorer=scorer_for(study, ["likelihood"]), measure=odds, **more
+        )
+
+    kept = {way: OrderKey(AXIS, "0.25", "likelihood", way) for way in ways}
+    with pytest.raises(Cancelled):
+        run(progress=stages.append, stop=lambda: len(stored_order(study, kept["least_squares"]).stages) > 0)
+    assert [len(stored_order(study, key).stages) for key in kept.values()] == [2, 1]
+    assert "fasp_iterative, gamma 0.25, least squares in their place" in {told.stage for told in stages}
+    begun = stored_order(study, kept["least_squares"]).stages
+    table = run()
+    orders = {way: stored_order(study, key) for way, key in kept.items()}
+    assert orders["least_squares"].stages[:1] == begun
+    assert table.scores_under == {"none": "none", "least_squares": "least_squares"}
+    test = table.frame[table.frame["metric"] == "ppl"]
+    assert len(test) == 2 * 2 * 2
+    for row in test.itertuples():
+        found = {layer * tiny_llama.layout.heads_per_layer + head for layer, head in parse_heads(row.heads)}
+        if row.method == "fasp_iterative":
+            assert found == set(orders[row.compensate].heads[: row.n_pruned])
+            continue
+        frame = study.scores(metric="likelihood", compensate=row.compensate).frame
+        free = frame.drop(frame["z_ppl"].nlargest(len(frame) // 4).index)
+        assert found == set(free[f"z_bias.{AXIS}"].nlargest(row.n_pruned).index)
+    measured = len(study.manifest.shards)
+    assert run().name == table.name
+    assert len(open_study("s", tmp_path).manifest.shards) == measured
 
 
 # -- stopped, resumed, shared ---------------------------------------------------------------------------------------

@@ -104,6 +104,24 @@ def test_sets_are_measured_in_every_way_and_the_cheapest_tells_what_fits(scores)
     assert known_rises(found_sets(results[:1]), ways) == {}
 
 
+def test_scores_under_compensation_need_no_discount_for_it(scores):
+    """Four heads of 6 % of perplexity: by plain scores 1.5 · 0.4 · 6 % are expected, which 5 % allow.
+
+    What scores under compensation sum up to is left once the others have taken over: 1.5 · 6 %; two heads are allowed.
+    """
+    need = np.ones(40)
+    need[:4] = 0.3
+    plain = make_scores(need, scores.z_bias(AXIS), 10, meta={"base_ppl": 20.0, "base_bias": {AXIS: 0.3}})
+    under = replace(plain, meta=plain.meta.model_copy(update={"compensate": "least_squares"}))
+    first = {}
+    for known in (plain, under):
+        log, found = [], candidates(known, AXIS)
+        search(found, measure_by_truth(known, log), known={}, limit=0.05, most=1, ways=("least_squares",))
+        first[known.meta.compensate] = len(log[0])
+        assert {candidate.compensated for candidate in found} == {known is under}
+    assert first == {None: 4, "least_squares": 2}
+
+
 def test_a_set_that_nearly_equals_a_measured_one_is_left_out():
     many = [(0, head) for head in range(10)]
     near, other = candidate([*many, (1, 0)], 0.01, 0.5), candidate([(2, 0)], 0.01, 0.1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -23,10 +23,12 @@ from fasp_core.comparison.table import (
     ComparisonTable,
     comparison_file,
     export_rows,
+    list_comparisons,
     pool,
     read_comparison,
 )
 from fasp_core.errors import InputError
+from fasp_core.selection.head_scores import HeadScores
 
 
 @pytest.fixture
@@ -85,10 +87,25 @@ def test_a_table_goes_to_csv_and_back(study, tmp_path):
         export_rows(table.frame, tmp_path / "out.xlsx")
 
 
+def test_comparisons_are_listed_by_when_they_were_begun(study):
+    """Not by when their files were written: the first is written last. Begun at once: by name; damaged: at the end."""
+    methods = ("fasp", "random", "bias_only", "ppl_only")
+    tables = sorted((make_comparison(study, methods=(method,)) for method in methods), key=lambda table: table.name)
+    begun = ("2026-01-02T00:00:00+00:00", "2026-01-03T00:00:00+00:00", "2026-01-02T00:00:00+00:00")
+    damaged, *whole = tables
+    comparison_file(study, damaged.name).write_bytes(b"PAR1 not")
+    for table, created in reversed(list(zip(whole, begun, strict=True))):
+        table.meta["created"] = created
+        table.save(study)
+    first, last, same = (table.name for table in whole)
+    assert list_comparisons(study) == [last, first, same, damaged.name]
+
+
 def test_damage_and_wrong_names_are_one_line(study):
     table = make_comparison(study)
-    with pytest.raises(InputError, match="has no comparison 'x'"):
-        read_comparison(study, "x")
+    for name in ("x", f"../comparisons/{table.name}"):
+        with pytest.raises(InputError, match=f"has no comparison '{name}'"):
+            read_comparison(study, name)
     (study.folder / "comparisons" / f"{table.name}.parquet").write_bytes(b"PAR1 not")
     with pytest.raises(InputError, match="not a whole Parquet file"):
         read_comparison(study, table.name)
@@ -112,8 +129,34 @@ def test_a_table_of_the_time_without_measures_opens_and_is_resumed(study):
     assert (opened.axis, opened.metric, opened.compensations) == (AXIS, "toxicity", ["none"])
     assert list(opened.frame.columns) == COLUMNS
     assert set(opened.frame["compensate"]) == {"none"}
-    resumed = ComparisonTable.begin(study, study.scores(), settings)
+    resumed = ComparisonTable.begin(study, {"none": study.scores()}, settings)
     assert resumed.name == name
     assert len(resumed.frame) == len(rows)
-    other = ComparisonTable.begin(study, study.scores(), settings | {"compensations": ["none", "mean"]})
+    assert resumed.scores_under == {"none": "none"}
+    both = {"none": study.scores(), "mean": study.scores()}
+    other = ComparisonTable.begin(study, both, settings | {"compensations": ["none", "mean"]})
     assert other.name != name
+    assert other.scores_under == {"none": "none", "mean": "none"}
+
+
+def test_a_table_is_of_the_scores_and_orders_that_choose_its_heads(study):
+    """Another name where scores under compensation choose; and where fasp_iterative has an order for each way."""
+    plain = study.scores()
+    compensated = replace(plain, meta=plain.meta.model_copy(update={"compensate": "least_squares"}))
+    settings = {"axis": AXIS, "methods": ["fasp"], "compensations": ["none", "least_squares"]}
+
+    def begun(compensate: HeadScores, settings: dict = settings) -> ComparisonTable:
+        return ComparisonTable.begin(study, {"none": plain, "least_squares": compensate}, settings)
+
+    def once(settings: dict) -> str:
+        """What a table was named when plain scores, and the orders of "none", chose in every way."""
+        content = json.dumps(settings, sort_keys=True).encode() + plain.frame.to_csv(index=False).encode()
+        return f"{AXIS}.{hashlib.sha256(content).hexdigest()[:8]}"
+
+    assert begun(plain).name == once(settings)
+    assert begun(compensated).name != once(settings)
+    assert begun(compensated).scores_under == {"none": "none", "least_squares": "least_squares"}
+    staged = settings | {"methods": ["fasp_iterative"]}
+    assert begun(plain, staged).name != once(staged)
+    alone = {"axis": AXIS, "methods": ["fasp_iterative"]}
+    assert ComparisonTable.begin(study, {"none": plain}, alone | {"compensations": ["none"]}).name == once(alone)

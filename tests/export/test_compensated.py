@@ -16,6 +16,7 @@ from fasp_core.data.calibration import calibration_text
 from fasp_core.errors import InputError
 from fasp_core.evaluation import compensation
 from fasp_core.export.checkpoints import export_checkpoint, load_configuration
+from fasp_core.export.model_card import model_card
 from fasp_core.export.pruning_config import PruningConfig
 from fasp_core.export.verification import verify_checkpoint
 from fasp_core.models.open_model import open_model
@@ -109,5 +110,12 @@ def test_the_card_says_it(lm, tmp_path):
     assert f"refitted (least squares, ridge 0.01) on {n_tokens:,} tokens of the text calibration, on which" in card
     assert "intercepts are in biases that the config's attention_bias adds." in card
     assert "a bias included" in card
+    assert "chosen by their scores" not in card  # by chance
+    made = config_of(lm)
+    known = made.method.model_copy(update={"scores_under": "least_squares"})
+    assert (
+        "## Why\n\nChosen by the method `random`, a share α = 0.5 of all heads.\n\nThe heads were chosen by their "
+        in (model_card(made.model_copy(update={"method": known}), "masked"))
+    )
     plain = export_checkpoint(lm, config_of(lm, "none"), tmp_path / "plain", form="masked")
     assert "take over" not in (plain / "README.md").read_text("utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -106,6 +107,27 @@ def test_heads_are_written_by_layer():
         for layer in sorted({at for at, _ in SELECTION.pruned})
     }
     assert data["schema_version"] == 1
+
+
+def test_it_says_which_scores_chose():
+    """Those under compensation, plain ones, or none; what has no such field is of the time before, or has none."""
+    under = replace(SCORES, meta=SCORES.meta.model_copy(update={"compensate": "least_squares"}))
+    for scores, known in ((SCORES, "none"), (under, "least_squares")):
+        selection = select_heads(scores, axis=AXIS, gamma=0.25, alpha=0.25)
+        made = PruningConfig.from_selection(selection, scores, compensate="least_squares")
+        assert json.loads(made.to_json())["method"]["scores_under"] == known
+        assert list(json.loads(made.to_json())["method"])[-1] == "scores_under"  # the others stay in their places
+        assert PruningConfig.loads(made.to_json()) == made
+        told = "without compensation" if known == "none" else "under compensation: by what the other heads cannot"
+        assert f"chosen by their scores {told}" in made.chosen_by()
+    by_chance = PruningConfig.from_selection(select_heads(under, "random", alpha=0.25), under, compensate="mean")
+    assert "scores_under" not in json.loads(by_chance.to_json())["method"]
+    assert by_chance.chosen_by() == ""
+    before = config()
+    assert before["method"].pop("scores_under") == "none"
+    assert PruningConfig.loads(json.dumps(before)).method.scores_under is None
+    with pytest.raises(InputError, match=r"method\.scores_under: .*'none' or 'least_squares'"):
+        PruningConfig.loads(json.dumps(config(method=before["method"] | {"scores_under": "mean"})))
 
 
 @given(gamma=st.integers(0, 50), alpha=st.integers(0, 50))

@@ -72,6 +72,15 @@ def test_it_says_what_was_chosen_measured_and_how_sure_that_is(report):
     assert crosses >= len(selection.pruned)
 
 
+def test_which_scores_chose_is_said_where_something_takes_the_heads_place(tmp_path, report):
+    assert "chosen by their scores" not in report()[0].text
+    study = make_study(tmp_path, "c")
+    selection = select_heads(study.scores(), axis=AXIS, alpha=0.2)
+    config = PruningConfig.from_selection(selection, study, compensate="least_squares")
+    text = " ".join(Page(html_report(config, selection, [], study.scores())).text.split())
+    assert "γ = 0.3, α = 0.2. The heads were chosen by their scores without compensation." in text
+
+
 def test_what_was_not_measured_is_said(report):
     assert "Not measured." in report(())[0].text
     assert "Incomplete: 40 % of the measurement." in report((0.4,))[0].text

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import statistics
 
 import pytest
 from helpers.made_study import make_study
 
 from fasp_core.errors import InputError
+from fasp_core.evaluation.harness_result import replicates, task_rows
 from fasp_core.evaluation.scorecard_result import Scorecard, size_rows
 from fasp_core.evaluation.scorecard_row import Row
 from fasp_core.export.model_card import model_card
@@ -16,7 +18,7 @@ from fasp_core.export.report import html_report
 from fasp_core.export.scorecard_rows import EXPLORATORY, HEADER, SPEED, ScorecardRow, scorecard_notes
 from fasp_core.selection.select_heads import select_heads
 from fasp_core.stats.estimate import Estimate
-from fasp_core.stats.pair_measures import LOW, compared_estimates
+from fasp_core.stats.pair_measures import HIGH, LOW, compared_estimates
 
 AXIS = "gender_and_sex"
 PARTS = Estimate(0.31, 0.02, 50), Estimate(0.21, 0.02, 50), Estimate(-0.1, 0.01, 50)
@@ -31,6 +33,16 @@ def test_a_row_in_words():
     (row, _) = size_rows([[134_515_008, 269_030_016], [132_000_000, 264_000_000]])
     assert ScorecardRow.of(row).cells[3:] == ("134,515,008", "132,000,000", "−2,515,008 (exact)", "better")
     assert ScorecardRow.of(UNKNOWN).cells[3:] == ("0.500", "0.500", "+0.500 (–)", "no clear change")
+    (row, _) = size_rows([[8, 16], [8, 16]])
+    assert ScorecardRow.of(row).cells[5] == "0 (exact)"
+
+
+def test_where_no_document_changed_there_is_no_interval():
+    answers = [1.0, 0.0, 1.0] * 4
+    values = replicates(answers, statistics.mean, "tiny")
+    kept = {"task": "tiny", "metric": "acc", "ideal": HIGH, "n": 12, "documents": "d", "values": values}
+    (row,) = task_rows({"source": "lm-eval", "rows": [kept]}, {"source": "lm-eval", "rows": [kept]})
+    assert ScorecardRow.of(row).cells[5:] == ("0 (nothing changed)", "no clear change")
 
 
 def test_what_is_said_below():

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fasp_core.errors import InputError
-from fasp_core.scoring.activation import activation_differences, last_outputs, prompt_pairs
+from fasp_core.scoring.activation import PAIRS_AT_ONCE, last_outputs, prompt_pairs, summed_differences
 from fasp_core.scoring.score_heads import Budget, score_heads
 from fasp_core.selection.select_heads import select_heads
 from fasp_core.study.study import open_study
@@ -42,15 +42,15 @@ def test_outputs_are_those_of_plain_forward_passes(lm):
     assert not any(p._forward_pre_hooks for p in lm.layout.projections)
 
 
-def test_the_difference_is_the_mean_norm_over_pairs(lm):
+def test_the_norms_of_the_differences_are_summed_over_pairs(lm):
     pairs = [(TEXTS[0], TEXTS[1]), (TEXTS[1], TEXTS[2])]
     a, b, c = (outputs_by_hand(lm, text) for text in TEXTS)
-    expected = ((a - b).norm(dim=-1) + (b - c).norm(dim=-1)) / 2
-    np.testing.assert_allclose(activation_differences(lm, pairs), expected.numpy(), atol=1e-4)
+    expected = (a - b).norm(dim=-1) + (b - c).norm(dim=-1)
+    np.testing.assert_allclose(summed_differences(lm, pairs), expected.numpy(), atol=1e-4)
 
 
 def test_prompts_that_are_the_same_do_not_differ(lm):
-    np.testing.assert_allclose(activation_differences(lm, [(TEXTS[0], TEXTS[0])]), 0.0, atol=1e-6)
+    np.testing.assert_allclose(summed_differences(lm, [(TEXTS[0], TEXTS[0])]), 0.0, atol=1e-6)
 
 
 def frame(rows):
@@ -78,7 +78,8 @@ def test_a_study_keeps_it_and_the_method_takes_the_largest(tiny_llama, tmp_path)
     )
     scores = open_study("s", tmp_path).scores(metric="likelihood")
     pairs = prompt_pairs(study.prompts.select(axes=[AXIS], split="valid").frame, AXIS, 0)
-    difference = activation_differences(tiny_llama, pairs)
+    assert len(pairs) > PAIRS_AT_ONCE, "several parts"
+    difference = summed_differences(tiny_llama, pairs) / len(pairs)
     np.testing.assert_allclose(scores.column(f"activation_difference.{AXIS}"), difference, atol=1e-5)
     pruned = select_heads(scores, "activation_difference", axis=AXIS, alpha=0.25).pruned
     assert sorted(4 * layer + head for layer, head in pruned) == sorted(np.argsort(-difference)[:3].tolist())

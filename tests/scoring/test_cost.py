@@ -9,7 +9,14 @@ import pytest
 from fasp_core.errors import InputError
 from fasp_core.files.paths import PROJECT
 from fasp_core.scoring.budgets import BUDGETS, Budget
-from fasp_core.scoring.cost import ModelShape, estimate_run, evaluation_seconds, machine_flops, model_shape
+from fasp_core.scoring.cost import (
+    ModelShape,
+    estimate_run,
+    evaluation_seconds,
+    machine_flops,
+    model_shape,
+    stage_seconds,
+)
 from fasp_core.study.study import open_study
 from fasp_core.words.spoken import spoken_range
 
@@ -34,6 +41,16 @@ def test_a_set_by_likelihood_takes_its_readings_and_a_refit():
     assert evaluation_seconds(DEFAULT, 300, "likelihood", flops=TWO_CORES) == pytest.approx(33.5, abs=0.1)
     refitted = evaluation_seconds(DEFAULT, 300, "likelihood", flops=TWO_CORES, refitted=True)
     assert refitted == pytest.approx(48.1, abs=0.1)
+
+
+def test_a_stage_takes_what_the_settings_say():
+    """180 readings and 512 texts with scores of all heads, and 6,300 tokens of text; as `IterativeSettings` tells."""
+    by_likelihood = (180 * 36 * 3 + 6_300) * 2 * 134.5e6 / (0.55 * TWO_CORES)
+    assert stage_seconds(DEFAULT, 180, "likelihood", flops=TWO_CORES) == pytest.approx(by_likelihood)
+    assert by_likelihood == pytest.approx(45, rel=0.2)
+    assert stage_seconds(DEFAULT, 512, "toxicity", flops=TWO_CORES) == pytest.approx(3 * 60, rel=0.2)
+    refitted = stage_seconds(DEFAULT, 180, "likelihood", flops=TWO_CORES, refitted=True)
+    assert refitted == pytest.approx(by_likelihood + 14.7, abs=0.1)
 
 
 def test_the_disk_that_the_shipped_study_takes():

@@ -132,6 +132,18 @@ def test_iterative_takes_the_stored_order():
     assert chosen == [[2], [1, 2], [1, 2, 4]]
 
 
+def test_an_order_that_is_not_known_is_found_by_the_same_measure_and_compensation():
+    options = f"--methods fasp_iterative --axis {AXIS} --gammas 0.3 --alphas 0.1"
+    for meta, more in (
+        ({"metric": "likelihood", "compensate": "least_squares"}, "--metric likelihood --compensate least_squares"),
+        ({"metric": "toxicity"}, "(with the same --compensate)"),
+    ):
+        scores = make_scores(range(10), range(10), meta={**meta, "study": "mine"})
+        with pytest.raises(InputError) as caught:
+            select_heads(scores, "fasp_iterative", axis=AXIS)
+        assert str(caught.value).endswith(f"python -m fasp_core compare mine {options} {more}")
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

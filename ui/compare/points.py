@@ -90,13 +90,17 @@ def change_of(row: Any, of: str = "") -> str:
 
 
 def prune_query(study: str, table: ComparisonTable, row: Any) -> dict[str, str]:
-    """The address of a point's configuration on the Prune page; for fasp_iterative the heads themselves, whose order
-    another run may have found otherwise."""
+    """The address of a point's configuration on the Prune page, with its heads: other scores may choose others now.
+
+    For fasp_iterative the heads alone, whose order may not be there.
+    """
     query = {"study": study, "axis": table.axis, "metric": table.metric}
-    if row.compensate != "none" and row.n_pruned:
-        query["compensate"] = row.compensate
+    if row.n_pruned:
+        query["heads"] = row.heads
+        if row.compensate != "none":
+            query["compensate"] = row.compensate
     if row.method == "fasp_iterative":
-        return {**query, "heads": row.heads}
+        return query
     if row.method == "fasp_multi":
         query["weights"] = "-".join(f"{axis}:{weight:g}" for axis, weight in table.meta["settings"]["weights"].items())
     if not pd.isna(row.gamma):

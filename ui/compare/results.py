@@ -11,6 +11,7 @@ from fasp_core.comparison.table import ComparisonTable, pool
 from fasp_core.figures import comparison_curves, predicted_measured, side_effects, trade_off
 from fasp_core.figures.comparison import axis_end, metric_label, usable_predictions
 from fasp_core.selection.rules import METHODS
+from fasp_core.words.captions import describe_compared_scores
 from fasp_core.words.numbers import bias_text, sentence_start
 from ui import words
 from ui.address import read_view
@@ -50,6 +51,8 @@ def show_results(study: str, table: ComparisonTable) -> None:
     for method, same in repeated.items():
         st.caption(words.same_heads(method, same))
     shown, ways = shown or present, _ways(table)
+    if chosen_by := describe_compared_scores(table.scores_under):
+        st.caption(chosen_by)
     pooled, frame, test = (
         rows[rows["method"].isin(shown) & rows["compensate"].isin(ways)].reset_index(drop=True)
         for rows in (pooled, table.frame, test)

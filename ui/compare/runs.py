@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
 
-from fasp_core.comparison.configurations import methods_by
+from fasp_core.comparison.configurations import ComparisonSettings, methods_for, n_stages, why_not_in_stages
 from fasp_core.comparison.shares import parse_shares
 from fasp_core.comparison.table import comparison_file, list_comparisons
 from fasp_core.errors import InputError
@@ -23,7 +24,7 @@ from fasp_core.words.numbers import axis_label
 from fasp_core.words.spoken import duration
 from ui import words
 from ui.caches import scores_by
-from ui.foresight import change_told, time_of_a_set
+from ui.foresight import change_told, time_of_a_set, time_of_stages
 from ui.page import metric_of
 from ui.text import axis_text, plain
 from ui.view import view
@@ -45,7 +46,7 @@ def run_form(study: Study, scores: HeadScores) -> None:
             help=words.TERMS["axis"],
             **_kept("compare.axis", scored, _first_axis(study, metric, scored)),
         )
-        able = methods_by(metric, axis)
+        able = methods_for(axis)
         methods = left.multiselect(
             "Methods",
             able,
@@ -100,6 +101,8 @@ def run_form(study: Study, scores: HeadScores) -> None:
                 help=words.BLOCKS,
             )
         st.caption(plain(_foresight(study, axis, metric, compensate, int(seeds) * int(blocks))))
+        if "fasp_iterative" in methods and (told := _stages_told(study, metric, compensate, alphas, gammas)):
+            st.caption(plain(told))
         if st.button("Start the comparison", type="primary"):
             try:
                 _start(study, axis, metric, methods, compensate, alphas, gammas, axes, int(seeds), int(blocks))
@@ -146,6 +149,19 @@ def _foresight(study: Study, axis: str, metric: str, compensate: list[str], bloc
     return " ".join(filter(None, (told, takes)))
 
 
+def _stages_told(study: Study, metric: str, compensate: list[str], alphas: str, gammas: str) -> str:
+    """How many stages fasp_iterative goes through before anything is measured, and about how long that takes."""
+    try:
+        shares = {"alphas": parse_shares(alphas, "α"), "gammas": parse_shares(gammas, "γ")}
+        settings = ComparisonSettings("", compensations=tuple(compensate), **shares)
+    except InputError:
+        return ""  # said when the comparison is started
+    n_heads = study.n_layers * study.heads_per_layer
+    n = {way: n_stages(replace(settings, compensations=(way,)), n_heads) for way in compensate}
+    size = settings.iterative.readings if metric == "likelihood" else settings.iterative.samples
+    return time_of_stages(study, metric, size, n)
+
+
 def _start(
     study: Study,
     axis: str,
@@ -162,6 +178,8 @@ def _start(
         raise InputError("choose at least one method")
     if not compensate:
         raise InputError("choose what takes the place of the pruned heads: one or more")
+    if "fasp_iterative" in methods and (reason := why_not_in_stages(study, axis, metric, compensate)):
+        raise InputError(reason)
     shares = parse_shares(alphas, "α"), parse_shares(gammas, "γ")
     for some, name in zip(shares, ("α", "γ"), strict=True):
         if not some:

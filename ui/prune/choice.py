@@ -217,6 +217,7 @@ def _own(scores: HeadScores, ruled: Selection, heads: tuple[Head, ...], axis: st
         alpha=len(heads) / scores.n_heads,
         seed=None,
         weights=None,
+        scores_under=None,
     )
 
 
