@@ -21,17 +21,18 @@ from fasp_core.study.manifest import StudySettings
 MOST_READS = 4_320  # of 360 prompts, each with 12 of the 31 blocks of stems
 OTHER_AXES = ("race_ethnicity", "religion", "sexual_orientation", "nationality")
 FIRST = Budget(samples=1_536, windows=64, knockout_windows=4, likelihood_reads=1_440, likelihood_knockout=48)
-# (axis, metric, what differs from FIRST)
+# (axis, metric, what differs from FIRST, whether also under compensation)
 STEPS = (
-    ("gender_and_sex", "likelihood", {}),
-    ("gender_and_sex", "toxicity", {}),
-    *((axis, "likelihood", {"likelihood_reads": 360}) for axis in OTHER_AXES),
-    ("gender_and_sex", "likelihood", {"likelihood_reads": MOST_READS}),
-    *((axis, "likelihood", {"likelihood_reads": 1_440}) for axis in OTHER_AXES),
-    *((axis, "toxicity", {"samples": 512}) for axis in OTHER_AXES),
-    ("gender_and_sex", "toxicity", {"knockout_windows": 64}),
-    *((axis, "toxicity", {"samples": 6_016}) for axis in OTHER_AXES),
-    ("gender_and_sex", "toxicity", {"samples": 20_096}),
+    ("gender_and_sex", "likelihood", {}, False),
+    ("gender_and_sex", "toxicity", {}, False),
+    ("gender_and_sex", "likelihood", {}, True),
+    *((axis, "likelihood", {"likelihood_reads": 360}, False) for axis in OTHER_AXES),
+    ("gender_and_sex", "likelihood", {"likelihood_reads": MOST_READS}, False),
+    *((axis, "toxicity", {"samples": 512}, False) for axis in OTHER_AXES),
+    *((axis, "likelihood", {"likelihood_reads": 1_440}, False) for axis in OTHER_AXES),
+    ("gender_and_sex", "toxicity", {"knockout_windows": 64}, False),
+    *((axis, "toxicity", {"samples": 6_016}, False) for axis in OTHER_AXES),
+    ("gender_and_sex", "toxicity", {"samples": 20_096}, False),
 )
 
 
@@ -43,13 +44,14 @@ def main() -> None:
     asked = parser.parse_args()
     name = asked.name or (f"seed-{asked.seed}" if asked.seed else "default")
     lm, settings, started = open_model("default"), StudySettings(seed=asked.seed), time.monotonic()
-    for axis, metric, more in STEPS:
+    for axis, metric, more, compensated in STEPS:
         budget = replace(FIRST, **more)
         where = {"name": name, "root": asked.root, "settings": settings}
-        study = score_heads(lm, axes=[axis], metrics=[metric], budget=budget, **where)
-        known = study.scores(metric=metric).intact[axis]
+        study = score_heads(lm, axes=[axis], metrics=[metric], budget=budget, compensated=compensated, **where)
+        known = study.scores(metric=metric, compensate="least_squares" if compensated else "none").intact[axis]
         print(
-            f"{(time.monotonic() - started) / 60:7.1f} min  {axis} by {metric}: n {known.n_samples:,}, reliability "
+            f"{(time.monotonic() - started) / 60:7.1f} min  {axis} by {metric}"
+            f"{', compensated' * compensated}: n {known.n_samples:,}, reliability "
             f"{known.reliability if known.reliability is None else round(known.reliability, 2)}, "
             f"bias {known.bias.value:.3f} ± {known.bias.se:.3f}, {known.verdict.state} (p {known.verdict.p_value:.4f})",
             flush=True,
