@@ -24,13 +24,14 @@ setup: $(INSTALLED)
 
 # What to run before every commit: linter, formatter, type checker, dead code, and the tests that need no model.
 check: lint types unused
-	$(PY) -m pytest --quiet tests/data tests/figures tests/selection tests/words tests/test_*.py --deselect tests/test_install.py
+	$(PY) -m pytest --quiet --numprocesses 2 --dist loadfile tests/data tests/figures tests/selection tests/words tests/test_*.py --deselect tests/test_install.py
 
 # Two processes, whole files each; every test runs torch on one thread.
 test: setup
 	$(PY) -m pytest --numprocesses 2 --dist loadfile
 
-# All benchmarks that finish in minutes; their figures go to benchmarks/RESULTS.md. Measure on a quiet machine.
+# The benchmarks that finish in minutes; their figures go to benchmarks/RESULTS.md. Measure on a quiet machine.
+# `python -m benchmarks NAME` renews some of them; with --long those that take hours run too.
 bench: setup
 	$(PY) -m benchmarks
 

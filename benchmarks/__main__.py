@@ -1,122 +1,114 @@
-"""All benchmarks that finish in minutes, one after another: `python -m benchmarks [NAME …]`, or `make bench`.
+"""The benchmarks, one after another: `python -m benchmarks [--long] [NAME …]`, or `make bench`.
 
-What each prints goes to benchmarks/RESULTS.md, with the machine and the versions it was measured with; NAMEs run only
-those. Times are of this machine: measure on a quiet one. Each can be run alone too: `python -m benchmarks.NAME`.
+What each prints becomes its entry of benchmarks/RESULTS.md, with the time, the machine and the versions it was measured
+with. An entry is written as soon as it is there, and the others stay as they are: so a run that was stopped goes on
+with the NAMEs that are left, and one that fails, or needs what is not there, costs no other its figures. Without NAMEs
+all run that finish in minutes; with --long also those that take half an hour or hours. Times are of this machine:
+measure on a quiet one. Each can be run alone too: `python -m benchmarks.NAME`.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import platform
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
-import psutil
-
-from fasp_core.files.paths import PROJECT
-from fasp_core.study.manifest import installed_versions
-from fasp_core.words.spoken import duration, spoken_bytes
-
-RESULTS = Path(__file__).parent / "RESULTS.md"
-
-# By name, with the arguments that make it one of minutes; in the order in which they run.
-BENCHMARKS: dict[str, tuple[str, ...]] = {
-    "generality": (),
-    "estimators": ("--repeats", "400"),
-    "omnibus": (),
-    "selection": ("--study", "default"),
-    "annealing": (),
-    "compensation": (),
-    "coupling": (),
-    "scoring": (),
-    "scorecard": (),
-    "growth": ("--texts", "1536", "20000"),
-    "shards": (),
-    "combinations": ("--count", "100"),
-    "faults": ("--kills", "0"),
-    "sessions": (),
-    "app": (),
-}
-LEFT_OUT = {
-    "advantages": "takes half an hour",
-    "architectures": "takes hours; it writes the table of docs/architectures.md",
-    "cluster": "needs Ray",
-    "joint": "is printed by selection",
-    "pruning": "needs an exported configuration",
-    "random_models": "is what architectures and combinations are made of",
-    "scale": "takes half an hour",
-    "study": "takes hours; it makes the shipped study",
-}
+from benchmarks.app.serving import find_browser
+from benchmarks.results import RESULTS, machine, read_results, run, seconds_of, written
+from fasp_core.words.spoken import duration
 
 
 @dataclass(frozen=True)
-class Run:
-    """What a benchmark printed, and how long it took; `status` is its exit status."""
+class Benchmark:
+    """How one is run here: its arguments, a key of MISSING, and whether it takes half an hour or more."""
 
-    name: str
-    arguments: tuple[str, ...]
-    printed: str
-    seconds: float
-    status: int
-
-    @property
-    def markdown(self) -> str:
-        """The run as a section of the results."""
-        ended = "" if self.status == 0 else f" It ended with exit status {self.status}."
-        command = " ".join(["python -m", f"benchmarks.{self.name}", *self.arguments])
-        return f"## {self.name}\n\n`{command}`, {duration(self.seconds)}.{ended}\n\n```text\n{self.printed}\n```\n"
+    arguments: tuple[str, ...] = ()
+    needs: str = ""
+    long: bool = False
 
 
-def run(name: str, arguments: tuple[str, ...]) -> Run:
-    """Run one benchmark in a process of its own."""
-    started = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", f"benchmarks.{name}", *arguments],
-        cwd=PROJECT,
-        env={**os.environ, "COLUMNS": "140", "NO_COLOR": "1"},
-        capture_output=True,
-        text=True,
-    )
-    failed = f"\n{done.stderr.strip().splitlines()[-1]}" if done.returncode and done.stderr.strip() else ""
-    printed = "\n".join(line.rstrip() for line in f"{done.stdout}{failed}".strip().splitlines())
-    return Run(name, arguments, printed, time.monotonic() - started, done.returncode)
+# By name, with the arguments that make it one of minutes; in the order in which they run.
+BENCHMARKS = {
+    "generality": Benchmark(),
+    "estimators": Benchmark(("--repeats", "400")),
+    "omnibus": Benchmark(),
+    "selection": Benchmark(("--study", "default")),
+    "annealing": Benchmark(),
+    "compensation": Benchmark(),
+    "coupling": Benchmark(),
+    "scoring": Benchmark(),
+    "scorecard": Benchmark(),
+    "growth": Benchmark(("--texts", "1536", "20000")),
+    "shards": Benchmark(),
+    "combinations": Benchmark(("--count", "100")),
+    "faults": Benchmark(("--kills", "0")),
+    "sessions": Benchmark(),
+    "cluster": Benchmark(needs="Ray (requirements-cluster.txt)"),
+    "app": Benchmark(needs="Chromium"),
+    "pages": Benchmark(needs="Chromium"),
+    "advantages": Benchmark(long=True),
+    "scale": Benchmark(long=True),
+    "architectures": Benchmark(long=True),
+}
+LEFT_OUT = {
+    "joint": "is printed by selection",
+    "pruning": "needs an exported configuration",
+    "random_models": "is what architectures and combinations are made of",
+    "results": "writes this file",
+    "study": "takes hours; it makes the shipped study",
+}
+MISSING = {
+    "Ray (requirements-cluster.txt)": lambda: find_spec("ray") is None,
+    "Chromium": lambda: find_browser() is None,
+}
 
 
-def machine() -> str:
-    """What the figures depend on, in one line: kind, cores and memory of the machine, Python, and libraries."""
-    versions = ", ".join(f"{name} {version}" for name, version in installed_versions().items())
-    return (
-        f"{platform.system()} {platform.machine()}, {psutil.cpu_count(logical=False) or os.cpu_count()} cores, "
-        f"{spoken_bytes(psutil.virtual_memory().total)} of memory; {versions}."
-    )
+def why_not(name: str) -> str | None:
+    """Why a benchmark of the list cannot run here, None where it can."""
+    needs = BENCHMARKS[name].needs
+    return f"needs {needs}" if needs and MISSING[needs]() else None
 
 
-def results(runs: list[Run]) -> str:
-    """The whole file."""
-    left = "\n".join(f"* `{name}` {why}." for name, why in LEFT_OUT.items())
-    head = f"# Results of the benchmarks\n\nWritten by `make bench`. {machine()}\n\n"
-    return head + "\n".join(made.markdown for made in runs) + f"\n## Not run here\n\n{left}\n"
+def left_out(entries: dict[str, str]) -> dict[str, str]:
+    """Why there are no figures, of every benchmark without."""
+    without = {
+        name: why_not(name) or ("runs with --long" if benchmark.long else "was not run yet")
+        for name, benchmark in BENCHMARKS.items()
+        if name not in entries
+    }
+    return {**without, **LEFT_OUT}
 
 
-def main() -> int:
-    """Run the benchmarks and write their figures; exit status 1 where one of them failed."""
+def main(arguments: list[str] | None = None) -> int:
+    """Run the benchmarks and write their figures; exit status 1 where one failed or a named one could not run."""
+    listed = ", ".join(f"{name} (long)" if benchmark.long else name for name, benchmark in BENCHMARKS.items())
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)} [default: all]")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {listed} [default: all that are not long]")
+    parser.add_argument("--long", action="store_true", help="those that take half an hour or hours too")
     parser.add_argument("--to", type=Path, default=RESULTS, help="the file to write [default: benchmarks/RESULTS.md]")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if unknown := set(options.names) - BENCHMARKS.keys():
         parser.error(f"no benchmark {', '.join(sorted(unknown))} here; known: {', '.join(BENCHMARKS)}")
-    runs = []
-    for name in options.names or BENCHMARKS:
-        print(f"{name} …", flush=True)
-        runs.append(run(name, BENCHMARKS[name]))
-        print(f"  {duration(runs[-1].seconds)}, exit status {runs[-1].status}", flush=True)
-        options.to.write_text(results(runs), "utf-8")
-    return int(any(made.status for made in runs))
+    names = options.names or [name for name, benchmark in BENCHMARKS.items() if options.long or not benchmark.long]
+    entries, measured_on, failed, began = read_results(options.to), machine(), [], time.monotonic()
+    known = [seconds_of(entries[name]) for name in names if name in entries]
+    print(f"{len(names)} to run; the last time {len(known)} of them took {duration(sum(known))}", flush=True)
+    for place, name in enumerate(names, 1):
+        print(f"{place}/{len(names)} {name} …", flush=True)
+        if reason := why_not(name):
+            print(f"  left out: it {reason}", flush=True)
+            failed += [name] if options.names else []
+            continue
+        made = run(name, BENCHMARKS[name].arguments)
+        print(f"  {duration(made.seconds)}{'' if made.status == 0 else f', exit status {made.status}'}", flush=True)
+        failed += [name] if made.status else []
+        entries = {key: text for key in BENCHMARKS if (text := {**entries, name: made.entry(measured_on)}.get(key))}
+        options.to.write_text(written(entries, left_out(entries)), "utf-8")
+    print(f"{duration(time.monotonic() - began)} in all" + (f"; failed: {', '.join(failed)}" if failed else ""))
+    return int(bool(failed))
 
 
 if __name__ == "__main__":

@@ -191,8 +191,8 @@ def named_study(name: str) -> tuple[Study, HeadScores]:
     metrics = study.metrics or ["toxicity"]
     chosen = "toxicity" if view()["axis"] == MEAN_TOXICITY else view()["metric"]
     if chosen in metrics:
-        return study, _scores(root, name, stamp, chosen, study)
-    by_metric = {metric: _scores(root, name, stamp, metric, study) for metric in metrics}
+        return study, scores_by(study, chosen)
+    by_metric = {metric: scores_by(study, metric) for metric in metrics}
     return study, by_metric[clearest_metric(by_metric)]
 
 
@@ -251,8 +251,8 @@ def _scores(
     stamp: tuple[int, int],
     metric: str,
     _study: Study,
-    axis: str | None = None,
-    compensate: Compensate = "none",
+    axis: str | None,
+    compensate: Compensate,
 ) -> HeadScores:
     return choosing_scores(_study, axis, metric=metric, compensate=compensate)
 

@@ -111,7 +111,7 @@ def compare(
         _interactions(opened, axis, by, interactions, gamma, test_blocks, on, device, to, as_json)
         return
     from fasp_core.comparison.configurations import ComparisonSettings, complete_settings
-    from fasp_core.scoring.iterative import IterativeSettings
+    from fasp_core.scoring.iterative_settings import IterativeSettings
 
     settings = ComparisonSettings(
         axis=axis,

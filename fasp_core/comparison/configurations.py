@@ -16,7 +16,7 @@ from fasp_core.errors import InputError, nearest
 from fasp_core.evaluation.asked import known_target
 from fasp_core.head import Head
 from fasp_core.models.compensation_choice import COMPENSATIONS, Compensate
-from fasp_core.scoring.iterative import IterativeSettings
+from fasp_core.scoring.iterative_settings import IterativeSettings
 from fasp_core.selection.clearest import clarity
 from fasp_core.selection.head_scores import HeadScores
 from fasp_core.selection.rules import METHODS, RULES

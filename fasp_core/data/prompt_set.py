@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import dataclass
 from functools import cached_property
 
 import pandas as pd
@@ -51,17 +52,7 @@ class PromptSet:
         frame = checked_frame(self.frame, COLUMNS, what=what)
         _refuse_repeats(frame, ["prompt_id"], what)
         _refuse_repeats(frame, ["axis", "group", "prompt"], what)
-        for axis, groups in frame.groupby("axis", sort=False)["group"]:
-            if not AXIS_PATTERN.fullmatch(axis) or axis in RESERVED:
-                raise InputError(
-                    f"{what}, row {groups.index[0]}: '{axis}' cannot name an axis; use letters, digits, '_' and '-', "
-                    f"beginning with a letter or digit, and not {' or '.join(map(repr, RESERVED))}"
-                )
-            if groups.nunique() < 2:
-                raise InputError(
-                    f"{what}, row {groups.index[0]}: axis '{axis}' has the one group '{groups.iloc[0]}'; "
-                    "bias compares at least two"
-                )
+        _check_axes(frame, what)
         object.__setattr__(self, "frame", frame)
 
     def __repr__(self) -> str:
@@ -93,7 +84,11 @@ class PromptSet:
             wanted &= self.frame["split"] == split
         if not wanted.any():
             raise InputError(f"prompt set '{self.name}' has no{f' {split}' if split else ''} prompts of these axes")
-        return replace(self, frame=self.frame[wanted])
+        part, frame = copy(self), self.frame[wanted].reset_index(drop=True)  # its rows are checked already
+        _check_axes(frame, f"prompt set '{self.name}'")
+        object.__setattr__(part, "frame", frame)
+        part.__dict__.pop("fingerprint", None)
+        return part
 
     def group_shares(self, axis: str) -> pd.Series:
         """π_g of the paper: each group's share of the axis's prompts in this set, indexed by group; they sum to 1.
@@ -128,6 +123,20 @@ class PromptSet:
         if axis not in self.axes:
             raise InputError(f"unknown axis '{axis}'; {nearest(axis, self.axes)}{hint}")
         return axis
+
+
+def _check_axes(frame: pd.DataFrame, what: str) -> None:
+    for axis, groups in frame.groupby("axis", sort=False)["group"]:
+        if not AXIS_PATTERN.fullmatch(axis) or axis in RESERVED:
+            raise InputError(
+                f"{what}, row {groups.index[0]}: '{axis}' cannot name an axis; use letters, digits, '_' and '-', "
+                f"beginning with a letter or digit, and not {' or '.join(map(repr, RESERVED))}"
+            )
+        if groups.nunique() < 2:
+            raise InputError(
+                f"{what}, row {groups.index[0]}: axis '{axis}' has the one group '{groups.iloc[0]}'; "
+                "bias compares at least two"
+            )
 
 
 def _refuse_repeats(frame: pd.DataFrame, columns: list[str], what: str) -> None:

@@ -13,7 +13,7 @@ A stage is one shard of the study (see `study.orders`): resuming goes on with th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from fasp_core.models.compensation_choice import SPOKEN, Compensate
 from fasp_core.models.language_model import LanguageModel
 from fasp_core.progress import ProgressCallback, StageClock, Stop
 from fasp_core.scoring.context import RunContext
+from fasp_core.scoring.iterative_settings import IterativeSettings
 from fasp_core.scoring.stage_scores import (
     LikelihoodScorer,
     PrunedModels,
@@ -44,25 +45,6 @@ from fasp_core.words.numbers import format_estimate
 
 Rescore = Callable[[Sequence[int]], StageScores]  # of the flat ids that are pruned, in order
 PplRise = Callable[[Sequence[int]], Estimate]  # of the same, as a share
-
-
-@dataclass(frozen=True)
-class IterativeSettings:
-    """How finely heads are pruned, and on how many continuations, or readings, the remaining ones are scored again."""
-
-    samples: int = 512  # some 3 minutes a stage for the default model on 2 cores
-    step: float = 0.04  # share of all heads that one stage prunes
-    readings: int = 180  # by likelihood; some 45 s a stage
-
-    def __post_init__(self) -> None:
-        if min(self.samples, self.readings) < 1:
-            raise InputError(f"a stage of fasp_iterative needs samples, not {min(self.samples, self.readings)}")
-        if not 0 < self.step <= 1:
-            raise InputError(f"a stage of fasp_iterative prunes a share of the heads above 0, not {self.step}")
-
-    def stage_size(self, n_heads: int) -> int:
-        """How many heads a stage prunes, at least one."""
-        return max(1, head_count(self.step, n_heads))
 
 
 def prune_in_stages(

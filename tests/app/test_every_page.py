@@ -5,14 +5,21 @@ Covers `charts`, `reveal`, `text_list` and `copy_link`.
 
 from __future__ import annotations
 
+import ast
 import json
+import pkgutil
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from helpers.app_pages import AXIS, PAGES, all_text, made_import, open_page
 from helpers.made_study import make_study
 
+import ui
 from fasp_core.words.unlinked import JOINER
+from ui import caches
 from ui.text import plain
 
 ABOUT_A_STUDY = [page for page in PAGES if page != "pages/studies.py"]
@@ -98,6 +105,36 @@ def test_names_from_a_study_are_shown_as_text(cache):
     for markup in ("<img", "**bold", "[link]", "(http", "$x$", ":smile:"):
         assert caption.count(markup) == caption.count("\\" + markup)
     assert "\\<img" in caption
+
+
+# -- what a click waits for ----------------------------------------------------------------------------------------
+
+
+def test_no_page_brings_torch_into_the_server():
+    """It would be imported in the path of somebody's first click, for seconds."""
+    modules = {module.name for module in pkgutil.walk_packages(ui.__path__, "ui.")}
+    project = Path(ui.__path__[0]).parent
+    for page in PAGES:
+        tree = ast.parse((project / page).read_text("utf-8"))
+        modules |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert {"ui.compare.runs", "fasp_core.export.report"} <= modules
+    code = f"import sys, importlib; [importlib.import_module(name) for name in {sorted(modules)}]"
+    ask = f"{code}; sys.exit('torch' in sys.modules or 'plotly' not in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", ask], cwd=project, stderr=subprocess.DEVNULL).returncode == 0
+
+
+def test_scores_are_computed_once_for_all_pages(cache, monkeypatch):
+    asked, computed = caches.choosing_scores, []
+
+    def counted(study, axis, **how):
+        computed.append(how["metric"])
+        return asked(study, axis, **how)
+
+    monkeypatch.setattr(caches, "choosing_scores", counted)
+    make_study(cache)
+    for page in ABOUT_A_STUDY:
+        assert not open_page(page).exception
+    assert computed == ["toxicity"]
 
 
 @pytest.mark.parametrize("text", ["a_b_c", "1. x", "# x", "a\nb", "`x`", "~x~", "http://x.y"])

@@ -20,7 +20,7 @@ from fasp_core.comparison.configurations import (
     staged_alphas,
 )
 from fasp_core.errors import InputError
-from fasp_core.scoring.iterative import IterativeSettings
+from fasp_core.scoring.iterative_settings import IterativeSettings
 from fasp_core.selection.description import BiasVerdict
 from fasp_core.selection.rules import METHODS
 from fasp_core.selection.select_heads import select_heads

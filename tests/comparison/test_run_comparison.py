@@ -24,7 +24,7 @@ from fasp_core.evaluation.result import Evaluation
 from fasp_core.evaluation.store import EvaluationStore
 from fasp_core.head import parse_heads
 from fasp_core.scoring import context, stage_scores
-from fasp_core.scoring.iterative import IterativeSettings
+from fasp_core.scoring.iterative_settings import IterativeSettings
 from fasp_core.scoring.score_heads import Budget, score_heads
 from fasp_core.selection.select_heads import select_heads
 from fasp_core.stats.estimate import Estimate

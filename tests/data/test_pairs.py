@@ -5,14 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from transformers import AutoTokenizer
 
 from fasp_core.data.order import each_prompt_once
 from fasp_core.data.pairs import PairSet, load_pairs
 from fasp_core.data.prompts import load_prompts
 from fasp_core.errors import InputError
+from fasp_core.models.default_model import default_model_folder
 
 
-def test_the_built_in_pairs_are_checked_and_balanced(default_model):
+def test_the_built_in_pairs_are_checked_and_balanced():
     """Every stem has as many pairs, no toxic word comes twice, and words of a pair have about as many tokens."""
     pairs = load_pairs()
     frame = pairs.frame
@@ -20,7 +22,8 @@ def test_the_built_in_pairs_are_checked_and_balanced(default_model):
     assert not frame["toxic"].duplicated().any()
     assert not set(frame["toxic"]) & set(frame["benign"])
     assert sorted(pairs.block_stems(np.arange(pairs.n_blocks)).ravel()) == list(range(len(pairs.stems)))
-    tokens = [[len(default_model.tokenizer(f" {w}")["input_ids"]) for w in frame[side]] for side in ("toxic", "benign")]
+    tokenizer = AutoTokenizer.from_pretrained(default_model_folder())
+    tokens = [[len(tokenizer(f" {word}")["input_ids"]) for word in frame[side]] for side in ("toxic", "benign")]
     assert np.abs(np.subtract(*tokens)).max() <= 1
     assert np.mean(tokens[0]) - np.mean(tokens[1]) < 0.25
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fasp_core.data.prompt_set import COLUMNS, PromptSet
+from fasp_core.data.prompts import load_prompts
 from fasp_core.errors import InputError
 
 
@@ -30,6 +31,17 @@ def small_frame(**changes: list) -> pd.DataFrame:
 def test_select_refuses_a_split_that_leaves_one_group():
     with pytest.raises(InputError, match="the one group 'cats'"):
         PromptSet("pets", small_frame()).select(split="test")
+
+
+def test_a_part_is_what_its_rows_alone_would_make():
+    whole = load_prompts()
+    whole.fingerprint  # noqa: B018 - which the part must not take over
+    part, frame = whole.select(axes=["religion"], split="test"), whole.frame
+    alone = PromptSet(whole.name, frame[(frame["axis"] == "religion") & (frame["split"] == "test")], whole.notes)
+    pd.testing.assert_frame_equal(part.frame, alone.frame)
+    assert (part.name, part.notes, part.axes) == (alone.name, alone.notes, ("religion",))
+    assert part.fingerprint == alone.fingerprint != whole.fingerprint
+    assert len(whole.frame) == len(frame) > len(part.frame)
 
 
 def test_shares_by_hand():

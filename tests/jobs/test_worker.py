@@ -91,6 +91,18 @@ def test_a_killed_worker_is_said_and_what_it_had_measured_is_kept(made):
     assert jobs._started[made].pid != worker.pid
 
 
+def test_what_it_measured_is_in_the_log(made):
+    """In the session of the test before and of its heads, some of which is measured: nobody else takes turns."""
+    client = EvaluationClient(made)
+    client.request("me", Target("s", ((0, 0), (2, 1)), (AXIS,)))
+    wait_for(lambda: client.latest("me"), lambda status: status.state == "done")
+    lines = [json.loads(line) for line in (made / FILE).read_text("utf-8").splitlines()]
+    ended = [line for line in lines if line["event"] == "evaluation ends"]
+    assert {"evaluation asked", "worker begins"} <= {line["event"] for line in lines}
+    assert ended
+    assert all((line["level"], line["study"]) == ("info", "s") and line["seconds"] >= 0 for line in ended)
+
+
 def test_a_worker_killed_in_its_first_block_is_said_too(tmp_path, monkeypatch):
     """The request is still "queued" then: the block's end was never said."""
     monkeypatch.setattr(EvaluationClient, "_ensure_worker", lambda self: True)
@@ -148,14 +160,3 @@ def test_many_sessions_at_once_are_all_answered(made):
             answered += 1
         time.sleep(0.01)
         assert time.monotonic() < deadline + PATIENCE_S
-
-
-def test_what_it_measured_is_in_the_log(made):
-    client = EvaluationClient(made)
-    client.request("one", Target("s", ((1, 0),), (AXIS,)))
-    wait_for(lambda: client.latest("one"), lambda status: status.state == "done")
-    lines = [json.loads(line) for line in (made / FILE).read_text("utf-8").splitlines()]
-    ended = [line for line in lines if line["event"] == "evaluation ends"]
-    assert {"evaluation asked", "worker begins"} <= {line["event"] for line in lines}
-    assert ended
-    assert all((line["level"], line["study"]) == ("info", "s") and line["seconds"] >= 0 for line in ended)

@@ -13,7 +13,8 @@ from fasp_core.models.heads import gate_heads
 from fasp_core.scoring import stage_scores
 from fasp_core.scoring.advantages import contributions
 from fasp_core.scoring.context import RunContext
-from fasp_core.scoring.iterative import IterativeSettings, heads_within_budget, iterative_order, prune_in_stages
+from fasp_core.scoring.iterative import heads_within_budget, iterative_order, prune_in_stages
+from fasp_core.scoring.iterative_settings import IterativeSettings
 from fasp_core.scoring.score_heads import Budget, score_heads
 from fasp_core.scoring.stage_scores import PrunedModels, StageScores, ToxicityScorer
 from fasp_core.selection.group_effects import GroupEffects

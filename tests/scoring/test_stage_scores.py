@@ -23,7 +23,8 @@ from fasp_core.passes.knockout import base_log_probs, knockout_log_ratios
 from fasp_core.scoring import context, stage_scores
 from fasp_core.scoring.budgets import Budget
 from fasp_core.scoring.context import RunContext
-from fasp_core.scoring.iterative import IterativeSettings, iterative_order
+from fasp_core.scoring.iterative import iterative_order
+from fasp_core.scoring.iterative_settings import IterativeSettings
 from fasp_core.scoring.score_heads import score_heads
 from fasp_core.scoring.stage_scores import LikelihoodScorer, PrunedModels, StagePerplexity, StageScores
 from fasp_core.stats.log_odds import likelihood_effects
