@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fasp_core.cli.options import (
@@ -40,6 +41,23 @@ if TYPE_CHECKING:
     from fasp_core.study.study import Study
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """What is searched for: the bias, the budget (a share), how many sets at most, and how they are found.
+
+    Every set is measured in all `ways`; the last of them is that of annealing and of fasp_iterative.
+    """
+
+    axis: str
+    metric: str
+    limit: float
+    most: int
+    ways: tuple[Compensate, ...]
+    iterative: bool
+    annealed: str | None
+    gamma: float
+
+
 def search(
     study: StudyName,
     axis: Axis = None,
@@ -75,7 +93,8 @@ def search(
     stream = stream_of(axis, by)
     ways: tuple[Compensate, ...] = ("none", "least_squares") if compensate else ("none",)
     scores = scores_to_choose_by(opened, axis, by, ways[-1])
-    explained = _measure(opened, scores, axis, by, ppl_limit, sets, device, ways, iterative, annealed, gamma)
+    asked = _Asked(axis, by, ppl_limit, sets, ways, iterative, annealed, gamma)
+    explained = _measure(opened, scores, asked, device)
     found = comparable_sets(measured_sets(opened, split="valid", stream=stream), axis, by).sets
     best = best_within(found, axis, ppl_limit, by)
     rows = sorted(found, key=lambda one: one.evaluation.after.bias_by(by)[axis].value)
@@ -134,20 +153,8 @@ def _row(one: MeasuredSet, axis: str, metric: str) -> tuple[str, ...]:
     )
 
 
-def _measure(
-    study: Study,
-    scores: HeadScores,
-    axis: str,
-    metric: str,
-    limit: float,
-    most: int,
-    device: str,
-    ways: Sequence[Compensate],
-    iterative: bool,
-    annealed: str | None,
-    gamma: float,
-) -> Explained | None:
-    """Measure up to `most` sets that the `scores` promise something of, or annealing proposes, each in all `ways`.
+def _measure(study: Study, scores: HeadScores, asked: _Asked, device: str) -> Explained | None:
+    """Measure sets that the `scores` promise something of, or that annealing proposes.
 
     Before that the set of fasp_iterative, where that is asked for. Returns what the surrogate of annealing explains.
     """
@@ -159,28 +166,29 @@ def _measure(
     from fasp_core.evaluation.streams import stream_of
     from fasp_core.progress import StageClock
 
-    found = candidates(scores, axis) if annealed is None else []
+    axis, metric, ways = asked.axis, asked.metric, asked.ways
+    found = candidates(scores, axis) if asked.annealed is None else []
     lm, store = reopen(study, device), EvaluationStore(study.folder.parent)
 
     def measure(heads: tuple[Head, ...], how: Compensate) -> Iterator[Evaluation]:
         return evaluate_study(study, lm, heads, [axis], metrics=[metric], compensate=how, store=store)
 
     with ProgressReport() as progress:
-        if iterative:
-            staged = _prune_in_stages(study, lm, axis, metric, limit, ways[-1], gamma, progress)
+        if asked.iterative:
+            staged = _prune_in_stages(study, lm, asked, progress)
             clock = StageClock("measuring the set of fasp_iterative", 100, "%", progress)
             for result in measure(staged, ways[-1]) if staged else ():
                 clock.step(int(100 * result.fraction_done) - clock.done)
         before = measured_sets(study, split="valid", stream=stream_of(axis, metric))
         known = comparable_sets(before, axis, metric).sets
-        if annealed is not None:
-            return _anneal(study, scores, axis, measure, known, limit, most, ways, annealed, gamma, progress)
+        if asked.annealed is not None:
+            return _anneal(study, scores, asked, measure, known, progress)
         search(
             found,
             measure,
             known=known_rises(known, ways),
-            limit=limit,
-            most=most,
+            limit=asked.limit,
+            most=asked.most,
             ways=ways,
             progress=progress,
         )
@@ -190,14 +198,9 @@ def _measure(
 def _anneal(
     study: Study,
     scores: HeadScores,
-    axis: str,
+    asked: _Asked,
     measure: Measure,
     known: Sequence[MeasuredSet],
-    limit: float,
-    most: int,
-    ways: Sequence[Compensate],
-    annealed: str,
-    gamma: float,
     progress: ProgressCallback,
 ) -> Explained:
     """Measure drawn sets, and those that annealing proposes; stderr says how many before, and what came of it after."""
@@ -205,12 +208,12 @@ def _anneal(
     from fasp_core.comparison.single_heads import effects_by_scores, free_heads
     from fasp_core.evaluation.asked import asked_prompts
 
-    metric = scores.meta.metric or "toxicity"
-    reading = Reading(axis, metric, asked_prompts(study.prompts, axis, "valid")[1])
-    flat = free_heads(scores, gamma)
+    axis, most = asked.axis, asked.most
+    reading = Reading(axis, asked.metric, asked_prompts(study.prompts, axis, "valid")[1])
+    flat = free_heads(scores, asked.gamma)
     groups = [str(group) for group in reading.shares.index]
-    before = [one.evaluation for one in known if one.target.compensate == ways[-1]]
-    by_scores = annealed == "scores"
+    before = [one.evaluation for one in known if one.target.compensate == asked.ways[-1]]
+    by_scores = asked.annealed == "scores"
     drawn = n_drawn(most, by_scores=by_scores)
     print(
         f"note: up to {most} sets are measured, as by the plain search: {drawn} drawn at random, {most - drawn} "
@@ -223,10 +226,10 @@ def _anneal(
         measure,
         reading,
         known=before,
-        limit=limit,
+        limit=asked.limit,
         most=most,
         start=effects_by_scores(scores, axis, flat, groups) if by_scores else None,
-        ways=ways,
+        ways=asked.ways,
         progress=progress,
     )
     print(f"note: {describe_surrogate(found.explained.bias, found.explained.log_ppl)}", file=sys.stderr)
@@ -236,27 +239,23 @@ def _anneal(
 def _prune_in_stages(
     study: Study,
     lm: LanguageModel,
-    axis: str,
-    metric: str,
-    limit: float,
-    compensate: Compensate,
-    gamma: float,
+    asked: _Asked,
     progress: ProgressCallback,
 ) -> tuple[Head, ...]:
     """The heads that fasp_iterative prunes within the budget, sorted; none where no bias stands out to be lowered."""
     from fasp_core.scoring.iterative import iterative_order
     from fasp_core.toxicity.scorers import reopen_scorer
 
-    scorer = reopen_scorer(*study.scorer_record(), study=study.name) if metric == "toxicity" else None
+    scorer = reopen_scorer(*study.scorer_record(), study=study.name) if asked.metric == "toxicity" else None
     flat = iterative_order(
         lm,
         study,
         scorer,
-        axis=axis,
-        gamma=gamma,
-        budget_ppl=limit,
-        metric=metric,
-        compensate=compensate,
+        axis=asked.axis,
+        gamma=asked.gamma,
+        budget_ppl=asked.limit,
+        metric=asked.metric,
+        compensate=asked.ways[-1],
         progress=progress,
     )
     if not flat:
