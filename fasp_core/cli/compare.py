@@ -45,7 +45,6 @@ from fasp_core.cli.terminal import ProgressReport
 from fasp_core.comparison.shares import parse_shares
 from fasp_core.errors import InputError
 from fasp_core.models.compensation_choice import SPOKEN, Compensate
-from fasp_core.words.captions import describe_compared_scores
 from fasp_core.words.numbers import bias_text, format_interval
 
 if TYPE_CHECKING:
@@ -155,6 +154,7 @@ def _run(study: Study, settings: ComparisonSettings, on: Reopened, device: str) 
 def _print(study: Study, table: ComparisonTable) -> None:
     """What each method does to the bias on test at no more than 5 % and 10 % more perplexity."""
     from fasp_core.comparison.budget import affordable
+    from fasp_core.words.captions import describe_compared_scores
 
     print(f"Comparison '{table.name}' in {study.folder}; claims on test prompts, 95 % intervals")
     if chosen_by := describe_compared_scores(table.scores_under):

@@ -25,7 +25,6 @@ from fasp_core.cli.terminal import ProgressReport
 from fasp_core.head import head_of, heads_text
 from fasp_core.models.compensation_choice import SPOKEN, Compensate
 from fasp_core.words.numbers import BY, format_estimate
-from fasp_core.words.verdicts import describe_surrogate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -207,6 +206,7 @@ def _anneal(
     from fasp_core.comparison.annealed_search import Reading, annealed_search, n_drawn
     from fasp_core.comparison.single_heads import effects_by_scores, free_heads
     from fasp_core.evaluation.asked import asked_prompts
+    from fasp_core.words.verdicts import describe_surrogate
 
     axis, most = asked.axis, asked.most
     reading = Reading(axis, asked.metric, asked_prompts(study.prompts, axis, "valid")[1])

@@ -5,6 +5,7 @@ Covers `measure`.
 
 from __future__ import annotations
 
+import math
 import pickle
 
 import pytest
@@ -12,6 +13,7 @@ from helpers.fake_cluster import FakeCluster
 from helpers.small_run import score_small
 
 from fasp_core.errors import Cancelled, InputError
+from fasp_core.scoring.activation import PAIRS_AT_ONCE, prompt_pairs
 from fasp_core.scoring.advantages import Advantage, FittedCritic, Prefixes
 from fasp_core.scoring.budgets import Budget
 from fasp_core.scoring.context import RunContext
@@ -154,7 +156,9 @@ def test_workers_make_the_same_study(study, tiny_llama, tmp_path, monkeypatch):
     )
     cluster = FakeCluster(tiny_llama)
     spread = score(tiny_llama, tmp_path, cluster=cluster)
-    assert cluster.tasks == len([name for name in written if name not in MEASURED_AT_ONCE])
+    n_pairs = len(prompt_pairs(study.prompts.select(axes=[AXIS], split="valid").frame, AXIS, study.settings.seed))
+    shards = [name for name in written if name not in MEASURED_AT_ONCE]
+    assert cluster.tasks == len(shards) + math.ceil(n_pairs / PAIRS_AT_ONCE)
     assert spread.manifest.shards == study.manifest.shards
     assert list(spread.manifest.shards) == list(study.manifest.shards)
     assert spread.manifest.model["device"] == "cpu"
