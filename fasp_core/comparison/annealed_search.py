@@ -115,10 +115,12 @@ def annealed_search(
     Every set is measured in each of `ways`; the surrogate is of the last of them, and learns from `known` too, as far
     as those were measured in that way, on the same texts, and prune none but free heads; `start` is what it begins
     from (see `surrogate`). Draws that are known cost nothing. Sets have at most the largest of `alphas` of the N heads,
-    as the plain search's. Raises InputError for fewer sets than a surrogate needs, Cancelled once `stop()` is true;
-    what was measured is kept by `measure`.
+    as the plain search's. Raises InputError for fewer sets than a surrogate needs, and where no head is free; Cancelled
+    once `stop()` is true; what was measured is kept by `measure`.
     """
     drawn = n_drawn(most, by_scores=start is not None)
+    if not free:
+        raise InputError("every head is protected, so no set can be measured; choose a smaller gamma")
     draws = drawn_sets(free, n_heads, most, alphas=alphas, seed=seed)
     before = {one.pruned: one for one in known if one.compensate == ways[-1] and {*one.pruned} <= {*free}}
     largest, rng = max(head_count(alpha, n_heads) for alpha in alphas), np.random.default_rng(seed)
@@ -130,7 +132,7 @@ def annealed_search(
             heads = draws[number] if number < len(draws) else None
         else:
             heads = _proposed(free, measured_masks(learned.values(), free, reading), start, limit, largest, rng)
-            heads = heads or next((drawn for drawn in draws if drawn not in learned), None)
+            heads = heads or next((one for one in draws if one not in learned), None)
         if heads is None:
             break  # every set there is has been measured
         results += measured_in(ways, heads, measure, clock, number, most, stop)

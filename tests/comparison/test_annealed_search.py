@@ -133,6 +133,11 @@ def test_few_heads_are_all_measured_and_too_few_sets_are_refused(truth):
         searched(truth, [], most=3)
 
 
+def test_where_every_head_is_protected_one_line_says_so(truth):
+    with pytest.raises(InputError, match="every head is protected"):
+        annealed_search([], HEADS, measure_by(truth, []), READING, known=(), limit=9, most=4)
+
+
 def test_scores_of_single_heads_are_where_it_begins():
     """Perplexity of head 3 is needed most, so γ = 1/4 protects it; the effects are known without error."""
     effects = [[0.1, -0.1], [0.0, 0.0], [-0.2, 0.2], [0.3, -0.3]]
