@@ -39,8 +39,10 @@ from fasp_core.models.compensation_choice import Compensate
 from fasp_core.models.language_model import LanguageModel
 from fasp_core.progress import ProgressCallback, StageClock, Stop, check_stop
 from fasp_core.scoring.activation import keep_activation_differences
+from fasp_core.scoring.context import RunContext
 from fasp_core.scoring.iterative import iterative_order
 from fasp_core.scoring.magnitude import keep_magnitudes
+from fasp_core.scoring.run import Run
 from fasp_core.selection.head_scores import HeadScores
 from fasp_core.selection.select_heads import axis_weights
 from fasp_core.study.scores import choosing_scores
@@ -104,7 +106,8 @@ def prepare(
             keep_magnitudes(study, lm)
     if "activation_difference" in methods and f"activation_difference.{settings.axis}" not in scores.frame:
         with study.writing():
-            keep_activation_differences(study, lm, [settings.axis], stop=stop)
+            context = RunContext.of(study, lm, cast(Scorer, scorer), stop)  # nothing is rated
+            keep_activation_differences(Run(study, context, what="the comparison"), [settings.axis])
     if "fasp_iterative" in methods:
         orders = staged_alphas(settings, scores.n_heads).items()
         for compensate, (gamma, alpha) in product(settings.compensations, orders):

@@ -12,7 +12,7 @@ Letters: L layers, H heads per layer, D head size, C cells, P prompts of a cell.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -28,15 +28,12 @@ from fasp_core.models.batching import in_batches, pad_batch, tokens_per_batch
 from fasp_core.models.language_model import LanguageModel
 from fasp_core.passes.knockout import base_log_probs
 from fasp_core.passes.sampling import encode_prompts
-from fasp_core.progress import Stop, check_stop
 from fasp_core.scoring.context import RunContext
+from fasp_core.scoring.run import Run
 from fasp_core.study.shard_names import ACTIVATION, shard_name
-from fasp_core.study.study import Study
 
 MOST_PROMPTS = 1_024  # of an axis; large prompt sets have tens of thousands
 PAIRS_AT_ONCE = 64
-
-Each = Callable[[Iterable["Differences"]], Iterator[np.ndarray]]  # the parts' results, in order
 
 
 @dataclass(frozen=True)
@@ -50,29 +47,22 @@ class Differences:
         return summed_differences(context.lm, self.pairs)
 
 
-def keep_activation_differences(
-    study: Study, lm: LanguageModel, axes: Sequence[str], *, each: Each | None = None, stop: Stop | None = None
-) -> None:
+def keep_activation_differences(run: Run, axes: Sequence[str]) -> None:
     """Write what the study lacks of these axes, inside its `writing()`; 0 for all heads of an axis of one group.
 
-    `each` does the measuring, PAIRS_AT_ONCE pairs at a time (see `Run.each`), by default in this process. Raises
-    Cancelled between two of these parts once `stop()` is true.
+    PAIRS_AT_ONCE pairs are measured at a time, by workers where the run has them. Raises Cancelled between two of these
+    parts once the run is told to stop.
     """
+    study = run.study
     for axis in axes:
         name = shard_name(ACTIVATION, axis, 0)
         if not study.has_shard(name):
             pairs = prompt_pairs(study.prompts.select(axes=[axis], split="valid").frame, axis, study.settings.seed)
             parts = [Differences(tuple(pairs[i : i + PAIRS_AT_ONCE])) for i in range(0, len(pairs), PAIRS_AT_ONCE)]
-            total = np.zeros(lm.layout.n_heads)
-            for summed in each(parts) if each else _in_this_process(lm, parts, stop):
+            total = np.zeros(run.context.lm.layout.n_heads)
+            for summed in run.each(parts):
                 total += summed
             study.write_shard(name, pa.table({"activation_difference": total / max(1, len(pairs))}))
-
-
-def _in_this_process(lm: LanguageModel, parts: Sequence[Differences], stop: Stop | None) -> Iterator[np.ndarray]:
-    for part in parts:
-        check_stop(stop, "measuring")
-        yield summed_differences(lm, part.pairs)
 
 
 def prompt_pairs(prompts: pd.DataFrame, axis: str, seed: int) -> list[tuple[str, str]]:

@@ -135,7 +135,7 @@ def score_heads(
         run = Run(study, RunContext.of(study, lm, scorer, stop, progress), progress, cluster=cluster)
         keep_precision(run)
         keep_magnitudes(study, lm)
-        keep_activation_differences(study, lm, axes, each=run.each)
+        keep_activation_differences(run, axes)
         if "toxicity" in metrics or not study.shard_names(GRADIENT, TEXT):
             measure_windows(run, budget.windows, exact=budget.knockout_windows)
         if "likelihood" in metrics:
