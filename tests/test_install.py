@@ -66,11 +66,40 @@ def installed(tmp_path_factory):
     return Installed(tmp_path_factory.mktemp("installed"))
 
 
-def test_what_is_imported_is_what_was_installed(installed):
-    code = "import fasp_core; print(fasp_core.__file__); print(fasp_core.load_prompts().axes[0])"
-    file, axis = installed.run("python", "-c", code).splitlines()
-    assert Path(file).is_relative_to(installed.packages)
-    assert axis  # the built-in prompts came along
+LOOK_AROUND = f"""
+import json
+import fasp_core as f
+from fasp_core.export.report import html_report
+from fasp_core.files.paths import app_script
+from streamlit.testing.v1 import AppTest
+
+study = f.open_study("default")
+scores = study.scores()
+chosen = f.select_heads(scores, axis=scores.axes[0])
+app, titles = AppTest.from_file(str(app_script()), default_timeout={PATIENCE_S}).run(), {{}}
+for page in sorted((app_script().parent / "pages").glob("*.py")):
+    app.switch_page(f"pages/{{page.name}}").run()
+    assert not app.exception, (page, app.exception)
+    titles[page.stem] = app.title[0].value
+found = {{
+    "file": f.__file__,
+    "axis": f.load_prompts().axes[0],
+    "report": html_report(f.PruningConfig.from_selection(chosen, study), chosen, [], scores)[:15],
+    "titles": titles,
+}}
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def found(installed):
+    """What one process finds in it."""
+    return json.loads(installed.run("python", "-c", LOOK_AROUND))
+
+
+def test_what_is_imported_is_what_was_installed(installed, found):
+    assert Path(found["file"]).is_relative_to(installed.packages)
+    assert found["axis"]  # the built-in prompts came along
 
 
 def test_the_command_finds_the_shipped_study_and_keeps_studies_with_the_user(installed):
@@ -82,27 +111,14 @@ def test_the_command_finds_the_shipped_study_and_keeps_studies_with_the_user(ins
     assert list(installed.work.iterdir()) == []
 
 
-def test_a_report_needs_its_template(installed):
+def test_a_report_needs_its_template(found):
     """Templates are data files too: a configuration is exported and its report made of them."""
-    code = (
-        "import fasp_core as f; from fasp_core.export.report import html_report; s = f.open_study('default'); "
-        "t = s.scores(); c = f.select_heads(t, axis=t.axes[0]); "
-        "print(html_report(f.PruningConfig.from_selection(c, s), c, [], t)[:15])"
-    )
-    assert installed.run("python", "-c", code).strip().lower() == "<!doctype html>"
+    assert found["report"].strip().lower() == "<!doctype html>"
 
 
-def test_every_page_of_the_app_opens(installed):
-    code = (
-        "from streamlit.testing.v1 import AppTest; from fasp_core.files.paths import app_script\n"
-        f"at = AppTest.from_file(str(app_script()), default_timeout={PATIENCE_S}).run()\n"
-        "for page in sorted((app_script().parent / 'pages').glob('*.py')):\n"
-        "    at.switch_page(f'pages/{page.name}').run()\n"
-        "    assert not at.exception, (page, at.exception)\n"
-        "    print(page.stem, at.title[0].value)"
-    )
-    lines = installed.run("python", "-c", code).splitlines()
-    assert [line.split()[0] for line in lines] == sorted(path.stem for path in (PROJECT / "pages").glob("*.py"))
+def test_every_page_of_the_app_opens(found):
+    assert list(found["titles"]) == sorted(path.stem for path in (PROJECT / "pages").glob("*.py"))
+    assert all(found["titles"].values())
 
 
 @pytest.mark.skipif(WINDOWS, reason="a console's Ctrl-C cannot be sent to one process")

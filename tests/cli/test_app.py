@@ -164,7 +164,7 @@ def tiny_work(tmp_path, monkeypatch):
     """A cache folder in which every model is a tiny one, and budgets and evaluations are small."""
     monkeypatch.setenv("FASP_CACHE", str(tmp_path))
     monkeypatch.setattr(models, "open_model", lambda ref, **_: tiny.make_language_model(tiny.LLAMA))
-    small = scoring.Budget(samples=128, windows=16, knockout_windows=2)
+    small = scoring.Budget(samples=128, windows=16, knockout_windows=2, likelihood_reads=60)
     monkeypatch.setitem(scoring.BUDGETS, "quick", small)
     monkeypatch.setattr(evaluation, "study_settings", lambda study: EvaluationSettings(blocks=3, max_new_tokens=4))
     return tmp_path
@@ -317,7 +317,7 @@ from fasp_core.models import open_model as models
 from fasp_core.scoring import score_heads as scoring
 torch.set_num_threads(1)
 models.open_model = lambda ref, **_: tiny.make_language_model(tiny.LLAMA)
-scoring.BUDGETS["quick"] = scoring.Budget(samples=100_000, windows=16, knockout_windows=1)
+scoring.BUDGETS["quick"] = scoring.Budget(100_000, windows=16, knockout_windows=1, likelihood_reads=60)
 from fasp_core.cli.app import app
 app(sys.argv[1:])
 """

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from fasp_core import open_model
 from fasp_core.cli.app import app
 from fasp_core.errors import InputError
-from fasp_core.export import checkpoints
+from fasp_core.export import checkpoints, verification
 from fasp_core.export.checkpoints import export_checkpoint, load_checkpoint, load_pruned, save_pruned
 from fasp_core.export.provenance import EstimateRecord, MetricsRecord, SplitMetrics
 from fasp_core.export.pruning_config import PruningConfig
@@ -34,18 +34,29 @@ from fasp_core.models.removal import remove_heads
 from fasp_core.selection.select_heads import Selection
 
 HEADS = ((0, 1), (1, 0), (1, 1), (1, 2))
+# A process costs seconds, so each one proves all that needs it.
 OLD_PYTHON = """
 import sys
 sys.modules["fasp_core"] = None  # as where it is not installed: importing it fails
+exec(sys.argv[1])  # the code of a model card
 from transformers import AutoModelForCausalLM, AutoTokenizer
-model = AutoModelForCausalLM.from_pretrained(sys.argv[1])
-tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])
+import torch
+for folder in sys.argv[2:]:
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    print(repr(float(model(torch.tensor([[5, 6, 7, 8]])).logits.double().sum())))
 try:
     import fasp_core
     sys.exit("fasp_core can be imported: this proves nothing")
 except ImportError:
-    import torch
-    print(repr(float(model(torch.tensor([[5, 6, 7, 8]])).logits.double().sum())))
+    pass
+"""
+THEN_VERIFY = """
+import sys
+sys.path.insert(0, sys.argv.pop(1))
+exec(sys.argv.pop(1))  # the code of a model card
+from runpy import run_module
+run_module("fasp_core", run_name="__main__", alter_sys=True)
 """
 
 
@@ -89,11 +100,18 @@ def gated_sum(lm, heads):
         return float(lm.model(torch.tensor([[5, 6, 7, 8]])).logits.double().sum())
 
 
-def elsewhere(code_or_module, *args, isolated, cwd):
-    """A fresh process; isolated (`-I`), it sees neither this folder nor PYTHONPATH."""
-    command = [sys.executable, *(["-I", "-c"] if isolated else ["-m"]), code_or_module, *map(str, args)]
-    env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROJECT)}
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=cwd, env=env)
+def elsewhere(code, *args, cwd):
+    """What a fresh process prints, line by line; isolated (`-I`), it sees neither this folder nor PYTHONPATH."""
+    command = [sys.executable, "-I", "-c", code, *map(str, args)]
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=cwd, env=env)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.splitlines()
+
+
+def code_of_the_card(folder):
+    code = (folder / "README.md").read_text().split("```python\n")[1].split("\n```")[0]
+    return code.replace("FOLDER", str(folder))
 
 
 @pytest.mark.parametrize("form", ["masked", "compact"])
@@ -112,23 +130,18 @@ def test_a_folder_holds_all_that_belongs_to_it(lm, config, tmp_path, form):
     assert smaller == (form == "compact")
 
 
-def test_the_masked_checkpoint_needs_no_code_of_ours(lm, config, tmp_path):
-    folder = export_checkpoint(lm, config, tmp_path / "masked", form="masked")
-    result = elsewhere(OLD_PYTHON, folder, isolated=True, cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert float(result.stdout) == pytest.approx(gated_sum(lm, HEADS), rel=1e-5)
-
-
-def test_the_command_line_exports_and_a_fresh_process_verifies(lm, config, tmp_path, run):
+def test_the_command_line_exports_and_a_fresh_process_loads_and_verifies(lm, config, tmp_path, run):
+    """It loads the compact checkpoint by the code of its card, too."""
     config.save(tmp_path / "chosen.json")
     result = run("export", tmp_path / "chosen.json", "--format", "compact", "--to", tmp_path / "out")
     assert (result.exit_code, result.stdout.splitlines()[0]) == (
         0,
         f"{tmp_path}/out: 4 of 8 heads pruned, 1 protected",
     )
-    proof = elsewhere("fasp_core", "verify", tmp_path / "out", "--json", isolated=False, cwd=tmp_path)
-    assert proof.returncode == 0, proof.stderr
-    report = json.loads(proof.stdout)
+    card = code_of_the_card(tmp_path / "out")
+    said = elsewhere(THEN_VERIFY, PROJECT, card, "verify", tmp_path / "out", "--json", cwd=tmp_path)
+    assert said[0].startswith("Hello, my name is")
+    report = json.loads("\n".join(said[said.index("{") :]))
     assert report["equal"]
     assert report["difference"] <= 1e-5
     assert report["weight_bytes"]["after"] < report["weight_bytes"]["before"]
@@ -429,25 +442,13 @@ def test_the_model_card_tells_what_why_how_well_and_how_to_load(config):
         compile(code, "card", "exec")
 
 
-@pytest.mark.parametrize("form", ["masked", "compact"])
-def test_the_loading_code_of_the_card_runs(lm, config, tmp_path, form):
-    folder = export_checkpoint(lm, config, tmp_path / form, form=form)
-    code = (folder / "README.md").read_text().split("```python\n")[1].split("\n```")[0]
-    result = elsewhere(
-        f"import sys; sys.path[:0] = [{str(PROJECT)!r}] * {form == 'compact'}\n" + code.replace("FOLDER", str(folder)),
-        isolated=True,
-        cwd=tmp_path,
-    )
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.startswith("Hello, my name is")
-
-
 class TestDefaultModel:
     """27 of 270 heads, among them a whole layer and a whole key group."""
 
     heads = (*((3, head) for head in range(9)), (5, 0), (5, 1), (5, 2), *((layer, 4) for layer in range(10, 25)))
 
-    def test_compact_is_equal_and_smaller(self, default_model, tmp_path):
+    def test_compact_is_equal_and_smaller(self, default_model, tmp_path, monkeypatch):
+        monkeypatch.setattr(verification, "TIMED_RUNS", 1)  # speeds are not looked at here
         folder = export_checkpoint(
             default_model, configuration(default_model, self.heads), tmp_path / "c", form="compact"
         )
@@ -459,11 +460,14 @@ class TestDefaultModel:
         assert report.weight_bytes.after < report.weight_bytes.before
         shutil.rmtree(folder)
 
-    def test_masked_loads_without_fasp_core(self, default_model, tmp_path):
+    def test_masked_needs_no_code_of_ours(self, lm, config, default_model, tmp_path):
+        """Neither does that of a tiny model, which is loaded by the code of its card, too."""
+        small = export_checkpoint(lm, config, tmp_path / "s", form="masked")
         folder = export_checkpoint(
             default_model, configuration(default_model, self.heads), tmp_path / "m", form="masked"
         )
-        result = elsewhere(OLD_PYTHON, folder, isolated=True, cwd=tmp_path)
-        assert result.returncode == 0, result.stderr
-        assert float(result.stdout) == pytest.approx(gated_sum(default_model, self.heads), rel=1e-5)
+        said = elsewhere(OLD_PYTHON, code_of_the_card(small), small, folder, cwd=tmp_path)
+        assert said[0].startswith("Hello, my name is")
+        expected = [gated_sum(lm, HEADS), gated_sum(default_model, self.heads)]
+        assert [*map(float, said[-2:])] == pytest.approx(expected, rel=1e-5)
         shutil.rmtree(folder)
