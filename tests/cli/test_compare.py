@@ -7,6 +7,7 @@ import json
 import pandas as pd
 import pytest
 from helpers import tiny
+from helpers.made_once import made_once
 from helpers.made_study import make_study
 from helpers.scored_both_ways import score_both_ways
 from typer.testing import CliRunner
@@ -52,8 +53,9 @@ def study(tmp_path, monkeypatch):
     monkeypatch.setattr(models, "open_model", lambda ref, **_: tiny.make_language_model(tiny.LLAMA))
     for module in (comparison, interactions):
         monkeypatch.setattr(module, "study_settings", lambda study: EvaluationSettings(blocks=2, max_new_tokens=3))
-    return score_heads(
-        tiny.make_language_model(tiny.LLAMA), axes=[AXIS], budget=Budget(32, 4, 1), name="t", root=tmp_path
+    lm, budget = tiny.make_language_model(tiny.LLAMA), Budget(32, 4, 1)
+    return made_once(
+        tmp_path, "t", lambda folder: score_heads(lm, axes=[AXIS], budget=budget, name="t", root=folder), AXIS, budget
     )
 
 

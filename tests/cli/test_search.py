@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from helpers import tiny
 from helpers.command_line import refused
+from helpers.made_once import made_once
 from helpers.scored_both_ways import score_both_ways
 
 from fasp_core.evaluation import compensation
@@ -30,8 +31,9 @@ def study(tmp_path, monkeypatch):
     monkeypatch.setenv("FASP_CACHE", str(tmp_path))
     monkeypatch.setattr(models, "open_model", lambda ref, **_: tiny.make_language_model(tiny.LLAMA))
     monkeypatch.setattr(evaluation, "study_settings", lambda study: EvaluationSettings(blocks=1, max_new_tokens=3))
-    return score_heads(
-        tiny.make_language_model(tiny.LLAMA), axes=[AXIS], budget=Budget(32, 4, 1), name="t", root=tmp_path
+    lm, budget = tiny.make_language_model(tiny.LLAMA), Budget(32, 4, 1)
+    return made_once(
+        tmp_path, "t", lambda folder: score_heads(lm, axes=[AXIS], budget=budget, name="t", root=folder), AXIS, budget
     )
 
 

@@ -6,6 +6,7 @@ import itertools
 from dataclasses import replace
 
 import pytest
+from helpers.made_once import made_once
 
 from fasp_core.data.prompts import load_prompts
 from fasp_core.errors import InputError
@@ -24,14 +25,18 @@ SMALL = EvaluationSettings(max_new_tokens=3, blocks=2, texts_per_block=6, window
 @pytest.fixture
 def study(tiny_llama, tmp_path, monkeypatch):
     monkeypatch.setattr("fasp_core.evaluation.evaluate.study_settings", lambda study: SMALL)
-    return score_heads(
-        tiny_llama,
-        axes=AXES,
-        budget=Budget(samples=12, windows=2, knockout_windows=0),
-        name="s",
-        root=tmp_path,
-        settings=StudySettings(max_new_tokens=3, window_tokens=24, samples_per_shard=12, windows_per_shard=4),
-    )
+
+    def score(folder):
+        score_heads(
+            tiny_llama,
+            axes=AXES,
+            budget=Budget(samples=12, windows=2, knockout_windows=0),
+            name="s",
+            root=folder,
+            settings=StudySettings(max_new_tokens=3, window_tokens=24, samples_per_shard=12, windows_per_shard=4),
+        )
+
+    return made_once(tmp_path, "s", score, __name__)
 
 
 def measure(study, lm, pruned, axes=None, steps=None, **more):

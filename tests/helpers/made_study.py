@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from pathlib import Path
-from shutil import copytree
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -20,24 +17,17 @@ from fasp_core.head import Head
 from fasp_core.stats.estimate import Estimate
 from fasp_core.study.manifest import Manifest
 from fasp_core.study.shard_tables import ratio_table
-from fasp_core.study.study import Study, create_study, open_study
+from fasp_core.study.study import Study, create_study
 from fasp_core.toxicity.scorers import open_scorer
 from helpers.made_metrics import made_metrics
+from helpers.made_once import made_once
 
 SCORER = "embedded"
 
 
-_MADE = TemporaryDirectory()  # each kind of study is made once a session, and copied from here
-
-
 def make_study(root: Path, name: str = "default", **kind: Any) -> Study:
     """A copy of the study that `_made` makes of `kind`, its keyword arguments."""
-    digest = sha256(repr((name, sorted(kind.items()))).encode()).hexdigest()
-    made = Path(_MADE.name) / digest
-    if not made.is_dir():
-        _made(made, name, **kind)
-    copytree(made / name, Path(root) / name)
-    return open_study(name, root)
+    return made_once(root, name, lambda folder: _made(folder, name, **kind), "made", sorted(kind.items()))
 
 
 def _made(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
+from helpers.made_once import made_once
 
 from fasp_core.evaluation.history import measured_set
 from fasp_core.evaluation.keys import EvaluationSettings, Target
@@ -26,14 +27,17 @@ def target(*heads):
 
 @pytest.fixture
 def root(tiny_llama, tmp_path):
-    score_heads(
-        tiny_llama,
-        axes=[AXIS],
-        budget=Budget(samples=12, windows=4, knockout_windows=0),
-        name="s",
-        root=tmp_path,
-        settings=StudySettings(max_new_tokens=3, window_tokens=24, samples_per_shard=12, windows_per_shard=4),
-    )
+    def score(folder):
+        score_heads(
+            tiny_llama,
+            axes=[AXIS],
+            budget=Budget(samples=12, windows=4, knockout_windows=0),
+            name="s",
+            root=folder,
+            settings=StudySettings(max_new_tokens=3, window_tokens=24, samples_per_shard=12, windows_per_shard=4),
+        )
+
+    made_once(tmp_path, "s", score, __name__)
     return tmp_path
 
 

@@ -7,6 +7,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from helpers.made_once import made_once
 
 from fasp_core.errors import Cancelled, InputError
 from fasp_core.models.heads import gate_heads
@@ -111,7 +112,10 @@ def scorer():
 
 @pytest.fixture
 def study(tiny_llama, tmp_path):
-    return score_heads(tiny_llama, axes=[AXIS], budget=Budget(40, 4, 1), name="s", root=tmp_path)
+    budget = Budget(40, 4, 1)
+    return made_once(
+        tmp_path, "s", lambda folder: score_heads(tiny_llama, axes=[AXIS], budget=budget, name="s", root=folder), budget
+    )
 
 
 def order(lm, study, scorer, alpha=0.5, **more):
