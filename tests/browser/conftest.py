@@ -10,7 +10,7 @@ import pytest
 from helpers import tiny
 from helpers.made_study import make_study
 from helpers.scored_both_ways import score_both_ways
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from benchmarks.app.serving import ARGUMENTS, PROJECT, served
 from fasp_core.models.open_model import open_model
@@ -46,9 +46,12 @@ def made_app(made_cache, tmp_path_factory) -> Iterator[str]:
         yield address
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def measuring_app(tmp_path_factory) -> Iterator[str]:
-    """The app over a study of a tiny model that it can open and measure: 3 layers × 4 heads, by likelihood."""
+    """The app over a study of a tiny model that it can open and measure: 3 layers × 4 heads, by likelihood.
+
+    It ends with the test, and so does its worker, which would go on measuring.
+    """
     cache = tmp_path_factory.mktemp("measuring")
     lm = tiny.make_language_model(tiny.LLAMA)
     lm.model.save_pretrained(cache / "models" / "tiny")
@@ -75,42 +78,81 @@ def is_outdated(message: ConsoleMessage) -> bool:
     return gone or "Download Button source error - 404" in message.text
 
 
-@pytest.fixture
-def new_page(browser) -> Iterator[Callable[..., Page]]:
-    """Opens a page in a browser context of its own; at the end of the test, nothing may have gone wrong in any."""
-    contexts, faults = [], []
+class Watched:
+    """Pages, each in a browser context of its own, of which all that goes wrong is noted."""
 
-    def watch_console(message: ConsoleMessage) -> None:
+    def __init__(self, browser: Browser) -> None:
+        self.browser = browser
+        self.contexts: list[BrowserContext] = []
+        self.faults: list[str] = []
+
+    def open(
+        self, address: str, *, viewport: dict[str, int] | None = None, scheme: str = "light", touch: bool = False
+    ) -> Page:
+        context = self.browser.new_context(
+            viewport=viewport or WIDE, color_scheme=scheme, accept_downloads=True, has_touch=touch
+        )
+        self.contexts.append(context)
+        context.set_default_timeout(TIMEOUT_MS)
+        page = context.new_page()
+        page.on("console", self.watch_console)
+        page.on("pageerror", lambda error: self.faults.append(f"page: {error}"))
+        page.on("request", self.watch_request)
+        page.goto(address)
+        return page
+
+    def watch_console(self, message: ConsoleMessage) -> None:
         # Opened at /prune, streamlit's front end first looks for its server below /prune/; nothing can be done there.
         above = urlparse(message.location.get("url", "").rpartition("/_stcore/")[0])
         probing = above.path.strip("/") in PAGES
         if message.type == "error" and not probing and not is_outdated(message):
-            faults.append(f"console: {message.text} ({message.location.get('url')})")
+            self.faults.append(f"console: {message.text} ({message.location.get('url')})")
 
-    def watch_request(request: Request) -> None:
+    def watch_request(self, request: Request) -> None:
         url = urlparse(request.url)
         if url.scheme not in ("data", "blob") and url.hostname != "127.0.0.1":
-            faults.append(f"request to another host: {request.url}")
+            self.faults.append(f"request to another host: {request.url}")
 
-    def open_page(
-        address: str, *, viewport: dict[str, int] | None = None, scheme: str = "light", touch: bool = False
-    ) -> Page:
-        context = browser.new_context(
-            viewport=viewport or WIDE, color_scheme=scheme, accept_downloads=True, has_touch=touch
-        )
-        contexts.append(context)
-        context.set_default_timeout(TIMEOUT_MS)
-        page = context.new_page()
-        page.on("console", watch_console)
-        page.on("pageerror", lambda error: faults.append(f"page: {error}"))
-        page.on("request", watch_request)
-        page.goto(address)
-        return page
+    def nothing_went_wrong(self) -> None:
+        found, self.faults = self.faults, []
+        assert found == []
 
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert faults == []
+    def close(self) -> None:
+        for context in self.contexts:
+            context.close()
+
+
+@pytest.fixture
+def new_page(browser) -> Iterator[Callable[..., Page]]:
+    """Opens a page in a browser context of its own; at the end of the test, nothing may have gone wrong in any."""
+    watched = Watched(browser)
+    yield watched.open
+    watched.close()
+    watched.nothing_went_wrong()
+
+
+@pytest.fixture(scope="module")
+def shared_pages(browser) -> Iterator[tuple[Watched, dict[str, Page]]]:
+    watched = Watched(browser)
+    yield watched, {}
+    watched.close()
+
+
+@pytest.fixture
+def shared_page(shared_pages, request) -> Iterator[Callable[..., Page]]:
+    """As `new_page`, but a page that a test of this module has opened in the same way is given again, as it was left:
+    opening one costs more than most tests do. A test that runs again gets a new one.
+    """
+    watched, pages = shared_pages
+
+    def page_of(address: str, **look) -> Page:
+        key = repr((address, look))
+        if key not in pages or request.node.execution_count > 1:
+            pages[key] = watched.open(address, **look)
+        return pages[key]
+
+    yield page_of
+    watched.nothing_went_wrong()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from helpers.made_study import make_study
+from helpers.on_page import go, wait_until_ready
 from playwright.sync_api import expect
 
 from benchmarks.app.serving import served
@@ -33,13 +34,15 @@ def hostile_app(tmp_path_factory):
         yield address
 
 
-@pytest.mark.parametrize("name", ["", "prune", "compare", "correlations", "export", "studies"])
-def test_markup_in_the_name_of_an_axis_is_text(hostile_app, new_page, name):
-    page = new_page(f"{hostile_app}/{name}?head=1.1&method=fasp_multi&alpha=0.2")
-    expect(page.get_by_role("heading", level=1)).to_be_visible()
-    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
-    assert page.locator("a[href*=foreign], img[src*=foreign], .katex").count() == 0
-    if name in ("", "prune"):
-        expect(page.get_by_text("![x](http:", exact=False).first).to_be_visible()
+def test_markup_in_the_name_of_an_axis_is_text(hostile_app, new_page):
+    page = new_page(f"{hostile_app}/?head=1.1&method=fasp_multi&alpha=0.2")
+    wait_until_ready(page, "Heads")
+    for title in ("Heads", "Prune", "Compare", "Correlations", "Export", "Studies"):
+        if title != "Heads":
+            go(page, title)
+        expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+        assert page.locator("a[href*=foreign], img[src*=foreign], .katex").count() == 0, title
+        if title in ("Heads", "Prune"):
+            expect(page.get_by_text("![x](http:", exact=False).first).to_be_visible()
     policy = page.request.get(hostile_app).headers["content-security-policy"]
     assert "img-src 'self' data: blob:;" in policy

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from helpers.on_page import chart, click_point, download, press, slider, wait_until_ready
 from playwright.sync_api import expect
 
 NARROW = {"width": 390, "height": 844}
 
 
-def test_a_click_prunes_by_hand_and_undo_takes_it_back(made_app, new_page):
-    page = new_page(f"{made_app}/prune")
+def test_a_click_prunes_by_hand_and_undo_takes_it_back(made_app, shared_page):
+    page = shared_page(f"{made_app}/prune")
     wait_until_ready(page, "Prune")
     expect(page.get_by_text("14 of 144 heads pruned, 43 protected, 87 kept")).to_be_visible()
     marked = chart(page, "selection").evaluate(
@@ -29,8 +28,8 @@ def test_a_click_prunes_by_hand_and_undo_takes_it_back(made_app, new_page):
     expect(page).not_to_have_url(re.compile("heads="))
 
 
-def test_sliders_and_the_number_of_heads_follow_each_other(made_app, new_page):
-    page = new_page(f"{made_app}/prune")
+def test_sliders_and_the_number_of_heads_follow_each_other(made_app, shared_page):
+    page = shared_page(f"{made_app}/prune")
     wait_until_ready(page, "Prune")
     number = page.get_by_role("spinbutton", name="Heads")
     number.fill("21")
@@ -42,8 +41,8 @@ def test_sliders_and_the_number_of_heads_follow_each_other(made_app, new_page):
     expect(number).not_to_have_value("14")
 
 
-def test_the_report_opens_offline(made_app, new_page, browser, tmp_path):
-    page = new_page(f"{made_app}/export")
+def test_the_report_opens_offline(made_app, shared_page, browser, tmp_path):
+    page = shared_page(f"{made_app}/export")
     expect(page.get_by_role("button", name="Download report")).to_be_visible()
     path = tmp_path / "report.html"
     download(page, page.get_by_role("button", name="Download report"), path)
@@ -63,8 +62,8 @@ def test_the_report_opens_offline(made_app, new_page, browser, tmp_path):
     context.close()
 
 
-def test_an_export_is_followed_to_its_end_without_a_reload(made_app, new_page):
-    page = new_page(f"{made_app}/export")
+def test_an_export_is_followed_to_its_end_without_a_reload(made_app, shared_page):
+    page = shared_page(f"{made_app}/export")
     press(page.get_by_role("button", name="Make the checkpoint"))
     # The made study has no model to export; the page says so as soon as the job has ended.
     expect(page.get_by_text("The export failed")).to_be_visible(timeout=90_000)
@@ -93,12 +92,3 @@ def test_a_study_is_started_fails_clearly_and_is_removed(made_app, new_page, tmp
     expect(card).to_have_count(1)
     press(card.get_by_role("button", name="Remove", exact=True))
     expect(card).to_have_count(0)
-
-
-@pytest.mark.parametrize("path", ["/prune", "/export", "/studies"])
-def test_a_phone_needs_no_sideways_scrolling(path, made_app, new_page):
-    page = new_page(made_app + path, viewport=NARROW, scheme="dark")
-    expect(page.get_by_role("heading", level=1)).to_be_visible()
-    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
-    main = page.get_by_test_id("stMain")
-    assert main.evaluate("main => main.scrollWidth - main.clientWidth") <= 0

@@ -6,11 +6,12 @@ Covers `example`.
 from __future__ import annotations
 
 import re
+from urllib.parse import urlparse
 
 import pytest
 from helpers import planted_study
 from helpers.app_pages import AXIS, keep
-from helpers.on_page import download, press, press_shortcut, wait_until_ready
+from helpers.on_page import download, go, press, press_shortcut, wait_until_ready
 from playwright.sync_api import Page, expect
 
 from benchmarks.app.serving import served
@@ -56,9 +57,18 @@ def planted_app(planted_model, tmp_path_factory):
         yield address
 
 
-def test_the_heads_that_drive_the_bias_are_told_with_intervals_and_no_click(made_app, new_page):
-    page = new_page(made_app)
+@pytest.fixture
+def heads_page(made_app, shared_page):
+    """The Heads page, where most tasks begin; the test before may have been elsewhere."""
+    page = shared_page(made_app)
+    if urlparse(page.url).path != "/":
+        go(page, "Heads")
     wait_until_ready(page, "Heads")
+    return page
+
+
+def test_the_heads_that_drive_the_bias_are_told_with_intervals_and_no_click(heads_page):
+    page = heads_page
     panel = page.locator(".st-key-panel")
     expect(panel.get_by_text(re.compile(r"95\s%:.*rank 1 "))).to_be_visible()
     expect(page.get_by_test_id("stDataFrame").last).to_be_visible()
@@ -149,9 +159,8 @@ def test_what_the_current_set_changes_in_the_texts_is_marked_on_both_sides_in_tw
     assert clicks.left == 0
 
 
-def test_own_prompts_are_uploaded_in_four_clicks(made_app, new_page, tmp_path):
-    page, clicks = new_page(made_app), Clicks(4)
-    wait_until_ready(page, "Heads")
+def test_own_prompts_are_uploaded_in_four_clicks(heads_page, tmp_path):
+    page, clicks = heads_page, Clicks(4)
     clicks.press(page.get_by_role("link", name="Studies"))
     ready(page, "Studies")
     clicks.press(page.locator("summary").filter(has_text="Prompts, text and toxicity scorer"))
@@ -165,9 +174,8 @@ def test_own_prompts_are_uploaded_in_four_clicks(made_app, new_page, tmp_path):
     assert clicks.left == 1
 
 
-def test_the_correlations_of_published_scores_are_two_clicks_away(made_app, new_page):
-    page, clicks = new_page(made_app), Clicks(3)
-    wait_until_ready(page, "Heads")
+def test_the_correlations_of_published_scores_are_two_clicks_away(heads_page):
+    page, clicks = heads_page, Clicks(3)
     clicks.press(page.get_by_role("link", name="Correlations"))
     ready(page, "Correlations")
     clicks.press(page.get_by_role("button", name="Example: published scores of GPT-2"))

@@ -7,11 +7,27 @@ from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect
 
+MENU_LIES_OVER = 768  # pixels: on narrower screens, see ui/menu.py
+
 
 def wait_until_ready(page: Page, title: str) -> None:
     """The page of this title is drawn, and its script has ended."""
     expect(page.get_by_role("heading", name=title, exact=True)).to_be_visible()
     expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+
+
+def go(page: Page, title: str) -> None:
+    """Follow the menu to the page of this title, and wait until its script has ended; on a phone the menu opens first.
+
+    Without loading the app again, which costs seconds.
+    """
+    link = page.get_by_role("link", name=title, exact=True)
+    if page.viewport_size["width"] < MENU_LIES_OVER:
+        press(page.get_by_test_id("stExpandSidebarButton"))
+        expect(link).to_be_in_viewport()
+    press(link)
+    expect(page.get_by_role("heading", name=title, exact=True, level=1)).to_be_visible()
     expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
 
 
