@@ -10,7 +10,7 @@ from helpers import tiny
 from helpers.command_line import refused
 from helpers.scored_both_ways import BY_LIKELIHOOD, score_both_ways
 
-from fasp_core.comparison import run_comparison as comparison
+from fasp_core.comparison import measure
 from fasp_core.comparison.search import candidates
 from fasp_core.data.calibration import calibration_windows
 from fasp_core.evaluation import evaluate as evaluation
@@ -60,7 +60,7 @@ def test_a_comparison_chooses_by_them_and_finds_an_order_for_each_way(
 ):
     monkeypatch.setattr(stage_scores, "calibration_windows", lambda *of: calibration_windows(*of)[:4])
     monkeypatch.setattr(
-        comparison, "study_settings", lambda study: EvaluationSettings(prompts_per_block=6, windows_per_block=1)
+        measure, "study_settings", lambda study: EvaluationSettings(prompts_per_block=6, windows_per_block=1)
     )
     score_both_ways(models.open_model("tiny"), tmp_path, "c", toxicity=False, compensated=True)
     asked = (
