@@ -2,7 +2,8 @@
 
 Backgrounds are those of the app's theme, so that a saved image is as readable as the page. A map of heads has layers
 downwards and heads to the right, layer 0 on top. plotly reports no clicks on a heatmap, so each map carries an
-invisible marker per head: a click or selection on it gives `x` = head, `y` = layer.
+invisible marker per head: a click or selection on it gives `x` = head, `y` = layer. Only one of them becomes an element
+of the page: plotly finds the others by their coordinates.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def add_targets(figure: go.Figure, shape: tuple[int, int], texts: Sequence[str])
         text=list(texts),
         name="heads",
         showlegend=False,
-        marker={"symbol": "square", "size": 6, "opacity": 0},
+        marker={"symbol": "square", "size": 6, "opacity": 0, "maxdisplayed": 1},
         selected=invisible,
         unselected=invisible,
         hovertemplate="layer %{y}, head %{x}<br>%{text}<extra></extra>",
