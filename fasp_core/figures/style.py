@@ -43,17 +43,20 @@ def add_targets(figure: go.Figure, shape: tuple[int, int], texts: Sequence[str])
     """One invisible marker per head on top of a map: the target of hovers, clicks and selections."""
     layers, heads = np.divmod(np.arange(shape[0] * shape[1]), shape[1])
     invisible: dict[str, Any] = {"marker": {"opacity": 0}}
-    figure.add_scatter(
-        x=heads.tolist(),
-        y=layers.tolist(),
-        mode="markers",
-        text=list(texts),
-        name="heads",
-        showlegend=False,
-        marker={"symbol": "square", "size": 6, "opacity": 0, "maxdisplayed": 1},
-        selected=invisible,
-        unselected=invisible,
-        hovertemplate="layer %{y}, head %{x}<br>%{text}<extra></extra>",
+    figure.add_trace(
+        {
+            "type": "scatter",  # not a go.Scatter: plotly would check the texts of all heads twice
+            "x": heads.astype(np.int16),
+            "y": layers.astype(np.int16),
+            "mode": "markers",
+            "text": list(texts),
+            "name": "heads",
+            "showlegend": False,
+            "marker": {"symbol": "square", "size": 6, "opacity": 0, "maxdisplayed": 1},
+            "selected": invisible,
+            "unselected": invisible,
+            "hovertemplate": "layer %{y}, head %{x}<br>%{text}<extra></extra>",
+        }
     )
 
 

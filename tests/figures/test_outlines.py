@@ -101,3 +101,4 @@ def test_a_large_map_is_few_elements_of_the_page():
     assert [trace.type for trace in figure.data] == ["heatmap", "scatter"]
     assert figure.data[1].marker.maxdisplayed == 1
     assert len(figure.layout.shapes) == 6
+    assert len(figure.to_json()) < 500_000  # 1.2 MB with an edge of its own for every side of a cell
