@@ -123,7 +123,7 @@ def spearman(a: np.ndarray, b: np.ndarray) -> float:
 def average_ranks(values: np.ndarray) -> np.ndarray:
     """Ranks from 1 along the last axis, same shape; equal values share their mean rank: 5, 7, 5 → 1.5, 3, 1.5.
 
-    As `scipy.stats.rankdata`, whose import alone would take a third of the time in which the app starts.
+    As `scipy.stats.rankdata`, without the import of scipy.stats, which the app would wait for when it starts.
     """
     order = np.argsort(values, axis=-1)
     ordered, places = np.take_along_axis(values, order, -1), np.arange(values.shape[-1])
