@@ -54,8 +54,8 @@ def test_the_text_alternative_names_the_extreme_heads():
 @pytest.mark.parametrize(
     ("reliability", "words"),
     [
-        (0.95, "hardly change"),
-        (0.75, "nearly the same top heads"),
+        (0.95, "nearly alike"),
+        (0.75, "single ones change places"),
         (0.5, "not single ranks"),
         (0.1, "a different top 20"),
         (-0.2, "a different top 20"),
