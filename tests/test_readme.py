@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from helpers.shipped_comparison import written_out
+from helpers.shipped_comparison import differences_written_out, written_out
 
 from fasp_core.files.paths import PROJECT
 from fasp_core.selection.description import BiasVerdict
@@ -21,7 +21,8 @@ from fasp_core.words.numbers import UNITS, axis_label, format_estimate, format_f
 README = PROJECT / "README.md"
 EXPERIMENTS = PROJECT / "docs" / "experiments.md"
 TABLE = re.compile(r"(?<=<!-- default study -->\n).*?(?=<!-- end -->)", re.S)
-COMPARED = re.compile(r"(<!-- comparison of ([\w,]+) -->\n)(.*?)(?=<!-- end -->)", re.S)
+COMPARED = re.compile(r"(<!-- (comparison|differences) of ([\w,]+) -->\n)(.*?)(?=<!-- end -->)", re.S)
+WRITE = {"comparison": written_out, "differences": differences_written_out}
 HEAD = ("axis", "measured by", "bias of the intact model", "is there a bias?", "reliability of the ranking")
 MEASURED_BY = {"likelihood": "likelihood, {:,} readings", "toxicity": "toxicity, {:,} continuations"}
 
@@ -62,8 +63,8 @@ def test_the_table_holds_what_the_shipped_study_gives():
 def test_what_pruning_changed_is_what_the_shipped_comparisons_hold(page):
     found = COMPARED.findall(page.read_text("utf-8"))
     assert found
-    for _, methods, written in found:
-        assert written == written_out(methods.split(",")), "run: PYTHONPATH=.:tests python tests/test_readme.py"
+    for _, what, methods, written in found:
+        assert written == WRITE[what](methods.split(",")), "run: PYTHONPATH=.:tests python tests/test_readme.py"
 
 
 def test_the_perplexity_is_the_shipped_study_s():
@@ -94,4 +95,4 @@ def test_the_authors_are_those_of_the_citation_file():
 if __name__ == "__main__":
     for document in (README, EXPERIMENTS):
         text = TABLE.sub(lambda _: table_of_the_default_study(), document.read_text("utf-8"))
-        document.write_text(COMPARED.sub(lambda found: found[1] + written_out(found[2].split(",")), text), "utf-8")
+        document.write_text(COMPARED.sub(lambda found: found[1] + WRITE[found[2]](found[3].split(",")), text), "utf-8")

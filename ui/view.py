@@ -25,7 +25,9 @@ from uuid import uuid4
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from fasp_core.errors import FaspError
 from ui.address import PARTS, read_view, write_view
+from ui.text import plain
 
 
 def view() -> dict[str, Any]:
@@ -107,7 +109,10 @@ def inside_app() -> bool:
 
 @contextmanager
 def kept_in_url(page: str) -> Iterator[None]:
-    """Around a run of `page`: read the view from the address where the address leads, and write it there."""
+    """Around a run of `page`: read the view from the address where the address leads, and write it there.
+
+    A page that finds a file of its study damaged, or deleted meanwhile, ends with the line that says so.
+    """
     memory = st.session_state
     if "view" not in memory or get_script_run_ctx().is_history_navigation:
         memory["view"] = read_view(st.query_params.to_dict())
@@ -121,6 +126,8 @@ def kept_in_url(page: str) -> Iterator[None]:
         yield
     except EndOfPage:
         pass
+    except FaspError as error:
+        st.error(plain(error))
     finally:
         memory["inside_app"] = False
     _write_address()

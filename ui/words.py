@@ -411,7 +411,18 @@ INCOMPLETE = "This comparison is not complete: these are the results so far."
 BIAS_CURVE = "Below 0: less bias than the intact model. Intervals are 95 %."
 PPL_CURVE = "Above 0: the model got worse. Intervals are 95 %."
 TRADE_OFF = "Lower left is better. The dotted line is the Pareto front: no other point has less of both."
-ALL_ROWS = "Valid and test prompts, every seed, with intervals and heads."
+ALL_ROWS = "Valid and test prompts, every seed, with intervals and heads; also the differences between models."
+AGAINST = "Against"
+DIFFERENCES = (
+    "Both models on the same test prompts, at the same α, in % of what the other one leaves; in brackets 95\u00a0% "
+    "intervals. Below 0: less than the other. What two models share of noise cancels, so this tells them apart better "
+    "than their intervals against the intact model do."
+)
+DIFFERENCE_HELP = "Of this model from the other one, in % of what the other one leaves."
+NO_DIFFERENCES = (
+    "Nothing to compare: this needs FASP or random heads among the methods, and a comparison that this version of the "
+    "program has finished."
+)
 SUMMARY = "Change of {} within a perplexity budget"
 SUMMARY_NOTE = (
     "On test prompts, at the α with the lowest bias within the budget, both judged on validation prompts; what was not "

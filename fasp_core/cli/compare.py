@@ -132,22 +132,23 @@ def compare(
     if to is not None:
         from fasp_core.comparison.table import export_rows
 
-        export_rows(table.frame, to)
+        export_rows(table.rows, to)
     if as_json:
-        rows = table.frame.to_dict("records")
-        print_json({"study": study, "comparison": table.name, **table.meta, "rows": rows})
+        rows, differences = (part.to_dict("records") for part in (table.frame, table.differences))
+        print_json({"study": study, "comparison": table.name, **table.meta, "rows": rows, "differences": differences})
     else:
         _print(opened, table)
 
 
 def _run(study: Study, settings: ComparisonSettings, on: Reopened, device: str) -> ComparisonTable:
-    from fasp_core.comparison.run_comparison import run_comparison, study_measure
+    from fasp_core.comparison.measure import StudyMeasure
+    from fasp_core.comparison.run_comparison import run_comparison
     from fasp_core.evaluation.evaluate import scorer_for
 
     metric = settings.metric or ""
     scorer = scorer_for(study, [metric], device)
     with on() as (lm, on_workers), ProgressReport() as progress:
-        measure = study_measure(lm, study, settings.axes, metric, scorer=scorer, cluster=on_workers)
+        measure = StudyMeasure.of(lm, study, settings.axes, metric, scorer=scorer, cluster=on_workers)
         return run_comparison(lm, study, settings, scorer=scorer, measure=measure, progress=progress)
 
 
@@ -174,7 +175,7 @@ def _print(study: Study, table: ComparisonTable) -> None:
                     _gamma(row.gamma),
                     percent(row.ppl_relative),
                     percent(row.relative),
-                    format_interval(100 * row.relative_low, 100 * row.relative_high, signed=True) + " %",
+                    _interval(row.relative_low, row.relative_high),
                 )
                 for row in best.itertuples()
             ],
@@ -186,6 +187,36 @@ def _print(study: Study, table: ComparisonTable) -> None:
         ]
         if too_dear:
             print(f"at no alpha that was measured: {', '.join(starmap(_curve, too_dear))}")
+    _print_differences(table)
+
+
+def _print_differences(table: ComparisonTable) -> None:
+    """How the pruned models differ from FASP's and from random ones, from pairs."""
+    from fasp_core.comparison.differences import differences_on_test
+
+    bias = bias_text(table.axis, table.metric)
+    for (method, way), rows in differences_on_test(table).groupby(["against", "against_compensate"], sort=False):
+        print(f"\nAgainst {_curve(method, way)} at the same alpha, in % of what that leaves:")
+        print_table(
+            ("method", "in their place", "alpha", "heads", "perplexity", "95 % interval", bias, "95 % interval"),
+            [
+                (
+                    row.method,
+                    SPOKEN[row.compensate],
+                    f"{row.alpha:g}",
+                    row.n_pruned,
+                    percent(row.relative_ppl),
+                    _interval(row.relative_low_ppl, row.relative_high_ppl),
+                    percent(row.relative),
+                    _interval(row.relative_low, row.relative_high),
+                )
+                for row in rows.itertuples()
+            ],
+        )
+
+
+def _interval(low: float, high: float) -> str:
+    return format_interval(100 * low, 100 * high, signed=True) + " %"
 
 
 def _curve(method: str, compensate: Compensate) -> str:

@@ -6,8 +6,9 @@ that protect nothing have no γ.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -73,6 +74,13 @@ class ComparisonSettings:
             raise InputError(f"ppl_limit must be a number above 0, such as 0.1 for 10 %, not {self.ppl_limit}")
 
 
+class Pruned(NamedTuple):
+    """A pruned model: the heads that go, and what takes their place; where none goes, nothing does."""
+
+    heads: tuple[Head, ...]
+    compensate: Compensate
+
+
 @dataclass(frozen=True)
 class Configuration:
     """One point of the comparison; `gamma` is None for methods that protect nothing.
@@ -86,6 +94,23 @@ class Configuration:
     compensate: Compensate
     seed: int
     pruned: tuple[Head, ...]
+
+    @property
+    def model(self) -> Pruned:
+        """What is measured."""
+        return Pruned(self.pruned, self.compensate if self.pruned else "none")
+
+
+def baselines(point: Configuration, points: Iterable[Configuration]) -> list[Configuration]:
+    """What a point's model is compared with itself, of the `points` with its α and seed.
+
+    That is FASP as published (with nothing in the heads' place), and with the same in their place FASP and heads drawn
+    at random; but no model with itself, and the intact model with none.
+    """
+    names = dict.fromkeys((("fasp", "none"), ("fasp", point.compensate), ("random", point.compensate)))
+    same = {(p.method, p.compensate): p for p in points if (p.alpha, p.seed) == (point.alpha, point.seed)}
+    found = (same[name] for name in names if name in same)
+    return [other for other in found if point.pruned and other.pruned and other.model != point.model]
 
 
 def methods_for(axis: str) -> tuple[str, ...]:

@@ -8,33 +8,34 @@ random and the evaluation's own noise.
 
 For each method, compensation and α, γ is chosen on `valid`: the lowest bias among those γ whose perplexity rises by at
 most `ppl_limit`; where there is none, the lowest perplexity. Only configurations with the chosen γ are then measured on
-`test`, and only those numbers are claims. Methods with no γ, or only one, are measured on `test` alone.
+`test`, and only those numbers are claims. Methods with no γ, or only one, are measured on `test` alone. There every
+model is also compared with the baselines themselves, from pairs (see `configurations.baselines`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import product
-from typing import cast
+from typing import Any, cast
 
-from fasp_core.cluster.cluster import Cluster
+import pandas as pd
+
 from fasp_core.comparison.configurations import (
     ComparisonSettings,
     Configuration,
+    Pruned,
+    baselines,
     choose_gammas,
     complete_settings,
     configurations,
     gammas_of,
     staged_alphas,
 )
-from fasp_core.comparison.table import ComparisonTable, measurement_rows
-from fasp_core.evaluation.blocks import BlockStore
-from fasp_core.evaluation.evaluate import evaluate
-from fasp_core.evaluation.keys import EvaluationSettings, ScorerName, study_settings
+from fasp_core.comparison.measure import Measure
+from fasp_core.comparison.table import AGAINST, COLUMNS, ComparisonTable, difference_rows, measurement_rows
+from fasp_core.evaluation.keys import ScorerName
 from fasp_core.evaluation.result import Evaluation
-from fasp_core.evaluation.store import EvaluationStore
-from fasp_core.head import Head
 from fasp_core.models.compensation_choice import Compensate
 from fasp_core.models.language_model import LanguageModel
 from fasp_core.progress import ProgressCallback, StageClock, Stop, check_stop
@@ -47,11 +48,7 @@ from fasp_core.selection.head_scores import HeadScores
 from fasp_core.selection.select_heads import axis_weights
 from fasp_core.study.scores import choosing_scores
 from fasp_core.study.study import Study
-from fasp_core.study.views import study_pairs
 from fasp_core.toxicity.scorers import Scorer
-
-Heads = tuple[Head, ...]
-Measure = Callable[[Heads, Compensate, str, int, int], Iterator[Evaluation]]  # heads, …, split, seed, blocks
 
 
 def run_comparison(
@@ -82,6 +79,7 @@ def run_comparison(
     chosen = choose_gammas(table.frame, settings)
     decided = [p for p in points if p.gamma in (None, chosen.get((p.method, p.compensate, p.alpha), p.gamma))]
     run.measure_all(decided, "test", settings.test_blocks)
+    run.compare_all(decided, "test", settings.test_blocks)
     table.save(study, complete=True)
     return table
 
@@ -154,25 +152,37 @@ class _Run:
 
     def measure_all(self, points: Sequence[Configuration], split: str, blocks: int) -> None:
         """Measure the points of one split, model by model; the rows of one are added and saved once it is complete."""
-        sets: dict[tuple[Heads, Compensate, int], list[Configuration]] = {}
+        sets: dict[tuple[Pruned, int], list[Configuration]] = {}
         for point in points:
-            compensate = point.compensate if point.pruned else "none"
-            sets.setdefault((point.pruned, compensate, point.seed), []).append(point)
+            sets.setdefault((point.model, point.seed), []).append(point)
         clock = StageClock(f"measuring on {split}", len(sets) * blocks, "blocks", self.progress)
-        for (heads, compensate, seed), same in sets.items():
-            evaluation = self._measured(heads, compensate, split, seed, blocks, clock)
+        for (model, seed), same in sets.items():
+            evaluation = self._measured(model, split, seed, blocks, clock)
             for point in same:
                 scores = self.scores[point.compensate]
                 self.table.add(measurement_rows(asdict(point), evaluation, scores, self.table.metric))
             self.table.save(self.study)
 
-    def _measured(
-        self, heads: Heads, compensate: Compensate, split: str, seed: int, blocks: int, clock: StageClock
-    ) -> Evaluation:
+    def compare_all(self, points: Sequence[Configuration], split: str, blocks: int) -> None:
+        """The difference of every model from the baselines' models; all of them have been measured."""
+        asked = [(point, other) for point in points for other in baselines(point, points)]
+        clock = StageClock("comparing models with each other", len(asked), "pairs", self.progress)
+        known: dict[tuple[Pruned, Pruned, int], Evaluation] = {}
+        rows: list[dict[str, Any]] = []
+        for point, other in asked:
+            check_stop(self.stop, "the comparison", resumes=True)
+            pair = (point.model, other.model, point.seed)
+            if pair not in known:
+                known[pair] = self.measure.difference(*pair[:2], split, point.seed, blocks)
+            rows += difference_rows(asdict(point), asdict(other), known[pair], self.table.metric)
+            clock.step(1)
+        self.table.differences = pd.DataFrame(rows, columns=[*COLUMNS, *AGAINST])
+
+    def _measured(self, model: Pruned, split: str, seed: int, blocks: int, clock: StageClock) -> Evaluation:
         """The complete measurement of a model. What was measured before does not count towards the speed."""
         counted = 0
         last: Evaluation | None = None
-        for last in self.measure(heads, compensate, split, seed, blocks):
+        for last in self.measure(model, split, seed, blocks):
             new = round(last.fraction_done * blocks) - counted
             if counted == 0 and last.done:
                 clock.already += new
@@ -183,41 +193,3 @@ class _Run:
         if last is None:
             raise ValueError("a measurement gave no result")
         return last
-
-
-def study_measure(
-    lm: LanguageModel,
-    study: Study,
-    axes: Sequence[str],
-    metric: str,
-    *,
-    scorer: Scorer | ScorerName,
-    store: BlockStore | None = None,
-    settings: EvaluationSettings | None = None,
-    stop: Stop | None = None,
-    cluster: Cluster | None = None,
-) -> Measure:
-    """How `run_comparison` measures a pruned model: as `evaluate_study` does; seed 0 shares the app's blocks."""
-    store = store if store is not None else EvaluationStore(study.folder.parent)
-    prompts, windows, settings = study.prompts, study.windows, settings or study_settings(study)
-    pairs = study_pairs(study)
-
-    def measure(heads: Heads, compensate: Compensate, split: str, seed: int, blocks: int) -> Iterator[Evaluation]:
-        return evaluate(
-            lm,
-            heads,
-            axes,
-            metrics=[metric],
-            split=split,
-            compensate=compensate,
-            pairs=pairs,
-            prompts=prompts,
-            windows=windows,
-            scorer=scorer,
-            store=store,
-            stop=stop,
-            cluster=cluster,
-            settings=replace(settings, seed=settings.seed + seed, blocks=blocks),
-        )
-
-    return measure

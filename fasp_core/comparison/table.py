@@ -7,6 +7,9 @@ change_low, change_high, predicted (the sum of the single-head scores; none wher
 readings or windows). All bias is by one measure, `ComparisonTable.metric`. Intervals are 95 %; change = after − before,
 from pairs. No torch here.
 
+The same file has rows that compare two pruned models, `ComparisonTable.differences`: `against` and `against_compensate`
+name the other one, of the same α and seed, and `before` is that. Rows that compare with the intact model have "" there.
+
     <study>/comparisons/<axis>.<digest of settings and scores>.parquet
 """
 
@@ -17,8 +20,9 @@ import json
 import math
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +58,7 @@ NUMBERS = [
     "predicted",
 ]
 COLUMNS = [*KEY[:-1], "n_pruned", "heads", "metric", *NUMBERS, "n"]
+AGAINST = ["against", "against_compensate"]
 MEASURED = ("after", "change")
 POOLED = [
     "n_seeds",
@@ -83,6 +88,13 @@ class ComparisonTable:
     name: str
     frame: pd.DataFrame
     meta: dict[str, Any]
+    differences: pd.DataFrame = field(default_factory=partial(pd.DataFrame, columns=[*COLUMNS, *AGAINST]))
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """All rows, as they are kept: those of `frame`, and `differences`."""
+        frame = self.frame.assign(**dict.fromkeys(AGAINST, ""))
+        return frame if self.differences.empty else pd.concat([frame, self.differences], ignore_index=True)
 
     @property
     def complete(self) -> bool:
@@ -149,7 +161,7 @@ class ComparisonTable:
     def save(self, study: Study, *, complete: bool = False) -> None:
         """Write the table and its meta, whole or not at all."""
         self.meta["complete"] = complete or self.complete
-        table = pa.Table.from_pandas(self.frame, preserve_index=False)
+        table = pa.Table.from_pandas(self.rows, preserve_index=False)
         table = table.replace_schema_metadata({META_KEY: json.dumps(self.meta).encode()})
         write_atomic(comparison_file(study, self.name), lambda temporary: pq.write_table(table, temporary))
 
@@ -158,6 +170,24 @@ def measurement_rows(
     point: dict[str, Any], evaluation: Evaluation, scores: HeadScores, by: str
 ) -> list[dict[str, Any]]:
     """The rows of one configuration (method, gamma, alpha, compensate, seed, pruned): perplexity and each bias `by`."""
+    predicted: dict[str, float] = {}
+    for axis in scores.targets if evaluation.compensate == "none" else ():
+        if (effect := predict_effect(scores, point["pruned"], axis)) is None:
+            continue
+        predicted |= {"ppl": effect.ppl.change, f"bias.{axis}": effect.bias.change}
+    rows = _rows(point, evaluation, by)
+    return [row | {"predicted": predicted.get(row["metric"], math.nan)} for row in rows]
+
+
+def difference_rows(
+    point: dict[str, Any], other: dict[str, Any], difference: Evaluation, by: str
+) -> list[dict[str, Any]]:
+    """The rows of one configuration against another one, whose numbers are those before."""
+    against = {"against": other["method"], "against_compensate": other["compensate"], "predicted": math.nan}
+    return [row | against for row in _rows(point, difference, by)]
+
+
+def _rows(point: dict[str, Any], evaluation: Evaluation, by: str) -> list[dict[str, Any]]:
     heads: tuple[Head, ...] = point["pruned"]
     first = {name: point[name] for name in ("method", "gamma", "alpha", "compensate", "seed")} | {
         "split": evaluation.split,
@@ -168,14 +198,9 @@ def measurement_rows(
     before, after, change = evaluation.before, evaluation.after, evaluation.change
     metrics = {"ppl": (before.ppl, after.ppl, change.ppl)}
     parts = [part.axes_by(by) for part in (before, after, change)]
-    for name, field in (("bias", "bias"), ("bias_corrected", "corrected")):
+    for name, field_name in (("bias", "bias"), ("bias_corrected", "corrected")):
         for axis in parts[1]:
-            metrics[f"{name}.{axis}"] = tuple(getattr(part[axis], field) for part in parts)
-    predicted: dict[str, float] = {}
-    for axis in scores.targets if evaluation.compensate == "none" else ():
-        if (effect := predict_effect(scores, heads, axis)) is None:
-            continue
-        predicted |= {"ppl": effect.ppl.change, f"bias.{axis}": effect.bias.change}
+            metrics[f"{name}.{axis}"] = tuple(getattr(part[axis], field_name) for part in parts)
     return [
         first
         | {
@@ -188,7 +213,6 @@ def measurement_rows(
             "change_se": c.se,
             "change_low": c.low,
             "change_high": c.high,
-            "predicted": predicted.get(metric, math.nan),
             "n": c.n,
         }
         for metric, (b, a, c) in metrics.items()
@@ -196,7 +220,7 @@ def measurement_rows(
 
 
 def pool(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row per `POINT`: the mean over seeds, with 95 % intervals, also relative to before.
+    """One row per `POINT` (and `AGAINST`): the mean over seeds, with 95 % intervals, also relative to before.
 
     The variance of a mean over k seeds is (own + between) / k: the mean square of the seeds' own standard errors, and
     the variance of the seeds' values beyond that, averaged over all points of the method and compensation (method
@@ -204,9 +228,10 @@ def pool(frame: pd.DataFrame) -> pd.DataFrame:
     """
     if frame.empty:
         return pd.DataFrame(columns=[*POINT, *POOLED])
+    point = [*POINT, *(name for name in AGAINST if name in frame)]
     squares = {f"{name}_own": ((frame[f"{name}_high"] - frame[f"{name}_low"]) / 2) ** 2 for name in MEASURED}
     frame = frame.assign(**squares)
-    grouped = frame.groupby(POINT, dropna=False, sort=False)
+    grouped = frame.groupby(point, dropna=False, sort=False)
     pooled = grouped.agg(
         n_seeds=("seed", "size"),
         seed=("seed", "first"),
@@ -226,14 +251,14 @@ def pool(frame: pd.DataFrame) -> pd.DataFrame:
     for end in ("", "_low", "_high"):
         pooled[f"relative{end}"] = pooled[f"change{end}"] / pooled["before"].where(pooled["before"] != 0)
     pooled["relative_low"] = pooled["relative_low"].where(~bounded, pooled["relative_low"].clip(lower=-1.0))
-    return pooled[[*POINT, *POOLED]]
+    return pooled[[*point, *POOLED]]
 
 
 def _half_widths(pooled: pd.DataFrame, name: str) -> pd.Series:
     """Half widths of 95 % intervals of the means over seeds; `…_own` are the mean squares of the seeds' half widths."""
     k, own = pooled["n_seeds"], pooled[f"{name}_own"]
     excess = pooled[f"{name}_spread"] - own / Z95**2  # NaN with one seed
-    by = [pooled[name] for name in ("method", "compensate", "metric", "split")]
+    by = [pooled[name] for name in ("method", "compensate", "metric", "split", *AGAINST) if name in pooled]
     between = excess.groupby(by).transform("mean").clip(lower=0.0).fillna(0.0)
     df = (k - 1).groupby(by).transform("sum")
     quantile = pd.Series(student.ppf(0.975, df.where(df > 0, 1)), index=pooled.index)
@@ -266,12 +291,16 @@ def read_comparison(study: Study, name: str) -> ComparisonTable:
     frame, metadata = read_parquet(path, [name for name in COLUMNS if name != "compensate"], text=True)
     if "compensate" not in frame:
         frame["compensate"] = "none"
+    if not set(AGAINST) <= set(frame):
+        frame = frame.assign(**dict.fromkeys(AGAINST, ""))
     try:
         meta = json.loads(metadata[META_KEY])
         meta["settings"]["axis"]
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: its description is damaged; delete the file and compare again") from error
-    return ComparisonTable(name, frame[COLUMNS], meta)
+    differs = frame["against"] != ""
+    differences = frame.loc[differs, [*COLUMNS, *AGAINST]].reset_index(drop=True)
+    return ComparisonTable(name, frame.loc[~differs, COLUMNS].reset_index(drop=True), meta, differences)
 
 
 def export_rows(frame: pd.DataFrame, to: str | os.PathLike[str]) -> None:

@@ -12,7 +12,7 @@ The texts are fresh draws, not those that heads were scored on.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -28,16 +28,13 @@ from fasp_core.evaluation.asked import known_target
 from fasp_core.evaluation.blocks import BlockStore, MemoryStore, Work, measured_block
 from fasp_core.evaluation.elsewhere import measured_elsewhere
 from fasp_core.evaluation.keys import EvaluationSettings, ScorerName, Target, study_settings
-from fasp_core.evaluation.result import Evaluation, Metrics
+from fasp_core.evaluation.result import Evaluation
 from fasp_core.evaluation.streams import axis_of, metric_of, stream_of, study_streams
+from fasp_core.evaluation.totals import Totals
 from fasp_core.head import Head
 from fasp_core.models.compensation_choice import COMPENSATIONS, Compensate
 from fasp_core.models.language_model import LanguageModel
 from fasp_core.progress import Stop
-from fasp_core.stats.degeneration import distinct_bigrams, length, paired_means, repetition
-from fasp_core.stats.paired import AxisMetrics, compare_axis, compare_level, compare_odds, compare_windows
-from fasp_core.stats.target import MEAN_TOXICITY
-from fasp_core.study.shard_names import TEXT
 from fasp_core.study.views import study_pairs
 from fasp_core.toxicity.scorers import Scorer, open_scorer, reopen_scorer
 
@@ -188,7 +185,7 @@ def _evaluate(
     if (whole := store.kept(work.plan, heads, compensate)) is not None and whole.done:
         yield whole
         return
-    totals = _Totals(work.streams, work.shares)
+    totals = Totals(work.streams, work.shares)
     steps = work.steps()
     measured = steps if cluster is None else measured_elsewhere(cluster, work, steps, heads, store)
     for done, (stream, block) in enumerate(measured, start=1):
@@ -206,67 +203,3 @@ def _evaluate(
         )
         store.keep(work.plan, evaluation)
         yield evaluation
-
-
-class _Totals:
-    """What was measured so far, summed up; only what a step changed is computed anew."""
-
-    def __init__(self, streams: tuple[str, ...], shares: dict[str, pd.Series]) -> None:
-        self.streams, self.shares = streams, shares
-        self.rows: dict[str, list[pd.DataFrame]] = {stream: [] for stream in (TEXT, *streams)}
-        self.ppl = compare_windows(pd.DataFrame())
-        self.biases: dict[str, list[AxisMetrics]] = {}
-        self.repetition: tuple[list[float], list[float]] = ([], [])
-        self.distinct: tuple[list[float], list[float]] = ([], [])
-        self.length: tuple[list[float], list[float]] = ([], [])
-
-    def count(self, metric: str) -> int:
-        """Texts or readings so far, of all axes."""
-        return sum(len(rows) for stream in self.streams if metric_of(stream) == metric for rows in self.rows[stream])
-
-    @property
-    def n_windows(self) -> int:
-        return sum(map(len, self.rows[TEXT]))
-
-    def add(self, stream: str, before: list[dict[str, Any]], after: list[dict[str, Any]]) -> None:
-        """Take in one block, as measured before and after pruning."""
-        by_likelihood = stream != TEXT and metric_of(stream) == "likelihood"
-        value = "nll" if stream == TEXT else "log_odds" if by_likelihood else "toxicity"
-        pairs = pd.DataFrame(before).rename(columns={value: f"{value}_before"})
-        pairs[f"{value}_after"] = [row[value] for row in after]
-        self.rows[stream].append(pairs)
-        rows = pd.concat(self.rows[stream])
-        if stream == TEXT:
-            self.ppl = compare_windows(rows)
-            return
-        axis = axis_of(stream)
-        compare = compare_odds if by_likelihood else compare_level if axis == MEAN_TOXICITY else compare_axis
-        compared = compare(rows, self.shares[axis])
-        if compared is not None:
-            self.biases[stream] = compared
-        if by_likelihood:
-            return
-        for part, records in enumerate((before, after)):
-            texts = [record["continuation"] for record in records]
-            self.repetition[part].extend(map(repetition, texts))
-            self.distinct[part].append(distinct_bigrams(texts))
-            self.length[part].extend(map(length, texts))
-
-    def metrics(self) -> dict[str, Metrics]:
-        """`before`, `after` and `change`: each compared quantity is a list of these three."""
-        pools = {"repetition": self.repetition, "distinct_bigrams": self.distinct, "length": self.length}
-        texts = {what: paired_means(*parts) for what, parts in pools.items()} if self.count("toxicity") else {}
-
-        def axes(metric: str, part: int) -> dict[str, AxisMetrics]:
-            known = (stream for stream in self.streams if stream in self.biases and metric_of(stream) == metric)
-            return {axis_of(stream): self.biases[stream][part] for stream in known}
-
-        return {
-            name: Metrics(
-                self.ppl[i],
-                axes("toxicity", i),
-                {what: parts[i] for what, parts in texts.items()},
-                axes("likelihood", i),
-            )
-            for i, name in enumerate(("before", "after", "change"))
-        }

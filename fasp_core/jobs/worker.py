@@ -2,8 +2,8 @@
 
 There is one process per cache folder: it holds a lock. Each turn measures one block, for the session that has had the
 least of the worker's time; a block that is in the store already costs nothing. A request that a worker died of is begun
-again by the next one, up to `MOST_ATTEMPTS` times. It ends when the process that asks is gone, or nobody asked for a
-while.
+again by the next one, up to `MOST_ATTEMPTS` times. It ends when the process that asks is gone, in the middle of a
+block too, or when nobody asked for a while.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -49,9 +50,10 @@ class _Running:
 
 
 class Worker:
-    """Serves the requests of one cache folder's database."""
+    """Serves the requests of one cache folder's database, for as long as somebody `is_asked_for`."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, is_asked_for: Callable[[], bool] = lambda: True) -> None:
+        self.is_asked_for = is_asked_for
         self.root, self.queue, self.store = root, RequestQueue(root), EvaluationStore(root)
         self._running: dict[str, _Running] = {}  # by session
         self._used_s: dict[str, float] = {}  # the worker's time that each session has had
@@ -95,8 +97,9 @@ class Worker:
             self.queue.answer(request, "done" if evaluation.done else "running", running.message)
             if evaluation.done:
                 self._log("evaluation ends", request, seconds=round(running.seconds, 3))
-        except Cancelled:
+        except Cancelled:  # it has a newer one, which this leaves alone, or another worker goes on with it
             self._running.pop(request.session, None)
+            self.queue.answer(request, "running", RESTARTED)
         except FaspError as error:
             self._log("evaluation fails", request, level="error", error=type(error).__name__)
             self.queue.answer(request, "failed", str(error))
@@ -114,7 +117,7 @@ class Worker:
 
     def _start(self, request: Request) -> Iterator[Evaluation]:
         study, lm = self._open(request.target.study)
-        stop = _Superseded(self.queue, request)
+        stop = _Unwanted(self.queue, request, self.is_asked_for)
         return evaluate_target(study, lm, request.target, store=self.store, stop=stop)
 
     def _open(self, name: str) -> tuple[Study, LanguageModel]:
@@ -128,18 +131,18 @@ class Worker:
         return study, self._models[fingerprint]
 
 
-class _Superseded:
-    """Whether a session has a newer request; called at every sampled token, so the database is asked now and then."""
+class _Unwanted:
+    """Whether a session has a newer request, or nobody asks. Called at every sampled token, it looks now and then."""
 
-    def __init__(self, queue: RequestQueue, request: Request) -> None:
-        self.queue, self.request, self.next_look = queue, request, 0.0
+    def __init__(self, queue: RequestQueue, request: Request, is_asked_for: Callable[[], bool]) -> None:
+        self.queue, self.request, self.is_asked_for, self.next_look = queue, request, is_asked_for, 0.0
 
     def __call__(self) -> bool:
         now = time.monotonic()
         if now < self.next_look:
             return False
         self.next_look = now + ASK_EVERY_S
-        return not self.queue.is_latest(self.request)
+        return not self.is_asked_for() or not self.queue.is_latest(self.request)
 
 
 def main(root: Path, parent: int) -> None:
@@ -148,9 +151,10 @@ def main(root: Path, parent: int) -> None:
         with FileLock(worker_lock(root), timeout=0):
             if hasattr(os, "nice"):  # not on Windows
                 os.nice(NICENESS)
-            asking, worker, last = psutil.Process(parent), Worker(root), time.monotonic()
+            is_asked_for, last = partial(_lives, psutil.Process(parent)), time.monotonic()
+            worker = Worker(root, is_asked_for)
             worker.log("worker begins")
-            while _lives(asking) and time.monotonic() - last < IDLE_S:
+            while is_asked_for() and time.monotonic() - last < IDLE_S:
                 if worker.turn():
                     last = time.monotonic()
                 else:

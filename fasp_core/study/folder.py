@@ -248,9 +248,9 @@ class StudyFolder:
         missing = "score again to measure it anew"
         if not self.has_model:
             mend = missing = "import the file it came from again, with --force"
-        if record is None or not path.is_file():
+        data = _bytes_of(path)
+        if record is None or data is None:
             raise InputError(f"study '{self.name}': {name} is missing; {missing}")
-        data = path.read_bytes()
         if hashlib.sha256(data).hexdigest() != record.sha256:
             raise InputError(f"study '{self.name}': {name} is damaged (its checksum differs); {mend}")
         return pq.read_table(pa.BufferReader(data))
@@ -299,3 +299,11 @@ class StudyFolder:
     def save_manifest(self) -> None:
         text = manifest_text(self.manifest)
         write_atomic(self.folder / "manifest.json", lambda temporary: temporary.write_text(text, "utf-8"))
+
+
+def _bytes_of(path: Path) -> bytes | None:
+    """What a file holds; None where there is none, also where it is deleted just now."""
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None

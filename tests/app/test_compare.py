@@ -22,6 +22,8 @@ from fasp_core.jobs.jobs import Job
 from fasp_core.progress import Progress
 from fasp_core.selection.select_heads import select_heads
 from fasp_core.study.importing import import_scores
+from fasp_core.words.numbers import format_fixed
+from ui import words as words_
 from ui.address import read_view, write_view
 from ui.compare import runs as compare_runs
 from ui.compare.points import prune_query
@@ -80,16 +82,22 @@ def shown_methods(app) -> list[str]:
     return shown
 
 
+def points(app):
+    """The table of all points, which leads to the Prune page."""
+    (found,) = [each.value for each in app.dataframe if "open" in each.value]
+    return found
+
+
 def test_with_a_comparison_tables_lead_to_the_prune_page(cache):
     study = make_study(cache)
     table = make_comparison(study)
     app = open_page()
     assert "5 methods" in words(app)
-    summary, points = app.table[0].value, app.dataframe[0].value
+    summary, rows = app.table[0].value, points(app)
     shown = shown_methods(app)
     assert summary.columns[2:].tolist() == ["at most 5 % more perplexity", "at most 10 % more perplexity"]
-    assert len(points) == len(shown) * 3
-    line = points[(points["method"] == "fasp") & (points["α"] == 0.2)].iloc[0]
+    assert len(rows) == len(shown) * 3
+    line = rows[(rows["method"] == "fasp") & (rows["α"] == 0.2)].iloc[0]
     query = {name: values[0] for name, values in parse_qs(line["open"].removeprefix("prune?")).items()}
     chosen = select_heads(
         study.scores(), query["method"], axis=query["axis"], gamma=float(query["gamma"]), alpha=float(query["alpha"])
@@ -105,11 +113,11 @@ def test_points_name_measure_axis_and_what_takes_the_heads_place(cache):
     assert "Bias of gender and sex by toxicity: 2 methods" in told
     assert "Change of bias of gender and sex by toxicity within a perplexity budget" in told
     assert "Bias of gender and sex by toxicity against α" in told
-    summary, points = app.table[0].value, app.dataframe[0].value
+    summary, rows = app.table[0].value, points(app)
     ways = ["nothing", "the remaining heads take over"]
     assert list(summary["in their place"]) == ways * 2
     assert list(summary["method"]) == ["fasp", "fasp", "random", "random"]
-    fasp = points[points["method"] == "fasp"]
+    fasp = rows[rows["method"] == "fasp"]
     assert list(zip(fasp["α"], fasp["in their place"], strict=True)) == [(0.0, ways[0]), (0.2, ways[0]), (0.2, ways[1])]
     assert fasp["open"].str.contains("compensate=least_squares").tolist() == [False, False, True]
     assert fasp["open"].str.contains("metric=toxicity").all()
@@ -117,6 +125,44 @@ def test_points_name_measure_axis_and_what_takes_the_heads_place(cache):
         ["least_squares"]
     ).run()
     assert set(app.table[0].value["in their place"]) == {ways[1]}
+
+
+def test_models_are_compared_with_a_baseline_that_can_be_chosen(cache):
+    ways = ("none", "least_squares")
+    table = make_comparison(make_study(cache), methods=("fasp", "random"), alphas=(0.1, 0.2), compensations=ways)
+    app = open_page()
+    assert words_.DIFFERENCES in words(app)
+    others = app.button_group(key=f"against.{table.name}")
+    assert others.options == [
+        "fasp",
+        "fasp, the remaining heads take over",
+        "random",
+        "random, the remaining heads take over",
+    ]
+    shown = differences(app)
+    assert list(zip(shown["α"], shown["method"], strict=True)) == [
+        (alpha, method) for alpha in (0.1, 0.2) for method in ("fasp", "random", "random")
+    ]
+    row = table.differences.query(
+        "method == 'random' and compensate == 'none' and alpha == 0.2 and against == 'fasp' and metric == 'ppl'"
+    ).iloc[0]
+    told = shown[(shown["α"] == 0.2) & (shown["in their place"] == "nothing")].iloc[0]
+    assert told["perplexity"].startswith(format_fixed(100 * row["change"] / row["before"], 1, signed=True))
+    others.set_value("random.least_squares").run()
+    assert set(differences(app)["method"]) == {"fasp"}
+
+
+def test_a_comparison_without_differences_says_what_it_would_need(cache):
+    table = make_comparison(study := make_study(cache), methods=("fasp", "random"), alphas=(0.2,))
+    table.differences = table.differences.iloc[:0]
+    table.save(study)
+    assert words_.NO_DIFFERENCES in words(open_page())
+
+
+def differences(app):
+    """The table of one model against another."""
+    (found,) = [each.value for each in app.dataframe if "open" not in each.value]
+    return found
 
 
 def test_which_scores_chose_is_said_where_they_are_under_compensation(cache):
@@ -134,7 +180,7 @@ def test_a_comparison_by_likelihood_opens_from_its_table_alone(cache, tiny_llama
     (cache / "evaluations.sqlite").unlink(missing_ok=True)
     app = open_page()
     assert "Change of bias of gender and sex by likelihood within" in words(app)
-    assert app.dataframe[0].value["open"].str.contains("metric=likelihood").all()
+    assert points(app)["open"].str.contains("metric=likelihood").all()
 
 
 def test_several_comparisons_can_be_chosen_and_the_choice_is_in_the_address(cache):

@@ -41,6 +41,20 @@ def test_a_page_opens_with_a_study_and_says_when_it_is_gone(page, cache):
     assert "There is no study yet" in all_text(app)
 
 
+def test_a_page_whose_study_is_deleted_while_it_is_drawn_ends_with_one_line(cache, monkeypatch):
+    study = make_study(cache)
+
+    def deleted_meanwhile(*_):
+        shutil.rmtree(study.folder)
+        study.read_shard(next(iter(study.manifest.shards)))
+
+    monkeypatch.setattr("fasp_core.export.report.html_report", deleted_meanwhile)
+    app = open_page("pages/export.py")
+    assert not app.exception
+    (line,) = (error.value for error in app.error)
+    assert "is missing; score again" in line.replace("\\", "")
+
+
 @pytest.mark.parametrize("page", ABOUT_A_STUDY)
 def test_a_page_opens_with_imported_scores_that_have_no_model(page, cache):
     made_import(cache)

@@ -13,8 +13,7 @@ from typer.testing import CliRunner
 
 from fasp_core.cli.app import app
 from fasp_core.cli.compare import parse_weights
-from fasp_core.comparison import interactions
-from fasp_core.comparison import run_comparison as comparison
+from fasp_core.comparison import interactions, measure
 from fasp_core.comparison.table import list_comparisons, read_comparison
 from fasp_core.evaluation.keys import EvaluationSettings
 from fasp_core.models import open_model as models
@@ -50,7 +49,7 @@ def study(tmp_path, monkeypatch):
     """A scored study of a tiny model, which every reference opens; evaluations are small."""
     monkeypatch.setenv("FASP_CACHE", str(tmp_path))
     monkeypatch.setattr(models, "open_model", lambda ref, **_: tiny.make_language_model(tiny.LLAMA))
-    for module in (comparison, interactions):
+    for module in (measure, interactions):
         monkeypatch.setattr(module, "study_settings", lambda study: EvaluationSettings(blocks=2, max_new_tokens=3))
     return score_heads(
         tiny.make_language_model(tiny.LLAMA), axes=[AXIS], budget=Budget(32, 4, 1), name="t", root=tmp_path
@@ -65,6 +64,8 @@ def test_compare_prints_both_limits_and_writes_the_table(study, tmp_path):
     lines = result.stdout.split("At no more than ")[1].splitlines()
     assert all(any(method in line for line in lines) for method in ("fasp", "fasp_iterative", "random"))
     assert "measuring on test: " in result.stderr
+    assert "Against fasp at the same alpha, in % of what that leaves:" in result.stdout
+    assert "Against random at the same alpha" in result.stdout
     frame = pd.read_csv(tmp_path / "out.csv")
     assert set(frame["method"]) == {"fasp", "fasp_iterative", "random"}
     (name,) = list_comparisons(study)
@@ -72,7 +73,8 @@ def test_compare_prints_both_limits_and_writes_the_table(study, tmp_path):
     printed = json.loads(again.stdout)
     assert printed["comparison"] == name
     assert printed["complete"]
-    assert len(printed["rows"]) == len(frame)
+    assert len(printed["rows"]) == frame["against"].isna().sum()
+    assert len(printed["differences"]) == frame["against"].notna().sum() > 0
     chosen = run("select", "t", "--method", "fasp_iterative", "--gamma", 0.5, "--alpha", 0.2, "--json")
     assert len(json.loads(chosen.stdout)["pruned"]) == 2
 
@@ -81,7 +83,7 @@ def test_by_likelihood_with_what_takes_the_heads_place(tmp_path, monkeypatch, sh
     monkeypatch.setenv("FASP_CACHE", str(tmp_path))
     monkeypatch.setattr(models, "open_model", lambda ref, **_: tiny.make_language_model(tiny.LLAMA))
     small = EvaluationSettings(prompts_per_block=6, windows_per_block=1)
-    for module in (comparison, interactions):
+    for module in (measure, interactions):
         monkeypatch.setattr(module, "study_settings", lambda study: small)
     study = score_both_ways(tiny.make_language_model(tiny.LLAMA), tmp_path, "t")
     asked = ("compare", "t", "--axis", AXIS, "--alphas", "0,0.25", "--gammas", "0.3", "--test-blocks", "1")

@@ -12,6 +12,8 @@ from helpers.made_study import make_study
 
 from fasp_core.comparison.configurations import (
     ComparisonSettings,
+    Configuration,
+    baselines,
     choose_gammas,
     clearest_metric_for,
     complete_settings,
@@ -177,3 +179,23 @@ def test_the_mean_toxicity_is_compared_by_methods_that_need_no_groups(study):
     assert fasp.pruned == select_heads(study.scores(), axis=TARGET, gamma=0.3, alpha=0.1).pruned
     with pytest.raises(InputError, match="fasp_joint is no method for toxicity; possible: fasp,"):
         complete_settings(study, ComparisonSettings(TARGET, methods=("fasp_joint",)))
+
+
+# -- one model against another --------------------------------------------------------------------------------------
+
+
+def test_a_model_is_compared_with_fasp_as_published_and_with_fasp_and_random_of_its_kind():
+    def point(method, compensate, *, alpha=0.1, seed=0, heads=((0, 0),)):
+        return Configuration(method, None, alpha, compensate, seed, heads)
+
+    published, fasp = point("fasp", "none"), point("fasp", "least_squares")
+    random, joint = point("random", "least_squares", heads=((1, 1),)), point("fasp_joint", "least_squares")
+    elsewhere = [point("fasp", "none", alpha=0.2), point("fasp", "none", seed=1), point("random", "none", seed=1)]
+    points = [published, fasp, random, joint, *elsewhere]
+    assert baselines(joint, points) == [published, random]  # it prunes what fasp does, with the same in their place
+    assert baselines(replace(joint, pruned=((0, 1),)), points) == [published, fasp, random]
+    assert baselines(fasp, points) == [published, random]
+    assert baselines(random, points) == [published, fasp]
+    assert baselines(published, points) == []
+    nothing = point("fasp_joint", "least_squares", alpha=0.2, heads=())
+    assert baselines(nothing, points) == []

@@ -1,4 +1,4 @@
-"""run_comparison(): what is measured, how often, how γ is chosen, what is kept."""
+"""run_comparison(): what is measured, how often, how γ is chosen, what is kept. Covers `measure`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from helpers.scored_both_ways import score_both_ways
 
 from fasp_core.comparison.budget import affordable
 from fasp_core.comparison.configurations import ComparisonSettings
-from fasp_core.comparison.run_comparison import run_comparison, study_measure
+from fasp_core.comparison.measure import StudyMeasure
+from fasp_core.comparison.run_comparison import run_comparison
 from fasp_core.comparison.table import list_comparisons, read_comparison
 from fasp_core.data.calibration import calibration_windows
 from fasp_core.errors import Cancelled
@@ -50,10 +51,32 @@ class CountingMeasure:
     def __init__(self) -> None:
         self.asked: list[tuple] = []
 
-    def __call__(self, heads, compensate, split, seed, blocks):
+    def __call__(self, model, split, seed, blocks):
+        heads, compensate = model
         self.asked.append((heads, compensate, split, seed))
         for block in range(1, blocks + 1):
             yield replace(made_result(heads, split, seed, block / blocks), compensate=compensate)
+
+    def difference(self, model, other, split, seed, blocks):
+        first, second = (made_result(heads, split, seed) for heads, _ in (other, model))
+        bias = second.bias[AXIS] - first.bias[AXIS]
+        metrics = made_metrics(Estimate(second.ppl - first.ppl, 0.1, 50), {AXIS: Estimate(bias, 0.02, 500)})
+        return replace(second, before=first.after, change=metrics, compensate=model.compensate)
+
+
+class OddsMeasure(CountingMeasure):
+    """The same by likelihood."""
+
+    def __call__(self, *asked):
+        yield from map(by_odds, super().__call__(*asked))
+
+    def difference(self, *asked):
+        return by_odds(super().difference(*asked))
+
+
+def by_odds(result: Evaluation) -> Evaluation:
+    parts = {name: getattr(result, name) for name in ("before", "after", "change")}
+    return replace(result, **{name: replace(part, axes={}, odds=part.axes) for name, part in parts.items()})
 
 
 def made_result(heads, split, seed=0, done=1.0, *, ppl=None, bias=None) -> Evaluation:
@@ -113,6 +136,21 @@ def test_rows_say_what_was_pruned_measured_and_predicted(study):
     assert math.isnan(corrected["predicted"])
 
 
+def test_every_model_on_test_is_compared_with_the_baselines(study):
+    table = compare(study, replace(MADE, methods=("fasp", "ppl_only", "random"), compensations=("none", "mean")))
+    found = table.differences[table.differences["metric"] == "ppl"]
+    assert set(found["split"]) == {"test"}
+    point = found.query("method == 'ppl_only' and compensate == 'mean' and alpha == 0.2 and seed == 1")
+    others = list(zip(point["against"], point["against_compensate"], strict=True))
+    assert others == [("fasp", "none"), ("fasp", "mean"), ("random", "mean")]
+    measured = table.frame[(table.frame["split"] == "test") & (table.frame["metric"] == "ppl")]
+    after = measured.set_index(["method", "compensate", "alpha", "seed"])["after"]
+    for row in found.itertuples():
+        own = after[row.method, row.compensate, row.alpha, row.seed]
+        assert row.before == after[row.against, row.against_compensate, row.alpha, row.seed]
+        assert (row.after, row.change) == (own, pytest.approx(own - row.before))
+
+
 def test_seeds_are_the_heads_of_random_and_the_noise_of_all(study):
     measure = CountingMeasure()
     compare(study, measure=measure)
@@ -157,11 +195,12 @@ def test_by_likelihood_every_row_is_what_an_evaluation_of_its_set_says(tiny_llam
     scorer, store = scorer_for(study, ["likelihood"]), NotingStore(tmp_path)
 
     def run():
-        measure = study_measure(tiny_llama, study, [AXIS], "likelihood", scorer=scorer, store=store, settings=small)
+        measure = StudyMeasure.of(tiny_llama, study, [AXIS], "likelihood", scorer=scorer, store=store, settings=small)
         return run_comparison(tiny_llama, study, settings, scorer=scorer, measure=measure)
 
     table = run()
     assert (table.metric, table.complete) == ("likelihood", True)  # the one the study has
+    assert store.put_blocks == list(dict.fromkeys(store.put_blocks))  # differences measure nothing anew
     test = table.frame[table.frame["split"] == "test"].set_index("metric")
     assert set(test["compensate"]) == {"none", "least_squares"}
     for row in test.loc[f"bias.{AXIS}"].itertuples():
@@ -212,17 +251,8 @@ def test_by_likelihood_each_way_has_its_order_and_least_squares_its_scores(
     stages = []
 
     def run(**more):
-        measure = CountingMeasure()
-
-        def odds(*asked):
-            for result in measure(*asked):
-                parts = {name: getattr(result, name) for name in ("before", "after", "change")}
-                by_odds = {name: replace(part, axes={}, odds=part.axes) for name, part in parts.items()}
-                yield replace(result, **by_odds)
-
-        return run_comparison(
-            tiny_llama, study, settings, scorer=scorer_for(study, ["likelihood"]), measure=odds, **more
-        )
+        scorer = scorer_for(study, ["likelihood"])
+        return run_comparison(tiny_llama, study, settings, scorer=scorer, measure=OddsMeasure(), **more)
 
     kept = {way: OrderKey(AXIS, "0.25", "likelihood", way) for way in ways}
     with pytest.raises(Cancelled):
@@ -307,7 +337,7 @@ def test_a_real_run_repeats_no_block_and_two_comparisons_share_them(tiny_llama, 
             iterative=IterativeSettings(samples=16, step=0.17),
             iterative_gammas=(0.5,),
         )
-        measure = study_measure(tiny_llama, study, [AXIS], "toxicity", scorer=scorer, store=store, settings=small)
+        measure = StudyMeasure.of(tiny_llama, study, [AXIS], "toxicity", scorer=scorer, store=store, settings=small)
         return run_comparison(tiny_llama, study, settings, scorer=scorer, measure=measure)
 
     stores = [NotingStore(tmp_path, die_after) for die_after in (7, 0, 0)]

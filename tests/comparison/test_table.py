@@ -1,4 +1,4 @@
-"""The rows of a comparison: pooled over seeds by hand, and kept as files."""
+"""The rows of a comparison: pooled over seeds by hand, and kept as files. Covers `differences`."""
 
 from __future__ import annotations
 
@@ -87,6 +87,26 @@ def test_a_table_goes_to_csv_and_back(study, tmp_path):
         export_rows(table.frame, tmp_path / "out.xlsx")
 
 
+def test_differences_are_kept_beside_the_rows(study, tmp_path):
+    ways = ("none", "least_squares")
+    table = make_comparison(study, methods=("fasp", "random", "ppl_only"), alphas=(0.1, 0.2), compensations=ways)
+    back = read_comparison(study, table.name)
+    pd.testing.assert_frame_equal(back.frame, table.frame, check_dtype=False)
+    pd.testing.assert_frame_equal(back.differences, table.differences, check_dtype=False)
+    assert not {"against", "against_compensate"} & set(back.frame)
+    export_rows(table.rows, tmp_path / "out.csv")
+    rows = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
+    assert (rows["against"] == "").sum() == len(table.frame)
+    assert len(rows) == len(table.frame) + len(table.differences)
+
+
+def test_differences_are_pooled_for_each_other_model():
+    rows = valid_rows([(0.3, 0.1, -0.2)]).assign(method="fasp_joint", against="fasp", against_compensate="none")
+    lines = pool(pd.concat([rows, rows.assign(against="random", before=0.5)]))
+    bias = lines[lines["metric"] == f"bias.{AXIS}"].set_index("against")["relative"]
+    assert bias.to_dict() == pytest.approx({"fasp": -0.2, "random": -0.4})
+
+
 def test_comparisons_are_listed_by_when_they_were_begun(study):
     """Not by when their files were written: the first is written last. Begun at once: by name; damaged: at the end."""
     methods = ("fasp", "random", "bias_only", "ppl_only")
@@ -128,6 +148,7 @@ def test_a_table_of_the_time_without_measures_opens_and_is_resumed(study):
     opened = read_comparison(study, name)
     assert (opened.axis, opened.metric, opened.compensations) == (AXIS, "toxicity", ["none"])
     assert list(opened.frame.columns) == COLUMNS
+    assert opened.differences.empty
     assert set(opened.frame["compensate"]) == {"none"}
     resumed = ComparisonTable.begin(study, {"none": study.scores()}, settings)
     assert resumed.name == name

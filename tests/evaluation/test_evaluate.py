@@ -1,4 +1,7 @@
-"""`evaluate` and its `blocks`: progressive, cached by head set, unbiased when cut short. Estimators: tests/stats."""
+"""`evaluate`, its `blocks` and `totals`: progressive, cached by head set, unbiased when cut short.
+
+Estimators: tests/stats.
+"""
 
 from __future__ import annotations
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from fasp_core.comparison.differences import differences_on_test
 from fasp_core.comparison.table import ComparisonTable, list_comparisons, pool, read_comparison
 from fasp_core.files.paths import PROJECT
 from fasp_core.models.compensation_choice import SPOKEN
@@ -15,6 +18,7 @@ from fasp_core.stats.omnibus import holm
 from fasp_core.study.study import open_study
 from fasp_core.words.numbers import UNITS, format_interval, format_number
 
+OTHER_HEAD = ("model", "against", "perplexity", "bias")
 HEAD = ("method", "in their place", "heads", "perplexity", "bias")
 
 
@@ -31,6 +35,30 @@ def written_out(methods: Sequence[str]) -> str:
     table = shipped_comparison(methods)
     intact = f"The intact model on test prompts: {intact_on_test(table)}."
     return f"{intact}\n\n{rows_on_test(table)}\n{clear_after_holm(table)}\n"
+
+
+def differences_written_out(methods: Sequence[str]) -> str:
+    """The models of a comparison against its baselines' in Markdown, and which of these differences are clear."""
+    table = shipped_comparison(methods)
+    found = differences_on_test(table)
+    rows = [OTHER_HEAD, ("---",) * len(OTHER_HEAD)]
+    rows += [(_model(row), _other(row), per_cent(row, "_ppl"), per_cent(row, "")) for row in found.itertuples()]
+    clear = [
+        f"{_model(row)} against {_other(row)} ({'less' if row.change < 0 else 'more'}, p = {p:.2g})"
+        for row, p in zip(found.itertuples(), adjusted_p(found), strict=True)
+        if p <= 0.05
+    ]
+    text = "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    told = "; ".join(clear) or "none"
+    return f"{text}\nAfter adjustment for all {len(found)} differences (Holm), the bias differs clearly for: {told}.\n"
+
+
+def _model(row: Any) -> str:
+    return f"`{row.method}`, {SPOKEN[row.compensate]}, {row.n_pruned} heads"
+
+
+def _other(row: Any) -> str:
+    return f"`{row.against}`, {SPOKEN[row.against_compensate]}"
 
 
 def rows_on_test(table: ComparisonTable) -> str:
@@ -70,13 +98,17 @@ def clear_after_holm(table: ComparisonTable) -> str:
     """The models whose bias changed clearly at 5 % after adjustment for all models of the table (Holm 1979)."""
     test = pool(table.frame[table.frame["split"] == "test"])
     bias = test[(test["metric"] == f"bias.{table.axis}") & (test["n_pruned"] > 0)]
-    error = (bias["change_high"] - bias["change_low"]) / (2 * Z95)  # Student's intervals: rather too large
-    adjusted = holm(2 * norm.sf((bias["change"] / error).abs()))
     clear = [
         f"`{row.method}` with {SPOKEN[row.compensate]} in the place of {row.n_pruned} heads "
         f"({'lower' if row.change < 0 else 'higher'}, p = {p:.2g})"
-        for row, p in zip(bias.itertuples(), adjusted, strict=True)
+        for row, p in zip(bias.itertuples(), adjusted_p(bias), strict=True)
         if p <= 0.05
     ]
     found = "; ".join(clear) or "none"
     return f"After adjustment for all {len(bias)} models (Holm), the bias differs clearly for: {found}."
+
+
+def adjusted_p(rows: pd.DataFrame) -> np.ndarray:
+    """p-values of pooled changes, adjusted for all of them (Holm 1979)."""
+    error = (rows["change_high"] - rows["change_low"]) / (2 * Z95)  # Student's intervals: rather too large
+    return holm(2 * norm.sf((rows["change"] / error).abs()))

@@ -127,6 +127,18 @@ def test_a_request_that_kills_the_worker_is_begun_again_and_given_up_in_the_end(
     assert "ended 3 times while measuring this" in client.latest("me").message
 
 
+def test_a_worker_that_nobody_asks_for_ends_in_the_middle_of_a_block_and_another_goes_on(service, root):
+    client, _ = service
+    client.request("me", target((0, 0)))
+    for _ in range(4):  # more often than a worker may die of a block: it did not
+        worker.Worker(root, lambda: False).turn()
+    assert result(root, (0, 0)) is None
+    worker.Worker(root).turn()
+    status = client.latest("me")
+    assert (status.state, status.message) == ("running", jobs.RESTARTED)
+    assert result(root, (0, 0)) is not None
+
+
 def test_a_deleted_database_is_made_anew(service, root):
     client, served = service
     for path in root.glob("evaluations.sqlite*"):

@@ -76,6 +76,33 @@ def points_table(study: str, table: ComparisonTable, pooled: pd.DataFrame) -> No
     )
 
 
+def differences_table(rows: pd.DataFrame, table: ComparisonTable, against: str) -> None:
+    """How models differ from another one of the same α, named `against`; `rows` of `differences_on_test`."""
+    bias = bias_text(table.axis, table.metric)
+    frame = pd.DataFrame(
+        {
+            "α": rows["alpha"],
+            "method": rows["method"],
+            "in their place": [words.COMPENSATIONS[way].lower() for way in rows["compensate"]],
+            "heads": rows["n_pruned"],
+            "perplexity": [change_of(r, "_ppl") for r in rows.itertuples()],
+            "bias": [change_of(r) for r in rows.itertuples()],
+        }
+    )
+    st.dataframe(
+        frame,
+        hide_index=True,
+        height=min(420, 38 + 35 * len(frame)),
+        alt=f"Difference of every model from {against}",
+        column_config={
+            **explained(frame),
+            "in their place": st.column_config.Column(width="medium", help=words.COLUMNS["in their place"]),
+            "perplexity": st.column_config.Column("difference of perplexity", help=words.DIFFERENCE_HELP),
+            "bias": st.column_config.Column(f"difference of {bias}", help=words.DIFFERENCE_HELP),
+        },
+    )
+
+
 def curve_of(row: Any) -> str:
     """The method of a point, and what takes the heads' place where that is something."""
     return curve_label(row.method, row.compensate if row.n_pruned else "none")

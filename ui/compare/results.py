@@ -7,16 +7,18 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from fasp_core.comparison.budget import repeated_methods
-from fasp_core.comparison.table import ComparisonTable, pool
+from fasp_core.comparison.differences import differences_on_test
+from fasp_core.comparison.table import AGAINST, ComparisonTable, pool
 from fasp_core.figures import comparison_curves, predicted_measured, side_effects, trade_off
 from fasp_core.figures.comparison import axis_end, metric_label, usable_predictions
+from fasp_core.figures.curves import curve_label
 from fasp_core.selection.rules import METHODS
 from fasp_core.words.captions import describe_compared_scores
 from fasp_core.words.numbers import bias_text, sentence_start
 from ui import words
 from ui.address import read_view
 from ui.charts import draw
-from ui.compare.points import change_of, curve_of, points_table, prune_query, summary_table
+from ui.compare.points import change_of, curve_of, differences_table, points_table, prune_query, summary_table
 from ui.prune.choice import CHOICE
 from ui.text import axis_text, plain
 from ui.theme import dark
@@ -81,7 +83,9 @@ def show_results(study: str, table: ComparisonTable) -> None:
             "Change of perplexity against the share of heads pruned, a line per method",
         )
     _note_beyond(pooled)
-    trade, effects, predictions = st.tabs(["Bias against perplexity", "Side effects", "Predicted and measured"])
+    trade, against, effects, predictions = st.tabs(
+        ["Bias against perplexity", "Model against model", "Side effects", "Predicted and measured"]
+    )
     with trade:
         _chart(
             "trade_off",
@@ -92,6 +96,8 @@ def show_results(study: str, table: ComparisonTable) -> None:
             f"Change of {bias} against change of perplexity, a marker per method and α",
         )
         st.caption(words.TRADE_OFF)
+    with against:
+        _differences(table, shown, ways)
     with effects:
         _side_effects(study, table, pooled)
     with predictions:
@@ -100,7 +106,7 @@ def show_results(study: str, table: ComparisonTable) -> None:
     points_table(study, table, pooled)
     st.download_button(
         "Download all rows (CSV)",
-        table.frame.to_csv(index=False),
+        table.rows.to_csv(index=False),
         f"comparison.{table.name}.csv",
         "text/csv",
         help=words.ALL_ROWS,
@@ -168,6 +174,29 @@ def _open(query: dict[str, str]) -> None:
     for name in (*CHOICE, "metric", "compensate"):
         choose(name, wanted[name])
     st.switch_page(PRUNE, query_params=address_of_view())
+
+
+def _differences(table: ComparisonTable, methods: list[str], ways: list[str]) -> None:
+    found = differences_on_test(table)
+    found = found[found["method"].isin(methods) & found["compensate"].isin(ways)]
+    if found.empty:
+        st.info(words.NO_DIFFERENCES)
+        return
+    others = list(found[AGAINST].drop_duplicates().itertuples(index=False, name=None))
+    labels = {f"{method}.{way}": curve_label(method, way) for method, way in others}
+    chosen = st.segmented_control(
+        words.AGAINST,
+        list(labels),
+        format_func=lambda other: plain(labels[other]),
+        required=True,
+        default=next(iter(labels)),
+        key=f"against.{table.name}",
+        help=words.DIFFERENCES,
+    )
+    method, way = chosen.split(".")
+    rows = found[(found["against"] == method) & (found["against_compensate"] == way)]
+    differences_table(rows.sort_values("alpha", kind="stable"), table, plain(labels[chosen]))
+    st.caption(words.DIFFERENCES)
 
 
 def _side_effects(study: str, table: ComparisonTable, pooled: pd.DataFrame) -> None:
