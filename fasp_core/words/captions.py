@@ -88,7 +88,7 @@ def describe_remedy(reliability: float | None, *, can_sample: bool) -> str:
     if reliability is None or not math.isfinite(reliability) or reliability >= 0.7:
         return ""
     if can_sample:
-        return "A longer measurement makes it more reliable."
+        return "A longer measurement makes it more reliable, as far as these prompts and words allow."
     return "A file cannot be sampled further: for a better ranking, score the model itself on the page *Studies*."
 
 

@@ -74,7 +74,10 @@ def test_a_noisy_ranking_whose_top_holds_is_not_called_noise():
 
 
 def test_the_remedy_is_one_that_there_is():
-    assert describe_remedy(0.1, can_sample=True) == "A longer measurement makes it more reliable."
+    assert (
+        describe_remedy(0.1, can_sample=True)
+        == "A longer measurement makes it more reliable, as far as these prompts and words allow."
+    )
     assert "score the model itself" in describe_remedy(0.1, can_sample=False)
     assert describe_remedy(0.9, can_sample=True) == describe_remedy(None, can_sample=False) == ""
 
