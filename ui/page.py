@@ -71,6 +71,7 @@ def current_study() -> tuple[Study, HeadScores]:
         st.info(words.NO_STUDY)
         st.code(FIRST_STUDY, language=None)
         st.caption(words.NO_STUDY_THEN)
+        st.page_link("pages/studies.py", label=words.TO_STUDIES)
         raise EndOfPage
     try:
         return named_study(name)
