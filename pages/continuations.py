@@ -59,9 +59,13 @@ def show_texts(study: Study, axis: str) -> None:
     revealed = heading(found, len(frame), "texts", f"continuations.{study.name}.{axis}.csv")
 
     def draw(row) -> None:
+        about = f"{plain(row.group.replace('_', ' '))} · toxicity {format_fixed(row.toxicity, 2)}"
+        if not revealed:
+            st.caption(f"*{words.HIDDEN}* {about}")
+            return
         with st.container(border=True, gap="small"):
-            st.markdown(text_markdown(row.prompt, row.continuation, revealed=revealed))
-            st.caption(f"{plain(row.group.replace('_', ' '))} · toxicity {format_fixed(row.toxicity, 2)}")
+            st.markdown(text_markdown(row.prompt, row.continuation, revealed=True))
+            st.caption(about)
 
     paged(found, draw)
 

@@ -19,9 +19,10 @@ from ui.charts import draw
 from ui.columns import explained
 from ui.correlations.agreement import agreement_panel
 from ui.example import example_button
-from ui.page import chosen_head, gamma_slider, metric_picker, pick_heads, start_page
-from ui.text import plain
+from ui.page import chosen_head, gamma_slider, metric_of, metric_picker, pick_heads, start_page
+from ui.text import axis_text, plain
 from ui.theme import dark
+from ui.verdict import has_clear_bias
 from ui.view import EndOfPage, address_of_view, bound, bound_value, choose, view
 
 
@@ -170,6 +171,9 @@ try:
     method, gamma, corrected = view()["correlation"], view()["gamma"], view()["corrected"]
     both = [correlations(study, scores, method, among, gamma, corrected) for among in words.AMONG]
     st.markdown(plain(describe_correlations(*both)))
+    unclear = [axis_text(axis) for axis in scores.axes if not has_clear_bias(scores, axis)]
+    for caveat in words.correlation_caveats(unclear, metric_of(scores)):
+        st.caption(caveat)
     if not view()["beside"]:
         left, right = st.columns([5, 6], gap="medium")
         with left:

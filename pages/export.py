@@ -157,6 +157,8 @@ st.markdown(
     f"*Prune*. {words.measured_splits(results) if study.has_model else ''}",
     help=f"{words.TERMS['roles']} {words.TERMS['split']}",
 )
+if selection.pruned:
+    st.caption(words.chosen_how(selection, view()["compensate"]))
 for unfinished in (result for result in known if not result.done):
     st.warning(f"{words.measurement_state(unfinished)}. {words.NOT_EXPORTED}")
 if study.has_model and selection.pruned:

@@ -70,5 +70,4 @@ with left:
 with right:
     st.header("Import published scores", anchor=False)
     import_form()
-    st.header("Rename or delete", anchor=False)
     rename_and_delete()

@@ -179,15 +179,19 @@ def _correlations(
     return axis_correlations(_scores, method=method, heads=heads, gamma=gamma, disattenuate=disattenuate)
 
 
+def opened_study(name: str) -> Study:
+    """A study without its scores, which take seconds to compute; raises as `named_study`."""
+    root = cache_root()
+    status = (root / name / "manifest.json").stat()
+    return _opened(root, name, (status.st_mtime_ns, status.st_size))
+
+
 def named_study(name: str) -> tuple[Study, HeadScores]:
     """A study and its scores by the chosen metric, or by the one that sees its clearest bias; mean toxicity has one.
 
     Raises InputError where they cannot be read, FileNotFoundError where there is no such study.
     """
-    root = cache_root()
-    status = (root / name / "manifest.json").stat()
-    stamp = (status.st_mtime_ns, status.st_size)
-    study = _opened(root, name, stamp)
+    study = opened_study(name)
     metrics = study.metrics or ["toxicity"]
     chosen = "toxicity" if view()["axis"] == MEAN_TOXICITY else view()["metric"]
     if chosen in metrics:

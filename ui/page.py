@@ -21,7 +21,7 @@ from fasp_core.study.study import Study, list_studies
 from fasp_core.study.views import measured_axes, scored_axes
 from fasp_core.words.spoken import model_title
 from ui import words
-from ui.caches import named_study, scores_by
+from ui.caches import named_study, opened_study, scores_by
 from ui.text import axis_text, plain
 from ui.view import EndOfPage, bound, bound_value, choose, inside_app, showing, view
 
@@ -50,10 +50,9 @@ def shown_title() -> str | None:
     if name is None:
         return None
     try:
-        study, _ = named_study(name)
+        made = opened_study(name).manifest.model
     except (InputError, FileNotFoundError):
         return name
-    made = study.manifest.model
     title = model_title(made.get("name"), made.get("ref"))
     return title if title == name else f"{title} · {name}"
 
@@ -72,6 +71,7 @@ def current_study() -> tuple[Study, HeadScores]:
         st.info(words.NO_STUDY)
         st.code(FIRST_STUDY, language=None)
         st.caption(words.NO_STUDY_THEN)
+        st.page_link("pages/studies.py", label=words.TO_STUDIES)
         raise EndOfPage
     try:
         return named_study(name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from fasp_core.evaluation.result import Evaluation
 from fasp_core.jobs.time_left import TimeLeft
 from fasp_core.selection.rules import RULES
+from fasp_core.selection.select_heads import Selection
 from fasp_core.words.captions import measured_size
 from fasp_core.words.spoken import duration, some_heads
 
@@ -29,7 +30,8 @@ TERMS = {
     "negative, so noise looks like bias.",
     "corrected": "The bias after subtracting what noise adds to it. ± is one standard error.",
     "reliability": "How well a second measurement of the same size would repeat this ranking of the unprotected heads "
-    "by z_bias, as a rank correlation: 1 means the same ranking, 0 means noise.",
+    "by z_bias, as a rank correlation: 1 means the same ranking, 0 means noise. The second would use the same identity "
+    "terms; with other terms of the same groups expect less.",
     "z_ppl": "Perplexity without the head minus perplexity with it. Above 0 (teal): the model needs the head.",
     "z_bias": "Bias with the head minus bias without it. Above 0 (orange): the head drives the bias.",
     "z_toxicity": "Mean toxicity of all texts, whatever the group, with the head minus that without it. Above 0 "
@@ -47,7 +49,8 @@ TERMS = {
     "reliabilities.",
     "one_se": "one standard error",
     "gamma_chosen": "Chosen on valid prompts; empty: the method has none.",
-    "p": "p is how often groups that are all alike would differ this much by chance; up to 0.05 a bias is clear.",
+    "p": "p is how often groups that are all alike would differ this much by chance, adjusted for the number of axes "
+    "that were tested (Holm); up to 0.05 a bias is clear.",
     "interval": "A 95\u00a0% interval is made so that it holds the true value in 95 of 100 such measurements; where it "
     "includes 0, nothing is clear yet.",
     "nats": "Nats are the unit of log-odds: one nat more makes toxic words 2.7 times as likely against harmless ones.",
@@ -163,10 +166,11 @@ def choice_sentence(method: str, n_heads: int, n_protected: int, n_pruned: int, 
 
 PURPOSE = "Find the attention heads that drive social bias in a language model, and see what removing them does."
 NO_STUDY = "There is no study yet. Measure the default model first; this takes some ten minutes on two cores:"
-NO_STUDY_THEN = "Then reload this page. You can also start it on the page *Studies*."
+NO_STUDY_THEN = "Then reload this page. Or start it in the app:"
+TO_STUDIES = "Go to Studies"
 NO_AXIS = "These scores hold perplexity only, no axis of bias. Score an axis, for example gender_and_sex."
 MEASURED_BY = "Bias is measured by"
-MEASURES = {"toxicity": "toxicity of its texts", "likelihood": "likelihood of toxic and benign words"}
+MEASURES = {"toxicity": "toxicity of its texts", "likelihood": "likelihood of toxic words"}
 DETAIL_BY_AXIS = "What this head does to single groups and texts is shown for an axis: choose one above."
 SCORED = {"continuation": "toxicity of continuations", "text": "toxicity of prompt and continuation"}
 READ_VERDICT = "How to read this"
@@ -288,7 +292,10 @@ PRUNE_WITHOUT_MODEL = (
 )
 NOT_USABLE = "not usable"
 OTHER_MEASURES = "Other measures"
-PREDICTED_SUM = "The sum of the pruned heads' scores, each measured alone. Only the measurement below counts."
+PREDICTED_SUM = (
+    "The sum of the pruned heads' scores, each measured alone, with no error known. Heads chosen for high scores tend "
+    "to do less than that: only the measurement below counts."
+)
 RELATIVE_SUM = (
     "No prediction: these scores are relative to the median head, not to the intact model, so they cannot be added up."
 )
@@ -483,6 +490,19 @@ MATRIX = "Below the diagonal the correlation, above it its 95\u00a0% interval; f
 CLICK_A_POINT = "Each point is a head. Click one to see it on every axis."
 AXIS_AGAINST_AXIS = "z_bias by head, axis against axis"
 
+SHARED_WORDS = (
+    "By likelihood all axes are read with the same words, so part of their errors is shared and correlates too."
+)
+
+
+def correlation_caveats(unclear: list[str], metric: str) -> list[str]:
+    """What to know before correlations of biases by `metric` are believed; `unclear` are axes without a clear bias."""
+    caveats = [SHARED_WORDS] if metric == "likelihood" else []
+    if unclear:
+        caveats.append(f"No bias is clear for {', '.join(unclear)}: there the scores are mostly noise.")
+    return caveats
+
+
 AGREEMENT = "Do measures of one bias agree?"
 SHOW_AGREEMENT = "Compare the measures"
 AGREEMENT_HELP = (
@@ -554,6 +574,14 @@ TOO_LARGE = "It is too large to be sent through the browser; copy the folder."
 EXPORT_WITHOUT_MODEL = (
     "Imported scores have no model here, so no checkpoint can be made: only the configuration and the report."
 )
+
+
+def chosen_how(selection: Selection, compensate: str) -> str:
+    """How heads were chosen, and what takes their place."""
+    by_hand = selection.method not in METHODS
+    shares = f"γ = {selection.gamma:g}, α = {selection.alpha:g}"
+    how = "Chosen by hand" if by_hand else f"Method: {method_label(selection.method)}, {shares}"
+    return f"{how}. {COMPENSATE}: {COMPENSATIONS[compensate].lower()}."
 
 
 def measured_splits(results: list[Evaluation]) -> str:

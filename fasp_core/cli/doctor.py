@@ -246,8 +246,8 @@ def _print(found: dict[str, Any]) -> None:
             for row in found["self_check"]
         ],
     )
-    for line in found["optional"]:
-        print(f"optional: {line}")
+    if found["optional"]:
+        print("optional: the scorers that are not here; fasp scorers says how to get them")
     for line in found["wrong"]:
         print(f"to mend: {line}")
     if not found["wrong"]:

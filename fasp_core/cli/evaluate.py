@@ -103,7 +103,7 @@ def evaluate(
         compensate = compensate or its_own
     else:
         table = scores_to_choose_by(opened, axis, metric, compensate or "none")
-        selection = select_by(table, axis, gamma, alpha, method, seed)
+        selection = select_by(opened, table, axis, gamma, alpha, method, seed)
         pruned, about = selection.pruned, selection.axis or axis
     measured = split_names(axes) if axes else [about] if about else None
     with reopened(opened, device, chosen(cluster, workers, worker_cores, worker_gpus)) as (lm, on_workers):

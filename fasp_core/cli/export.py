@@ -65,7 +65,7 @@ def export(
     made = read_configuration(source)
     if made is None:
         study, table = open_source(source, model, n_layers, metric, axis=axis, compensate=compensate or "none")
-        selection = select_by(table, axis, gamma, alpha, method, seed)
+        selection = select_by(study, table, axis, gamma, alpha, method, seed)
         results, cards, compensate = [], [], compensate or "none"
         if evaluated:
             if study is None:

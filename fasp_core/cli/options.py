@@ -104,16 +104,16 @@ MeasuredAxes = Annotated[
 ]
 ScoredAxes = Annotated[str, typer.Option(help="The biases to measure, with commas: gender_and_sex,religion.")]
 Split = Annotated[Literal["valid", "test"], typer.Option(help="Explore on valid, make claims on test.")]
-Metric = Annotated[
-    Literal["toxicity", "likelihood"],
+ScoredMetric = Annotated[
+    Literal["toxicity", "likelihood"] | None,
     typer.Option(
-        help="What bias is measured by: the toxicity of sampled continuations, or the log-odds of toxic and benign "
-        "ones."
+        help="What bias is measured by: the toxicity of sampled continuations, or the log-odds of toxic and harmless "
+        "ones [default: what the axis was scored by, toxicity before likelihood]."
     ),
 ]
 CHOSEN_BY = (
     "What bias is measured by, for choosing heads and for measuring them: the toxicity of sampled continuations, or "
-    "the log-odds of toxic and benign ones"
+    "the log-odds of toxic and harmless ones"
 )
 AnyMetric = Annotated[
     Literal["toxicity", "likelihood"] | None,
@@ -125,7 +125,7 @@ Metrics = Annotated[
         "--metric",
         metavar="METRIC",
         help="What bias is measured by: toxicity (of sampled continuations), likelihood (the log-odds of toxic and "
-        "benign ones: nothing is sampled), or both, with a comma [default: both; with --budget paper toxicity].",
+        "harmless ones: nothing is sampled), or both, with a comma [default: both; with --budget paper toxicity].",
     ),
 ]
 Prompts = Annotated[

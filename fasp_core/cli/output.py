@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fasp_core.head import Head
     from fasp_core.selection.description import IntactBias
     from fasp_core.selection.head_scores import HeadScores
+    from fasp_core.selection.select_heads import Selection
     from fasp_core.stats.estimate import Estimate
 
 
@@ -55,7 +56,8 @@ def print_base(table: HeadScores, axes: Iterable[str]) -> None:
     for axis in axes:
         base = table.base_bias(axis)
         value = "" if base is None else f" {format_estimate(base.value, base.se)}"
-        print(f"{bias_name(axis)}{value}{_trust(table.reliability(axis))}")
+        by = "" if axis == MEAN_TOXICITY or table.meta.metric is None else f", {BY[table.meta.metric]},"
+        print(f"{bias_name(axis)}{by}{value}{_trust(table.reliability(axis))}")
         verdict = describe_verdict(table.verdict(axis), unit=table.meta.unit)
         echo = describe_echo(table.prompt_echo.get(axis), base, scored=table.meta.settings.scored)
         for sentence in filter(None, (verdict, echo)):
@@ -71,6 +73,15 @@ def print_base(table: HeadScores, axes: Iterable[str]) -> None:
 def bias_name(axis: str) -> str:
     """What is measured of an axis, in a line or a column: `bias religion`, or `mean toxicity`."""
     return "mean toxicity" if axis == MEAN_TOXICITY else f"bias {axis}"
+
+
+def chosen_by(selection: Selection, metric: str | None) -> str:
+    """What heads were chosen by: `fasp (gamma 0.3, alpha 0.1): bias religion, by likelihood (nats)`."""
+    how = f"{selection.method} (gamma {selection.gamma:g}, alpha {selection.alpha:g})"
+    if selection.axis is None:
+        return how
+    by = "" if metric is None or selection.axis == MEAN_TOXICITY else f", {BY[metric]}"
+    return f"{how}: {bias_name(selection.axis)}{by}"
 
 
 def print_discount(known: IntactBias) -> None:

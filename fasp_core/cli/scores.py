@@ -12,7 +12,7 @@ from fasp_core.cli.options import (
     Axis,
     FileModel,
     Layers,
-    Metric,
+    ScoredMetric,
     ScorerName,
     Sort,
     Source,
@@ -20,11 +20,12 @@ from fasp_core.cli.options import (
     Top,
 )
 from fasp_core.cli.output import print_base, print_json, print_table
-from fasp_core.cli.sources import one_axis, open_source
+from fasp_core.cli.sources import axis_of, open_source
 from fasp_core.errors import InputError
 from fasp_core.head import head_of
 from fasp_core.stats.target import MEAN_TOXICITY
-from fasp_core.words.numbers import format_estimate
+from fasp_core.words.numbers import format_estimate, z_label
+from fasp_core.words.spoken import some_heads
 
 if TYPE_CHECKING:
     from fasp_core.selection.head_scores import HeadScores
@@ -35,7 +36,7 @@ def scores(
     axis: Axis = None,
     top: Top = 20,
     sort: Sort = "bias",
-    metric: Metric = "toxicity",
+    metric: ScoredMetric = None,
     to: TableFile = None,
     scorer: ScorerName = None,
     model: FileModel = None,
@@ -49,8 +50,8 @@ def scores(
     """
     import numpy as np
 
-    study, table = open_source(source, model, n_layers, metric, scorer)
-    axis = one_axis(table.axes, axis)
+    study, table = open_source(source, model, n_layers, metric, scorer, axis)
+    axis = axis_of(study, table, axis)
     agreement = None if axis == MEAN_TOXICITY else study_agreement(study, axis)
     if to is not None:
         _write_table(table, to)
@@ -73,6 +74,9 @@ def scores(
         return
     print_base(table, [axis])
     print_agreement(agreement)
+    if len(heads) < table.n_heads:
+        by = z_label(axis) if sort == "bias" else "z_ppl"
+        print(f"The {len(heads)} of {some_heads(table.n_heads)} with the highest {by}; --top 0 lists all:")
     print_table(
         ("layer", "head", "z_toxicity" if axis == MEAN_TOXICITY else f"z_bias {axis}", "z_ppl"),
         [

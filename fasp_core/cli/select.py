@@ -13,13 +13,13 @@ from fasp_core.cli.options import (
     Gamma,
     Layers,
     Method,
-    Metric,
+    ScoredMetric,
     ScorerName,
     Seed,
     SelectionBudget,
     Source,
 )
-from fasp_core.cli.output import print_heads, print_json
+from fasp_core.cli.output import chosen_by, print_heads, print_json
 from fasp_core.cli.sources import open_source, select_by, share_within
 
 
@@ -31,7 +31,7 @@ def select(
     budget_ppl: SelectionBudget = None,
     method: Method = "fasp",
     seed: Seed = 0,
-    metric: Metric = "toxicity",
+    metric: ScoredMetric = None,
     compensate: Compensation = None,
     scorer: ScorerName = None,
     model: FileModel = None,
@@ -49,13 +49,14 @@ def select(
     if budget_ppl is not None and method == "fasp_iterative":
         alpha = share_within(study, table, axis, gamma, budget_ppl, compensate or "none")
         budget_ppl = None
-    selection = select_by(table, axis, gamma, alpha, method, seed, budget_ppl)
+    selection = select_by(study, table, axis, gamma, alpha, method, seed, budget_ppl)
     if as_json:
         print_json({"source": source, **asdict(selection), "note": selection.note})
         return
     print_heads(
         selection.pruned,
-        f"{len(selection.pruned)} of {table.n_heads} heads pruned, {len(selection.protected)} protected",
+        f"{len(selection.pruned)} of {table.n_heads} heads pruned, {len(selection.protected)} protected, by "
+        f"{chosen_by(selection, table.meta.metric)}",
     )
     if selection.note:
         print(f"note: {selection.note}")

@@ -140,6 +140,15 @@ def one_axis(scored: Sequence[str], axis: str | None) -> str:
     return axis or scored[0]
 
 
+def axis_of(study: Study | None, table: HeadScores, axis: str | None) -> str:
+    """`one_axis` of scores; where there are several to choose from, those by its other metrics are named too."""
+    from fasp_core.study.views import scored_axes
+
+    if axis is not None:
+        return table.known_axis(axis)
+    return one_axis(table.axes if study is None or len(table.axes) == 1 else scored_axes(study), None)
+
+
 def metric_for(study: Study, axis: str | None, metric: str | None) -> str:
     """The metric that was named; else the first one that the axis was scored by, or the study, where none is named."""
     from fasp_core.study.views import measured_axes
@@ -166,6 +175,7 @@ def share_within(
 
 
 def select_by(
+    study: Study | None,
     table: HeadScores,
     axis: str | None,
     gamma: float,
@@ -174,12 +184,18 @@ def select_by(
     seed: int,
     budget_ppl: float | None = None,
 ) -> Selection:
+    """The heads that the method chooses; stderr says where it chooses by a bias that is not clear."""
     from fasp_core.selection.rules import RULES
     from fasp_core.selection.select_heads import select_heads
+    from fasp_core.words.verdicts import describe_unclear
 
-    if axis is None and method in RULES and RULES[method].uses_axis:
-        axis = one_axis(table.axes, axis)
-    return select_heads(table, method, axis=axis, gamma=gamma, alpha=alpha, seed=seed, budget_ppl=budget_ppl)
+    uses_axis = method in RULES and RULES[method].uses_axis
+    if uses_axis:
+        axis = axis_of(study, table, axis)
+    selection = select_heads(table, method, axis=axis, gamma=gamma, alpha=alpha, seed=seed, budget_ppl=budget_ppl)
+    if uses_axis and (unclear := describe_unclear(table.verdict(selection.axis or ""), unit=table.meta.unit)):
+        print(f"note: {unclear}", file=sys.stderr)
+    return selection
 
 
 def measure_set(

@@ -10,7 +10,7 @@ import typer
 from fasp_core.cli.options import AsJson, StudyName
 from fasp_core.cli.output import print_json, print_table
 from fasp_core.errors import InputError
-from fasp_core.words.spoken import spoken_bytes
+from fasp_core.words.spoken import model_title, spoken_bytes
 
 studies = typer.Typer(invoke_without_command=True)
 
@@ -31,7 +31,7 @@ def list_all_studies(context: typer.Context, as_json: AsJson = False) -> None:
         print_table(
             ("study", "model", "layers × heads", "axes", "created"),
             [
-                (r["name"], r["model"], r["shape"], ", ".join(r["axes"]), r["created"])
+                (r["name"], model_title(r["model"]), r["shape"], ", ".join(r["axes"]), r["created"][:10])
                 if r["problem"] is None
                 else (r["name"], r["problem"], "", "", "")
                 for r in rows

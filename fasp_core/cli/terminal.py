@@ -81,7 +81,8 @@ def exit_status(work: Callable[[], int | None], log: Callable[..., None] | None 
     except InputError as error:
         return _failed(str(error), BAD_INPUT)
     except typer.TyperException as error:
-        return _failed(f"{error.format_message().rstrip('.')}; see --help", BAD_INPUT)
+        message = error.format_message().replace("Value error, ", "").rstrip(".")
+        return _failed(f"{message}; see --help", BAD_INPUT)
     except FaspError as error:
         return _failed(str(error), FAILED)
     except BrokenPipeError:

@@ -30,7 +30,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from fasp_core.errors import InputError, nearest
 from fasp_core.evaluation.result import Evaluation
@@ -261,7 +261,7 @@ def _half_widths(pooled: pd.DataFrame, name: str) -> pd.Series:
     by = [pooled[name] for name in ("method", "compensate", "metric", "split", *AGAINST) if name in pooled]
     between = excess.groupby(by).transform("mean").clip(lower=0.0).fillna(0.0)
     df = (k - 1).groupby(by).transform("sum")
-    quantile = pd.Series(student.ppf(0.975, df.where(df > 0, 1)), index=pooled.index)
+    quantile = pd.Series(stdtrit(df.where(df > 0, 1), 0.975), index=pooled.index)
     return np.sqrt((own + quantile**2 * between) / k)
 
 

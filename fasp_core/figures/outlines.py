@@ -1,7 +1,8 @@
 """Marks on a map of heads that need no colour: an outline around protected heads, a cross on pruned ones, dots.
 
 Lines scale with the cells on every size of screen. Each is drawn twice, broad in the colour of the page and thin in
-that of text, so that it stands out on every cell.
+that of text, so that it stands out on every cell. All lines of a kind are one path: plotly makes an element of every
+piece of a line with gaps, and a browser takes seconds for the thousands of a large map.
 """
 
 from __future__ import annotations
@@ -14,8 +15,6 @@ import plotly.graph_objects as go
 from fasp_core.figures.palette import Palette
 from fasp_core.figures.style import row_height
 from fasp_core.head import Head
-
-Line = tuple[np.ndarray, np.ndarray]  # x and y of line pieces, NaN between them
 
 
 def add_marks(
@@ -37,19 +36,17 @@ def add_marks(
         ("pruned", crosses(pruned), 1.4 * thin),
         ("selected", boundary(shape, selected), 3.0),
     )
-    for name, (x, y), width in marks:
-        if not len(x):
-            continue  # plotly takes its time for empty traces too
-        for colour, wider in ((colours.surface, 2.2 * thin), (colours.selected, 0.0)):
-            figure.add_scatter(
-                x=x,
-                y=y,
-                mode="lines",
-                hoverinfo="skip",
-                name=name,
-                showlegend=False,
-                line={"color": colour, "width": width + wider, "simplify": False},
-            )
+    figure.layout.shapes = [
+        {
+            "type": "path",
+            "path": path,
+            "name": name,
+            "line": {"color": colour, "width": width + wider},
+        }
+        for name, path, width in marks
+        if path
+        for colour, wider in ((colours.surface, 2.2 * thin), (colours.selected, 0.0))
+    ]
 
 
 def add_dots(figure: go.Figure, shape: tuple[int, int], colours: Palette, marked: np.ndarray) -> None:
@@ -72,28 +69,32 @@ def add_dots(figure: go.Figure, shape: tuple[int, int], colours: Palette, marked
     )
 
 
-def boundary(shape: tuple[int, int], heads: Iterable[Head]) -> Line:
-    """The edges between the heads of a set and the others; x is head, y layer."""
+def boundary(shape: tuple[int, int], heads: Iterable[Head]) -> str:
+    """The edges between the heads of a set and the others as an SVG path, each straight run one line.
+
+    x is head, y layer; "" for an empty set.
+    """
     inside = np.zeros((shape[0] + 2, shape[1] + 2), bool)
     for layer, head in heads:
         inside[layer + 1, head + 1] = True
-    row, column = np.nonzero(inside[1:, :] != inside[:-1, :])  # an edge above row − ½, over the width of the column
-    across = np.stack([column - 1.5, column - 0.5]), np.stack([row - 0.5, row - 0.5])
-    row, column = np.nonzero(inside[:, 1:] != inside[:, :-1])
-    down = np.stack([column - 0.5, column - 0.5]), np.stack([row - 1.5, row - 0.5])
-    x, y = (np.concatenate(pair, axis=1) for pair in zip(across, down, strict=True))
-    return _pieces(x), _pieces(y)
+    across = _runs(inside[1:, :] != inside[:-1, :])
+    down = _runs((inside[:, 1:] != inside[:, :-1]).T)
+    return "".join(
+        [f"M{start - 1.5:g},{row - 0.5:g}H{stop - 1.5:g}" for row, start, stop in across]
+        + [f"M{column - 0.5:g},{start - 1.5:g}V{stop - 1.5:g}" for column, start, stop in down]
+    )
 
 
-def crosses(heads: Iterable[Head], size: float = 0.26) -> Line:
-    """A cross in the middle of each head's cell."""
-    layer, head = np.array(sorted(heads), float).reshape(-1, 2).T
-    ends = np.array([-size, size])[:, None]
-    x = np.concatenate([head + ends, head + ends], axis=1)
-    y = np.concatenate([layer + ends, layer - ends], axis=1)
-    return _pieces(x), _pieces(y)
+def crosses(heads: Iterable[Head], size: float = 0.26) -> str:
+    """A cross in the middle of each head's cell, as an SVG path."""
+    return "".join(
+        f"M{head - size:g},{layer - end:g}L{head + size:g},{layer + end:g}"
+        for layer, head in sorted(heads)
+        for end in (size, -size)
+    )
 
 
-def _pieces(ends: np.ndarray) -> np.ndarray:
-    """Both ends of each piece, (2, n), one piece after the other with a gap behind each, (3n)."""
-    return np.concatenate([ends, np.full((1, ends.shape[1]), np.nan)]).T.ravel()
+def _runs(edges: np.ndarray) -> list[list[int]]:
+    """Row, first and one behind the last column of each run of true values along the rows of `edges`."""
+    steps = np.diff(np.pad(edges.astype(np.int8), ((0, 0), (1, 1))), axis=1)
+    return np.column_stack([np.argwhere(steps == 1), np.argwhere(steps == -1)[:, 1]]).tolist()

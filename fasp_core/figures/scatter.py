@@ -57,27 +57,28 @@ def head_scatter(
         score, tuple(heads), *(np.asarray(v, float).tobytes() for v in (z_ppl, z_ppl_se, y, z_bias_se))
     )
     figure = go.Figure(
-        go.Scatter(
-            x=x.tolist(),
-            y=y.tolist(),
-            mode="markers",
-            text=texts,
-            hovertemplate="%{text}<extra></extra>",
-            marker={
+        {
+            "type": "scatter",  # not a go.Scatter: plotly would check the values of all heads twice
+            "x": x.astype(np.float32),  # far finer than a pixel, in a third of the bytes
+            "y": y.astype(np.float32),
+            "mode": "markers",
+            "text": texts,
+            "hovertemplate": "%{text}<extra></extra>",
+            "marker": {
                 "size": 7 if few else 5,
                 "opacity": 0.9,
-                "color": (y > 0).astype(float).tolist(),
+                "color": (y > 0).astype(np.int8),
                 "cmin": 0,
                 "cmax": 1,
                 "colorscale": [[0, colours.before], [1, colours.pruned]],
                 "symbol": symbols.tolist(),
             },
-            name="heads",
-            showlegend=False,
-            selected=visible,
-            unselected=visible,
+            "name": "heads",
+            "showlegend": False,
+            "selected": visible,
+            "unselected": visible,
             **(bars(slice(None), colours.faint) if few else {}),
-        )
+        }
     )
     for name, symbol, there in (("protected", "square", safe), ("kept", "circle", True), ("pruned", "x", gone)):
         if (safe or gone) and there:

@@ -2,7 +2,8 @@
 
 Backgrounds are those of the app's theme, so that a saved image is as readable as the page. A map of heads has layers
 downwards and heads to the right, layer 0 on top. plotly reports no clicks on a heatmap, so each map carries an
-invisible marker per head: a click or selection on it gives `x` = head, `y` = layer.
+invisible marker per head: a click or selection on it gives `x` = head, `y` = layer. Only one of them becomes an element
+of the page: plotly finds the others by their coordinates.
 """
 
 from __future__ import annotations
@@ -42,17 +43,20 @@ def add_targets(figure: go.Figure, shape: tuple[int, int], texts: Sequence[str])
     """One invisible marker per head on top of a map: the target of hovers, clicks and selections."""
     layers, heads = np.divmod(np.arange(shape[0] * shape[1]), shape[1])
     invisible: dict[str, Any] = {"marker": {"opacity": 0}}
-    figure.add_scatter(
-        x=heads.tolist(),
-        y=layers.tolist(),
-        mode="markers",
-        text=list(texts),
-        name="heads",
-        showlegend=False,
-        marker={"symbol": "square", "size": 6, "opacity": 0},
-        selected=invisible,
-        unselected=invisible,
-        hovertemplate="layer %{y}, head %{x}<br>%{text}<extra></extra>",
+    figure.add_trace(
+        {
+            "type": "scatter",  # not a go.Scatter: plotly would check the texts of all heads twice
+            "x": heads.astype(np.int16),
+            "y": layers.astype(np.int16),
+            "mode": "markers",
+            "text": list(texts),
+            "name": "heads",
+            "showlegend": False,
+            "marker": {"symbol": "square", "size": 6, "opacity": 0, "maxdisplayed": 1},
+            "selected": invisible,
+            "unselected": invisible,
+            "hovertemplate": "layer %{y}, head %{x}<br>%{text}<extra></extra>",
+        }
     )
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtr
 
 # Until a knock-out has been seen, a first-order score may be off by this share of itself, and the correction's
 # variance per sample is taken to be this share of the gradient's (5–20 % when measured).
@@ -51,7 +51,7 @@ class Ranking:
     def wrong(self, variance: np.ndarray) -> np.ndarray:
         """Each head's chance of being on the wrong side of the cut, (N); 0 for heads that take no part."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            chance = norm.sf(np.abs(self.z - self.cut) / np.sqrt(variance))
+            chance = ndtr(-np.abs(self.z - self.cut) / np.sqrt(variance))
         return np.where(self.candidates, np.nan_to_num(chance), 0.0)
 
     def expected_wrong(self) -> float:

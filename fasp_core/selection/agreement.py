@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import hypergeom
+from scipy.special import gammaln
 
 from fasp_core.errors import InputError
 from fasp_core.selection.head_scores import HeadScores
@@ -65,8 +65,8 @@ def metric_agreement(a: HeadScores, b: HeadScores, *, axis: str, gamma: float = 
     low, high = _interval(rho, int(free.sum()))
     pruned = [roles == "pruned" for roles in chosen]
     overlap, n = int((pruned[0] & pruned[1]).sum()), int(pruned[1].sum())
-    n_free = int((chosen[1] != "protected").sum())
-    chance = hypergeom(n_free, int((pruned[0] & (chosen[1] != "protected")).sum()), n)
+    can_fall = chosen[1] != "protected"  # on these heads the choice of `b` can fall
+    n_free, taken = int(can_fall.sum()), int((pruned[0] & can_fall).sum())
     return Agreement(
         metrics=(a.meta.metric or "toxicity", b.meta.metric or "toxicity"),
         axis=axis,
@@ -78,8 +78,8 @@ def metric_agreement(a: HeadScores, b: HeadScores, *, axis: str, gamma: float = 
         n_heads=int(free.sum()),
         overlap=overlap,
         n_pruned=n,
-        overlap_by_chance=float(chance.mean()) if n else 0.0,
-        p_value=float(chance.sf(overlap - 1)) if n else 1.0,
+        overlap_by_chance=taken * n / n_free if n else 0.0,
+        p_value=_chance_of_overlap(overlap, n_free, taken, n),
         ceiling=_ceiling(a, b, axis),
     )
 
@@ -90,6 +90,20 @@ def _interval(rho: float, n: int) -> tuple[float, float]:
     half = Z95 * math.sqrt((1 + rho**2 / 2) / (n - 3))
     centre = math.atanh(np.clip(rho, -1 + 1e-12, 1 - 1e-12))
     return math.tanh(centre - half), math.tanh(centre + half)
+
+
+def _chance_of_overlap(least: int, n: int, taken: int, drawn: int) -> float:
+    """The hypergeometric chance that `drawn` of n heads hold at least `least` of the `taken` ones."""
+    if least <= max(0, taken + drawn - n):
+        return 1.0
+    hits = np.arange(least, min(taken, drawn) + 1)
+    log_chance = _log_choose(taken, hits) + _log_choose(n - taken, drawn - hits) - _log_choose(n, drawn)
+    return min(1.0, float(np.exp(log_chance).sum()))
+
+
+def _log_choose(n: int, k: np.ndarray | int) -> np.ndarray:
+    """The logarithm of the number of ways to choose k of n."""
+    return gammaln(n + 1) - gammaln(np.asarray(k) + 1) - gammaln(n - np.asarray(k) + 1)
 
 
 def _ceiling(a: HeadScores, b: HeadScores, axis: str) -> float:

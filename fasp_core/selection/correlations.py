@@ -19,7 +19,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from fasp_core.errors import InputError, nearest
 from fasp_core.selection.head_scores import HeadScores
@@ -100,7 +100,7 @@ def _intervals(values: pd.DataFrame, layers: np.ndarray, r: np.ndarray, method: 
     with np.errstate(divide="ignore", invalid="ignore"):
         left_out, z = np.arctanh(without), np.arctanh(r)
         spread = (len(units) - 1) / len(units) * ((left_out - left_out.mean(axis=0)) ** 2).sum(axis=0)
-        half = student.ppf(0.975, len(units) - 1) * np.sqrt(spread)
+        half = stdtrit(len(units) - 1, 0.975) * np.sqrt(spread)
         ends = np.tanh(z - half), np.tanh(z + half)
     perfect = np.abs(r) > 1 - 1e-12
     return np.where(perfect, r, ends[0]), np.where(perfect, r, ends[1])

@@ -189,7 +189,8 @@ class HeadScores:
     def known_axis(self, axis: str) -> str:
         """`axis` itself, of the `targets`; raises InputError if it was not scored."""
         if axis not in self.targets:
-            raise InputError(f"no scores for axis '{axis}'; {nearest(str(axis), self.targets)}")
+            by = f" by {self.meta.metric}" if self.meta.metric else ""
+            raise InputError(f"no scores for axis '{axis}'{by}; {nearest(str(axis), self.targets)}")
         return axis
 
     def record(self) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from fasp_core.stats.axis_sums import MIN_KNOCKOUT_PROMPTS, RATIOS_KINK, AxisSums, KnockoutSums, head_chunks
 from fasp_core.stats.discounting import Unbiased, bias_sizes
@@ -180,7 +180,7 @@ def standard_errors(rows: EffectRows, draws: Replicates, group: np.ndarray, shar
     spread = np.nanmean((draws.boot(rows.z) - rows.z[0]) ** 2, axis=0) * _smallest_scale(group) ** 2
     distance = group_gaps(rows.means, shares)  # (R, G)
     with np.errstate(divide="ignore", invalid="ignore"):
-        other_side = np.nan_to_num(norm.sf(np.abs(distance[0]) / draws.se(distance)))  # (G)
+        other_side = np.nan_to_num(ndtr(-np.abs(distance[0]) / draws.se(distance)))  # (G)
     relative = group_gaps(rows.moves[0], shares)  # (N, G)
     return np.sqrt(spread + rows.kink * (relative**2 * other_side).sum(-1))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from fasp_core.stats.normal import Z95
 from fasp_core.stats.resampling import bootstrap_scale
@@ -53,4 +53,4 @@ class Estimate:
 
     @property
     def _quantile(self) -> float:
-        return Z95 if self.df is None else float(student.ppf(0.975, self.df))
+        return Z95 if self.df is None else float(stdtrit(self.df, 0.975))

@@ -143,9 +143,9 @@ def _effect_rows(samples: OddsSamples, weights: np.ndarray) -> EffectRows:
     gradient = samples.gradient.reshape(-1, n_heads).astype(float)  # (M, N)
     has, difference = np.zeros(gradient.shape, bool), np.zeros_like(gradient)
     if samples.knockout is not None:
-        exact = samples.knockout.reshape(-1, n_heads)
-        has = np.isfinite(exact)
-        difference = np.where(has, exact - gradient, 0.0)
+        knockout = samples.knockout.reshape(-1, n_heads)
+        has = np.isfinite(knockout)
+        difference = np.where(has, knockout - gradient, 0.0)
     per_prompt = samples.stem.shape[1]
     groups = [np.flatnonzero(np.repeat(samples.group == g, per_prompt)) for g in range(len(samples.groups))]
     corrected = np.all([has[rows].sum(0) >= MIN_KNOCKOUT_PROMPTS * per_prompt for rows in groups], axis=0)
@@ -153,10 +153,14 @@ def _effect_rows(samples: OddsSamples, weights: np.ndarray) -> EffectRows:
     for rows in groups:
         weight = weights[:, rows]
         with np.errstate(invalid="ignore", divide="ignore"):
-            n, n_exact = weight.sum(1, keepdims=True), weight @ has[rows].astype(float)
+            n = weight.sum(1, keepdims=True)
             mean = (weight @ value[rows] / n)[:, 0]
-            shift = mean[:, None] + weight @ gradient[rows] / n
-            of_groups.append((mean, shift, shift + np.where(corrected, weight @ difference[rows] / n_exact, 0.0)))
+            moved = shift = mean[:, None] + weight @ gradient[rows] / n
+            if corrected.any():
+                exact = rows[has[rows].any(axis=1)]
+                correction = weights[:, exact] @ difference[exact] / (weights[:, exact] @ has[exact].astype(float))
+                moved = shift + np.where(corrected, correction, 0.0)
+            of_groups.append((mean, shift, moved))
     # (R, G), (R, N, G) twice
     means, shifted, combined = (np.stack(parts, -1) for parts in zip(*of_groups, strict=True))
     base = axis_bias(means, samples.shares)[:, None]

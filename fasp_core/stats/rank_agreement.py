@@ -1,6 +1,6 @@
 """Do measures put things in the same order? Spearman's ρ between every two, with intervals by a bootstrap.
 
-Letters: n things (heads, or pruned sets), k measures, R replicates. Numpy and scipy.
+Letters: n things (heads, or pruned sets), k measures, R replicates. Numpy only.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy.stats import rankdata
 
-from fasp_core.stats.resampling import REPLICATES, spearman
+from fasp_core.stats.resampling import REPLICATES, average_ranks, spearman
 
 MIN_THINGS = 5  # with fewer, resampling says nothing of the error
 
@@ -49,8 +48,8 @@ def rank_agreement(values: np.ndarray, *, seed: int = 0) -> RankAgreement:
 
 def _spearman(pairs: np.ndarray) -> np.ndarray:
     """ρ of each of R samples of pairs, (R, n, 2) → (R); NaN where one side is constant."""
-    ranks = rankdata(pairs, axis=1)
-    ranks -= ranks.mean(axis=1, keepdims=True)
-    spread = (ranks**2).sum(axis=1).prod(axis=1)
+    ranks = average_ranks(np.swapaxes(pairs, 1, 2))  # (R, 2, n)
+    ranks -= ranks.mean(axis=2, keepdims=True)
+    spread = (ranks**2).sum(axis=2).prod(axis=1)
     with np.errstate(invalid="ignore"):
-        return ranks.prod(axis=2).sum(axis=1) / np.sqrt(np.where(spread > 0, spread, np.nan))
+        return ranks.prod(axis=1).sum(axis=1) / np.sqrt(np.where(spread > 0, spread, np.nan))

@@ -1,4 +1,4 @@
-"""Standard errors and reliability by resampling: bootstrap replicates and random halves of the units. Numpy and scipy.
+"""Standard errors and reliability by resampling: bootstrap replicates and random halves of the units. Numpy only.
 
 An estimate is a function of how often each unit counts, so one function serves the estimate itself (every unit once),
 the bootstrap (units drawn with replacement) and the split halves (each unit 0 or 1 times).
@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
 
 from fasp_core.stats.prophecy import expected_reliability
 
@@ -115,7 +114,23 @@ def spearman(a: np.ndarray, b: np.ndarray) -> float:
     good = np.isfinite(a) & np.isfinite(b)
     if good.sum() < 3:
         return np.nan
-    ra, rb = rankdata(a[good]), rankdata(b[good])
+    ra, rb = average_ranks(a[good]), average_ranks(b[good])
     if ra.std() == 0 or rb.std() == 0:
         return np.nan
     return float(np.corrcoef(ra, rb)[0, 1])
+
+
+def average_ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks from 1 along the last axis, same shape; equal values share their mean rank: 5, 7, 5 → 1.5, 3, 1.5.
+
+    As `scipy.stats.rankdata`, without the import of scipy.stats, which the app would wait for when it starts.
+    """
+    order = np.argsort(values, axis=-1)
+    ordered, places = np.take_along_axis(values, order, -1), np.arange(values.shape[-1])
+    is_new = np.diff(ordered, axis=-1, prepend=np.nan) != 0
+    is_last = np.diff(ordered, axis=-1, append=np.nan) != 0
+    first = np.maximum.accumulate(np.where(is_new, places, 0), axis=-1)
+    last = np.minimum.accumulate(np.where(is_last, places, places.size)[..., ::-1], axis=-1)[..., ::-1]
+    ranks = np.empty(values.shape)
+    np.put_along_axis(ranks, order, (first + last) / 2 + 1, -1)
+    return ranks

@@ -12,7 +12,7 @@ from math import ceil, lgamma, log
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from fasp_core.stats.omnibus import Omnibus, even_gaps, normal_noise
 
@@ -132,7 +132,7 @@ def smallest_change(se: float) -> float:
     In the units of `se`. The interval leaves out 0 where the estimate is 1.96 errors from it; four of five estimates
     lie above the true change less 0.84 errors.
     """
-    return float(norm.ppf(1 - LEVEL / 2) + norm.ppf(POWER)) * se
+    return float(ndtri(1 - LEVEL / 2) + ndtri(POWER)) * se
 
 
 def _critical(test: Omnibus, covariance: np.ndarray, level: float) -> float:

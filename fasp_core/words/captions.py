@@ -50,10 +50,9 @@ def heatmap_caption(
     if np.isnan(errors).all():
         return clip + "No errors are known for these scores."
     end = "" if reliability is None else f" Reliability of their order: {format_fixed(reliability, 2)}."
-    return clip + (
-        f"A dot marks the {clear:,} of {values.size:,} heads that differ from zero (95\u00a0% interval); expected from "
-        f"noise: about {round(0.05 * values.size):,}.{end}"
-    )
+    marked = f"A dot marks the {clear:,} of {values.size:,} heads that differ" if clear else "No head differs"
+    noise = f"expected from noise: about {round(0.05 * values.size):,}."
+    return clip + f"{marked} from zero (95\u00a0% interval); {noise}{end}"
 
 
 def heatmap_alt(values: np.ndarray, errors: np.ndarray, quantity: str) -> str:
@@ -74,9 +73,9 @@ def describe_reliability(reliability: float | None, top: TopOverlap | None = Non
     if reliability is None or not math.isfinite(reliability):
         return "The reliability of this ranking is unknown."
     if reliability >= 0.9:
-        return "Reliable ranking: a repeat would hardly change it."
+        return "Reliable ranking: a repeat would order the heads nearly alike."
     if reliability >= 0.7:
-        return "Fairly reliable ranking: a repeat would give nearly the same top heads, in a somewhat different order."
+        return "Fairly reliable ranking: a repeat would order the heads much alike, though single ones change places."
     if reliability >= 0.4:
         return "Moderately reliable ranking: trust tendencies, not single ranks."
     if top is not None and top.low > top.by_chance:
@@ -89,7 +88,7 @@ def describe_remedy(reliability: float | None, *, can_sample: bool) -> str:
     if reliability is None or not math.isfinite(reliability) or reliability >= 0.7:
         return ""
     if can_sample:
-        return "A longer measurement makes it more reliable."
+        return "A longer measurement makes it more reliable, as far as these prompts and words allow."
     return "A file cannot be sampled further: for a better ranking, score the model itself on the page *Studies*."
 
 

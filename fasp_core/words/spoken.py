@@ -30,6 +30,11 @@ def spoken_bytes(n: float) -> str:
     return f"{max(1, round(n / 1e3))} kB"
 
 
+def rough_bytes(n: float) -> str:
+    """An estimate of bytes, with the two digits that it may promise: `2.8 GB`."""
+    return spoken_bytes(float(f"{n:.1e}"))
+
+
 def _minutes(seconds: float) -> str:
     if seconds < 90:
         return f"{max(1, round(seconds))} s"

@@ -53,6 +53,14 @@ def describe_verdict(verdict: BiasVerdict | None, *, unit: str | None = None) ->
     return f"A bias on this axis is not clear yet ({p}).{upper} {_what_would_settle(verdict)}"
 
 
+def describe_unclear(verdict: BiasVerdict | None, *, unit: str | None = None) -> str:
+    """What to know before heads are chosen by this bias; empty where it is clear or was not tested."""
+    if verdict is None or verdict.state == CLEAR:
+        return ""
+    told = describe_verdict(verdict, unit=unit)
+    return told if verdict.state == NONE else f"{told} Until then a ranking of heads by it is mostly noise."
+
+
 def describe_echo(echo: Estimate | None, bias: Estimate | None, *, scored: str | None) -> str:
     """What bias the prompts alone have, and whether that is part of the bias shown; empty where it was not rated."""
     if echo is None or not math.isfinite(echo.value):

@@ -34,7 +34,7 @@ def test_texts_are_filtered_by_group_and_toxicity_and_sorted(cache):
     app = open_page(CONTINUATIONS, group="male", least="0.10")
     expected = frame[(frame["group"] == "male") & (frame["toxicity"] >= 0.1)]["toxicity"].sort_values(ascending=False)
     assert f"{len(expected)} of {len(frame)} texts" in all_text(app)
-    assert captions(app)[0] == f"male · toxicity {format_fixed(expected.iloc[0], 2)}"
+    assert captions(app)[0] == f"*(text hidden)* male · toxicity {format_fixed(expected.iloc[0], 2)}"
 
 
 def test_while_texts_are_hidden_their_file_is_too(cache):

@@ -10,6 +10,7 @@ from fasp_core.selection.correlations import axis_correlations
 from fasp_core.selection.head_measures import head_measures
 from fasp_core.stats.rank_agreement import rank_agreement
 from fasp_core.words.numbers import format_estimate, format_fixed
+from ui import words
 
 AXIS = "gender_and_sex"
 CORRELATIONS = "pages/correlations.py"
@@ -48,6 +49,13 @@ def test_two_studies_stand_side_by_side(cache):
     app = open_page(CORRELATIONS, beside="measured")
     assert len(app.dataframe) == 2
     assert "measured** · 24 of 24 heads" in all_text(app)
+
+
+def test_what_stands_in_the_way_of_believing_a_correlation_is_told():
+    assert words.correlation_caveats([], "toxicity") == []
+    shared, unclear = words.correlation_caveats(["Nationality", "Religion"], "likelihood")
+    assert "errors is shared" in shared
+    assert unclear.startswith("No bias is clear for Nationality, Religion")
 
 
 def test_one_axis_has_nothing_to_go_together_with(cache):

@@ -11,13 +11,15 @@ import pkgutil
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from helpers.app_pages import AXIS, PAGES, all_text, made_import, open_page
 from helpers.made_study import make_study
 
-import ui
+import serve
+import ui.page
 from fasp_core.words.unlinked import JOINER
 from ui import caches
 from ui.text import plain
@@ -124,17 +126,45 @@ def test_names_from_a_study_are_shown_as_text(cache):
 # -- what a click waits for ----------------------------------------------------------------------------------------
 
 
-def test_no_page_brings_torch_into_the_server():
-    """It would be imported in the path of somebody's first click, for seconds."""
-    modules = {module.name for module in pkgutil.walk_packages(ui.__path__, "ui.")}
+def loaded_by(modules: Iterable[str], *first: str) -> set[str]:
+    """What a new process of Python has loaded after `modules`, less what it had after `first`."""
+    code = (
+        f"import sys, importlib; [importlib.import_module(name) for name in {list(first)}]; before = set(sys.modules);"
+        f"[importlib.import_module(name) for name in {sorted(modules)}]; print(*set(sys.modules) - before)"
+    )
     project = Path(ui.__path__[0]).parent
-    for page in PAGES:
-        tree = ast.parse((project / page).read_text("utf-8"))
-        modules |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    run = subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=True)
+    return set(run.stdout.splitlines()[-1].split())
+
+
+def asked_for(*files: str) -> set[str]:
+    """The modules that files of the app import from."""
+    trees = (ast.parse((Path(ui.__path__[0]).parent / file).read_text("utf-8")) for file in files)
+    return {node.module for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+
+
+def test_no_page_brings_torch_or_all_of_scipys_distributions_into_the_server():
+    """They would be imported in the path of somebody's first click, for seconds."""
+    modules = asked_for(*PAGES) | {module.name for module in pkgutil.walk_packages(ui.__path__, "ui.")}
     assert {"ui.compare.runs", "fasp_core.export.report"} <= modules
-    code = f"import sys, importlib; [importlib.import_module(name) for name in {sorted(modules)}]"
-    ask = f"{code}; sys.exit('torch' in sys.modules or 'plotly' not in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", ask], cwd=project, stderr=subprocess.DEVNULL).returncode == 0
+    loaded = loaded_by(modules)
+    assert "plotly" in loaded
+    assert not loaded & {"torch", "scipy.stats"}
+
+
+def test_nothing_large_is_left_to_import_when_a_browser_asks_for_the_first_page():
+    left = loaded_by(asked_for("app.py", "pages/heads.py"), "streamlit", *serve.AHEAD)
+    assert not {name.split(".")[0] for name in left} & {"scipy", "pandas", "numpy", "pyarrow", "plotly", "pydantic"}
+
+
+def test_the_title_of_the_tab_waits_for_no_scores(cache, monkeypatch):
+    def computed(*_, **__):
+        raise AssertionError("scores were computed")
+
+    monkeypatch.setattr(caches, "choosing_scores", computed)
+    monkeypatch.setattr(ui.page, "shown_study", lambda: "default")
+    make_study(cache, model_name="made")
+    assert ui.page.shown_title() == "made · default"
 
 
 def test_scores_are_computed_once_for_all_pages(cache, monkeypatch):

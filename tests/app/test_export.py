@@ -37,7 +37,10 @@ def leave_job(cache, key, status, log=""):
 
 def test_files_are_there_at_once_and_a_checkpoint_is_a_job(cache, started):
     study = make_study(cache)
-    app = open_page(EXPORT, alpha="0.10")
+    app = open_page(EXPORT, alpha="0.10", compensate="mean")
+    assert "Method: Published FASP (fasp), γ = 0.3, α = 0.1. What takes the place of the pruned heads: their mean" in (
+        all_text(app)
+    )
     assert [element.label for element in app.get("download_button")] == ["Download configuration", "Download report"]
     assert "AutoModelForCausalLM" in app.code[0].value
     button(app, "Make the checkpoint").click().run()

@@ -61,6 +61,7 @@ def leave_job(cache, state, *, key="score s", stages=()):
 def test_without_a_study_one_is_started_with_an_estimate(cache, started):
     app = open_page(STUDIES)
     assert "There is no study yet" in app.info[0].value
+    assert "Rename or delete" not in all_text(app)
     button(app, "Start").click().run()
     assert started == [
         (["score", f"--axes={AXIS}", "--name=default", "--budget=quick", "--", "default"], "score default")

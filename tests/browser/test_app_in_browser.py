@@ -72,7 +72,9 @@ def test_clicking_a_cell_opens_that_head(heads_page):
 def test_a_point_of_the_scatter_opens_its_head(heads_page):
     page = heads_page
     # the head with the highest z_ppl stands alone on the right
-    points = chart(page, "scatter").evaluate("plot => [plot.data[0].x, plot.data[0].y, plot.data[0].text]")
+    points = chart(page, "scatter").evaluate(
+        "({_fullData: [heads]}) => ['x', 'y', 'text'].map(part => Array.from(heads[part]))"
+    )
     x, y, text = max(zip(*points, strict=True))
     click_point(page, "scatter", x, y)
     expect(head_box(page)).to_have_value(re.compile(re.escape(text.split("<br>")[0]) + "$"))
@@ -103,7 +105,7 @@ def test_the_table_that_is_downloaded_is_the_one_shown(heads_page, tmp_path):
     download(page, page.get_by_role("button", name="Download all scores"), tmp_path / "scores.csv")
     frame = pd.read_csv(tmp_path / "scores.csv")
     assert len(frame) == 144
-    drawn = chart(page, "scatter").evaluate("plot => plot.data[0].y")
+    drawn = chart(page, "scatter").evaluate("plot => Array.from(plot._fullData[0].y)")
     assert frame["z_bias.gender_and_sex"].to_list() == pytest.approx(drawn)
 
 

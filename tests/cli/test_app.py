@@ -55,7 +55,9 @@ class TestSelecting:
     def test_select_for_people(self, run, made):
         result = run("select", "made", "--axis", AXIS)
         first, header, *lines = result.stdout.splitlines()
-        assert first == "2 of 24 heads pruned, 7 protected"
+        assert first == (
+            "2 of 24 heads pruned, 7 protected, by fasp (gamma 0.3, alpha 0.1): bias gender_and_sex, by toxicity"
+        )
         assert header.split() == ["layer", "heads"]
         assert sum(len(line.split()) - 1 for line in lines) == 2
 
@@ -76,6 +78,18 @@ class TestSelecting:
     )
     def test_bad_options(self, run, made, options, words):
         refused(run("select", "made", *options), words)
+
+    def test_an_axis_is_found_whatever_it_was_scored_by_and_a_bias_that_is_not_clear_is_told(self, run, monkeypatch):
+        monkeypatch.setenv("FASP_CACHE", str(PROJECT / "cache"))
+        unclear = run("select", "default", "--axis", "nationality")
+        assert "27 of 270 heads pruned" in unclear.stdout
+        assert "bias nationality, by likelihood (nats)" in unclear.stdout
+        assert unclear.stderr.startswith("note: A bias on this axis is not clear yet (p = 0.5).")
+        assert "mostly noise" in unclear.stderr
+        assert run("select", "default", "--axis", "religion").stderr == ""
+        refused(run("select", "default"), "choose one with --axis: gender_and_sex, race_ethnicity, religion")
+        wrong = run("scores", "default", "--axis", "nationality", "--metric", "toxicity")
+        refused(wrong, "no scores for axis 'nationality' by toxicity; known: gender_and_sex, race_ethnicity")
 
     def test_methods_without_an_axis_need_none(self, run, made):
         assert run("select", "made", "--method", "ppl_only").exit_code == 0
@@ -116,7 +130,9 @@ class TestScores:
     def test_for_people_with_errors_and_reliability(self, run, made):
         lines = run("scores", "made", "--axis", AXIS, "--top", 3).stdout.splitlines()
         assert lines[0].startswith("perplexity ")
+        assert lines[1].startswith(f"bias {AXIS}, by toxicity, ")
         assert "; ranking reliability " in lines[1]
+        assert "The 3 of 24 heads with the highest z_bias; --top 0 lists all:" in lines
         assert len([line for line in lines if line.count(" ± ") == 2]) == 3
 
     @pytest.mark.parametrize("kind", ["csv", "parquet"])
@@ -124,7 +140,8 @@ class TestScores:
         path = tmp_path / f"table.{kind}"
         assert run("scores", "made", "--axis", AXIS, "--to", path).exit_code == 0
         np.testing.assert_array_equal(read_head_scores(path).z_bias(AXIS), made.scores().z_bias(AXIS))
-        assert run("select", path, "--axis", AXIS).stdout == run("select", "made", "--axis", AXIS).stdout
+        of_file, of_study = (run("select", one, "--axis", AXIS).stdout.splitlines() for one in (path, "made"))
+        assert of_file[1:] == of_study[1:]  # the first line tells the metric, which a CSV does not
 
     def test_other_files_are_refused(self, run, made, tmp_path):
         refused(run("scores", "made", "--axis", AXIS, "--to", tmp_path / "t.xlsx"), "written to .csv or .parquet")

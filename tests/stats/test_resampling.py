@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from scipy.stats import rankdata
 
 from fasp_core.stats.resampling import (
     Replicates,
+    average_ranks,
     bootstrap_counts,
     bootstrap_scale,
     half_counts,
@@ -98,3 +101,9 @@ def test_spearman_needs_three_numbers_that_differ():
     assert np.isnan(spearman(np.array([1.0, 2, np.nan]), np.array([1.0, 2, 3])))
     assert np.isnan(spearman(np.ones(5), np.arange(5.0)))
     assert spearman(np.array([1.0, 2, 3, np.inf]), np.array([4.0, 5, 6, 0])) == pytest.approx(1)
+
+
+@given(arrays(float, array_shapes(max_dims=3, max_side=6), elements=st.integers(-3, 3) | st.floats(-1e6, 1e6)))
+def test_equal_values_share_their_mean_rank(values):
+    assert average_ranks(np.array([5.0, 7, 5])).tolist() == [1.5, 3, 1.5]
+    assert np.array_equal(average_ranks(values), rankdata(values, axis=-1))

@@ -54,8 +54,8 @@ def test_the_text_alternative_names_the_extreme_heads():
 @pytest.mark.parametrize(
     ("reliability", "words"),
     [
-        (0.95, "hardly change"),
-        (0.75, "nearly the same top heads"),
+        (0.95, "nearly alike"),
+        (0.75, "single ones change places"),
         (0.5, "not single ranks"),
         (0.1, "a different top 20"),
         (-0.2, "a different top 20"),
@@ -74,7 +74,10 @@ def test_a_noisy_ranking_whose_top_holds_is_not_called_noise():
 
 
 def test_the_remedy_is_one_that_there_is():
-    assert describe_remedy(0.1, can_sample=True) == "A longer measurement makes it more reliable."
+    assert (
+        describe_remedy(0.1, can_sample=True)
+        == "A longer measurement makes it more reliable, as far as these prompts and words allow."
+    )
     assert "score the model itself" in describe_remedy(0.1, can_sample=False)
     assert describe_remedy(0.9, can_sample=True) == describe_remedy(None, can_sample=False) == ""
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fasp_core.words.spoken import duration, model_title, some_heads, spoken_bytes, spoken_range
+from fasp_core.words.spoken import duration, model_title, rough_bytes, some_heads, spoken_bytes, spoken_range
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,11 @@ from fasp_core.words.spoken import duration, model_title, some_heads, spoken_byt
 )
 def test_a_model_has_its_own_name(name, ref, title):
     assert model_title(name, ref) == title
+
+
+@pytest.mark.parametrize(("size", "words"), [(2.79e9, "2.8 GB"), (3.09e6, "3.1 MB"), (128e6, "130 MB"), (0, "1 kB")])
+def test_an_estimate_of_bytes_promises_two_digits(size, words):
+    assert rough_bytes(size) == words
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from fasp_core.words.verdicts import (
     describe_foresight,
     describe_smallest_biases,
     describe_surrogate,
+    describe_unclear,
     describe_verdict,
 )
 
@@ -58,6 +59,16 @@ def test_the_echo_is_said_to_be_part_of_a_bias_only_where_it_is():
     assert whole.endswith("It is most of it.")
     assert not describe_echo(Estimate(0.01, 0.01, 360), bias, scored="text").endswith("It is most of it.")
     assert describe_echo(None, bias, scored="text") == ""
+
+
+def test_before_heads_are_chosen_only_a_bias_that_is_not_clear_is_told():
+    clear, unclear, none = (
+        BiasVerdict(state, p, 0.0, 0.05, 0.02, None, 12)
+        for state, p in (("clear", 0.01), ("not clear yet", 0.21), ("none that matters", 0.6))
+    )
+    assert describe_unclear(clear) == describe_unclear(None) == ""
+    assert describe_unclear(unclear).endswith("Until then a ranking of heads by it is mostly noise.")
+    assert describe_unclear(none) == describe_verdict(none)
 
 
 @pytest.mark.parametrize("wrong", [{"state": "maybe"}, {"p_value": 1.5}, {"p_value": float("nan")}])

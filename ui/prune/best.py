@@ -28,7 +28,7 @@ PROBLEM = "search_problem"
 def best_panel(study: Study, axis: str, metric: str) -> None:
     """The budget, the search, and the best set that is known; the heads go into the view by a click."""
     with st.container(border=True, key="best"):
-        left, right = st.columns([2, 3], gap="medium", vertical_alignment="bottom")
+        left, right = st.columns([2, 3], gap="medium")
         left.slider(words.BUDGET, 0.0, 1.0, step=0.01, format="percent", **bound_value("limit"), help=words.BUDGET_HELP)
         if not is_viewer():
             with right:

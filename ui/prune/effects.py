@@ -48,7 +48,8 @@ def draw_prediction(prediction: Prediction | None, axis: str, metric: str) -> No
             st.caption(words.RELATIVE_SUM)
             return
         for name, predicted in (("Perplexity", prediction.ppl), (_bias_title(axis, metric), prediction.bias)):
-            change = words.NOT_USABLE if predicted.impossible else format_number(predicted.change, signed=True)
+            size = format_number(predicted.change, abs(predicted.change) / 5, signed=True)
+            change = words.NOT_USABLE if predicted.impossible else size
             st.metric(f"{name}, predicted change", change, help=words.TERMS["predicted"])
         bias = bias_word(axis)
         beyond = [n for n, p in (("perplexity", prediction.ppl), (bias, prediction.bias)) if p.impossible]

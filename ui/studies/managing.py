@@ -20,6 +20,7 @@ def rename_and_delete() -> None:
     """The two forms, and what went wrong with the last one."""
     names = list_studies()
     if names:
+        st.header("Rename or delete", anchor=False)
         with st.expander("Rename a study"):
             _renaming(names)
         with st.expander("Delete a study"):

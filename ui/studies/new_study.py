@@ -19,7 +19,7 @@ from fasp_core.study.shard_names import SAMPLES
 from fasp_core.study.study import Study, list_studies, open_study, study_folder
 from fasp_core.study.views import scored_axes
 from fasp_core.words.numbers import axis_label
-from fasp_core.words.spoken import model_title, spoken_bytes, spoken_range
+from fasp_core.words.spoken import model_title, rough_bytes, spoken_range
 from ui import words
 from ui.caches import machine_speed, prompts_of
 from ui.foresight import biases_told, expected_of_more
@@ -239,8 +239,8 @@ def _estimate(
     estimate = estimate_run(shape, len(axes), budget, flops=flops, **size)
     with st.container(horizontal=True, key="estimate"):
         st.metric("Time", spoken_range(estimate.seconds_low, estimate.seconds, estimate.seconds_high), width="content")
-        st.metric("Memory", spoken_bytes(estimate.memory_bytes), width="content")
-        st.metric("Disk", spoken_bytes(estimate.disk_bytes), width="content")
+        st.metric("Memory", rough_bytes(estimate.memory_bytes), width="content")
+        st.metric("Disk", rough_bytes(estimate.disk_bytes), width="content")
     st.caption(
         f"From the model's size and the speed of this machine's processor; time is right within a factor of "
         f"{TIME_FACTOR:g} while nothing else runs here. A GPU is faster. A job can be paused and resumed."
