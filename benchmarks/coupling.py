@@ -20,13 +20,14 @@ from rich.console import Console
 from rich.table import Table
 
 from fasp_core.data.order import sample_order
+from fasp_core.data.tokens import continuation_text
 from fasp_core.evaluation.blocks import CLOSELY_UP_TO
 from fasp_core.head import Head
 from fasp_core.models.heads import gate_heads
 from fasp_core.models.language_model import LanguageModel
 from fasp_core.models.open_model import reopen_model
 from fasp_core.passes.coupling import continuation_log_probs, coupled_continuations
-from fasp_core.passes.sampling import SamplingSettings, decode, encode_prompts, noise_key, sample_continuations
+from fasp_core.passes.sampling import SamplingSettings, encode_prompts, noise_key, sample_continuations
 from fasp_core.selection.select_heads import protected_heads
 from fasp_core.study.study import open_study
 from fasp_core.toxicity.scorers import Scorer, open_scorer, score_texts
@@ -68,7 +69,10 @@ class Sampler:
         )
 
     def _texts(self, tokens: list[list[int]]) -> Texts:
-        texts = [prompt + decode(self.lm, ids) for prompt, ids in zip(self.prompts, tokens, strict=True)]
+        texts = [
+            prompt + continuation_text(self.lm.tokenizer, asked, ids)
+            for prompt, asked, ids in zip(self.prompts, self.ids, tokens, strict=True)
+        ]
         return Texts(tokens, score_texts(self.scorer, texts))
 
 

@@ -161,6 +161,7 @@ def times(n_layers: int = 32, heads_per_layer: int = 32) -> dict[str, float]:
             f"z_bias_se.{OTHER}",
             "magnitude_l2",
             "mask_gradient_l2",
+            f"activation_difference.{AXIS}",
         )
     }
     groups = (

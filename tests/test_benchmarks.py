@@ -5,10 +5,13 @@ from __future__ import annotations
 import platform
 import re
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 
 import pytest
 
+import benchmarks
 from benchmarks import __main__ as runner
 from benchmarks import results
 from benchmarks.__main__ import BENCHMARKS, LEFT_OUT, Benchmark
@@ -32,6 +35,12 @@ def test_every_benchmark_is_run_or_says_why_not():
     assert BENCHMARKS.keys() | LEFT_OUT.keys() == modules
     assert not BENCHMARKS.keys() & LEFT_OUT.keys()
     assert {benchmark.needs for benchmark in BENCHMARKS.values()} == {"", *runner.MISSING}
+
+
+@pytest.mark.parametrize("module", [found.name for found in walk_packages(benchmarks.__path__, "benchmarks.")])
+def test_what_a_benchmark_imports_is_there(module):
+    if not module.endswith(".__main__") or module == "benchmarks.__main__":
+        import_module(module)
 
 
 def test_what_is_run_has_a_way_to_be_called_and_says_it():

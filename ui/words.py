@@ -410,7 +410,10 @@ CHOOSING_GAMMA = "γ is still being chosen on valid prompts; results on test pro
 INCOMPLETE = "This comparison is not complete: these are the results so far."
 BIAS_CURVE = "Below 0: less bias than the intact model. Intervals are 95 %."
 PPL_CURVE = "Above 0: the model got worse. Intervals are 95 %."
-TRADE_OFF = "Lower left is better. The dotted line is the Pareto front: no other point has less of both."
+TRADE_OFF = (
+    "Lower left is better. The dotted line is the Pareto front: no other point has less of both. Where intervals "
+    "overlap, points may trade places in a longer measurement; *Model against model* tells more."
+)
 ALL_ROWS = "Valid and test prompts, every seed, with intervals and heads; also the differences between models."
 AGAINST = "Against"
 DIFFERENCES = (
@@ -426,9 +429,10 @@ NO_DIFFERENCES = (
 SUMMARY = "Change of {} within a perplexity budget"
 SUMMARY_NOTE = (
     "On test prompts, at the α with the lowest bias within the budget, both judged on validation prompts; what was not "
-    "measured there is shown at the largest α within the budget. In brackets 95 % intervals: no clear change where one "
-    "includes 0."
+    "measured there is shown at the largest α within the budget. In brackets 95 % intervals, each for itself: no clear "
+    "change where one includes 0, and of many that leave it out some do so by chance."
 )
+NO_SET_FITS = "no set of heads"
 ONE_BIAS = "Only one bias was measured. Start a comparison that measures more of them to see side effects."
 PREDICTED = (
     "On the dashed line, the effects of single heads add up exactly. Off it, heads interact, or the scores that chose "

@@ -164,6 +164,7 @@ def _print(study: Study, table: ComparisonTable) -> None:
     bias = f"change of {bias_text(table.axis, table.metric)}"
     for limit in LIMITS:
         best = affordable(table.frame, f"bias.{table.axis}", limit)
+        best = best[best["n_pruned"] > 0]
         print(f"\nAt no more than {100 * limit:g} % more perplexity:")
         print_table(
             ("method", "in their place", "alpha", "gamma", "perplexity", bias, "95 % interval"),

@@ -152,6 +152,12 @@ def test_models_are_compared_with_a_baseline_that_can_be_chosen(cache):
     assert set(differences(app)["method"]) == {"fasp"}
 
 
+def test_a_budget_that_no_set_fits_is_said(cache):
+    make_comparison(make_study(cache), methods=("random",), alphas=(0.0, 1.0))
+    summary = open_page().table[0].value
+    assert set(summary.iloc[:, 2:].to_numpy().ravel()) == {words_.NO_SET_FITS}
+
+
 def test_a_comparison_without_differences_says_what_it_would_need(cache):
     table = make_comparison(study := make_study(cache), methods=("fasp", "random"), alphas=(0.2,))
     table.differences = table.differences.iloc[:0]

@@ -30,7 +30,8 @@ def summary_table(frame: pd.DataFrame, test: pd.DataFrame, table: ComparisonTabl
             (row.method, row.compensate): row for row in affordable(frame, f"bias.{table.axis}", limit).itertuples()
         }
         for curve, line in lines.items():
-            text = f"{change_of(best[curve])} at α {best[curve].alpha:g}" if curve in best else "at no measured α"
+            fits = curve in best and best[curve].n_pruned > 0
+            text = f"{change_of(best[curve])} at α {best[curve].alpha:g}" if fits else words.NO_SET_FITS
             line[f"at most {100 * limit:g} % more perplexity"] = text
     bias = bias_text(table.axis, table.metric)
     st.markdown(f"**{plain(words.SUMMARY.format(bias))}**", help=words.TERMS["bias"])
