@@ -38,20 +38,39 @@ def posterior_moments(z: np.ndarray, se: np.ndarray, fit_on: np.ndarray | None =
     if unit == 0.0:
         return z.copy(), np.zeros_like(z)
     with np.errstate(all="ignore"):
-        prior = (SPREADS * unit)[:, None] ** 2  # (K, 1)
-        noise = np.maximum(se, 1e-3 * unit) ** 2  # (N)
-        density = _density(z, prior + noise)  # (K, N)
-        fitted = density if fit_on is None else density[:, fit_on]
-        shares = np.full((len(SPREADS), 1), 1 / len(SPREADS))
-        for _ in range(STEPS):
-            parts = shares * fitted
-            shares = (parts / parts.sum(0)).mean(1, keepdims=True)
-        parts = shares * density
-        weights, shrink = parts / parts.sum(0), prior / (prior + noise)  # (K, N) each
-        mean = z * (weights * prior / (prior + noise)).sum(0)
+        weights, shrink, noise = _mixture(z, se, unit, fit_on)
+        mean = z * (weights * shrink).sum(0)
         variance = (weights * shrink * (noise + shrink * z**2)).sum(0) - mean**2
     variance = np.where(np.isfinite(variance), np.maximum(variance, 0.0), 0.0)
     return np.where(np.isfinite(mean), mean, z), variance
+
+
+def posterior_draws(z: np.ndarray, se: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
+    """True scores drawn from what is known of them, (draws, N), in units of z; each head for itself.
+
+    `z` and `se` are (N), finite, with errors that are not all 0.
+    """
+    weights, shrink, noise = _mixture(z, se, float(np.median(se[se > 0])), None)
+    reached = np.cumsum(weights, axis=0)[:, None, :] < rng.random((draws, z.size))  # (K, draws, N)
+    component = np.minimum(reached.sum(0), len(SPREADS) - 1)
+    kept = shrink[component, np.arange(z.size)]  # (draws, N)
+    return kept * z + np.sqrt(kept * noise) * rng.standard_normal(kept.shape)
+
+
+def _mixture(
+    z: np.ndarray, se: np.ndarray, unit: float, fit_on: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Chances q_k of the components and the share of z that each keeps, (K, N) both, and the squared errors (N)."""
+    prior = (SPREADS * unit)[:, None] ** 2  # (K, 1)
+    noise = np.maximum(se, 1e-3 * unit) ** 2
+    density = _density(z, prior + noise)  # (K, N)
+    fitted = density if fit_on is None else density[:, fit_on]
+    shares = np.full((len(SPREADS), 1), 1 / len(SPREADS))
+    for _ in range(STEPS):
+        parts = shares * fitted
+        shares = (parts / parts.sum(0)).mean(1, keepdims=True)
+    parts = shares * density
+    return parts / parts.sum(0), prior / (prior + noise), noise
 
 
 def _density(z: np.ndarray, variance: np.ndarray) -> np.ndarray:

@@ -1,9 +1,9 @@
 """How many of the top heads would be on top again if everything were measured again. Numpy only.
 
 A score is a true value plus an error. Where the true values differ little, the top of the list is mostly luck, and
-a second measurement would have other luck. So second measurements are simulated by empirical Bayes (Efron and Morris
-1973): true values are assumed normal, with the variance that the errors do not explain; each head's true value is drawn
-from its posterior, and a new error is added.
+a second measurement would have other luck. So second measurements are simulated by empirical Bayes: each head's true
+value is drawn from what is known of it (a mixture of normal distributions, see `shrinkage`), and a new error is added.
+A single normal distribution would not do: a few heads with large errors would explain all that heads differ by.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+
+from fasp_core.stats.shrinkage import posterior_draws
 
 DRAWS = 400
 
@@ -39,11 +41,8 @@ def top_overlap(z: np.ndarray, z_se: np.ndarray, *, k: int = 20, seed: int = 0) 
     z, z_se = z[known], z_se[known]
     if z.size <= k or not (z_se > 0).any():
         return None
-    truth = max(0.0, float(z.var(ddof=1) - (z_se**2).mean()))  # variance of the true values
-    kept = truth / (truth + z_se**2) if truth > 0 else np.zeros_like(z)  # the share of a score that is not luck
-    mean = z.mean() + kept * (z - z.mean())
-    spread = np.sqrt(kept * z_se**2 + z_se**2)
-    again = mean + spread * np.random.default_rng(seed).standard_normal((DRAWS, z.size))
+    rng = np.random.default_rng(seed)
+    again = posterior_draws(z, z_se, DRAWS, rng) + z_se * rng.standard_normal((DRAWS, z.size))
     top = np.argsort(-z, kind="stable")[:k]
     stays = (np.argpartition(-again, k - 1, axis=1)[:, :k, None] == top).any(axis=-1).sum(axis=1)
     low, high = np.quantile(stays, [0.025, 0.975], method="closest_observation")
