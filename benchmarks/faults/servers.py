@@ -103,4 +103,4 @@ def _wait_for_an_answer(root: Path, study: str, tally: Tally, seconds: float = 1
 
 def _is_worker(process: psutil.Process, root: Path) -> bool:
     command = process.info["cmdline"] or []
-    return "fasp_core.jobs.worker" in command and str(root) in command and is_left(process)
+    return "fasp_core.jobs.worker_process" in command and str(root) in command and is_left(process)

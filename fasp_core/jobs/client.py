@@ -3,7 +3,7 @@
 A page must stay responsive while torch takes all cores, so nothing is evaluated in its process. `request` notes what a
 session wants measured and makes sure that a worker runs; `latest` tells how far it is, and starts a new worker where
 the old one died. Results are not handed over: page and worker share the `EvaluationStore`, see `history.measured_set`.
-The worker (`python -m fasp_core.jobs.worker`) holds a lock, so there is never more than one per cache folder. It takes
+The worker (`worker_process`) holds a lock, so there is never more than one per cache folder. It takes
 turns between sessions, drops a request as soon as its session makes another one, and ends when nobody asks any more.
 """
 
@@ -104,7 +104,7 @@ class EvaluationClient:
         with open(self.root / LOG, "ab") as log:
             _log_from[self.root] = log.seek(0, os.SEEK_END)
             _started[self.root] = subprocess.Popen(
-                [sys.executable, "-m", "fasp_core.jobs.worker", str(self.root), str(os.getpid())],
+                [sys.executable, "-m", "fasp_core.jobs.worker_process", str(self.root), str(os.getpid())],
                 env=child_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -1,4 +1,4 @@
-"""The evaluation worker: `python -m fasp_core.jobs.worker ROOT PARENT_PID`, started by `client.EvaluationClient`.
+"""The evaluation worker, in a process of its own (`worker_process`), which `client.EvaluationClient` starts.
 
 There is one process per cache folder: it holds a lock. Each turn measures one block, for the session that has had the
 least of the worker's time; a block that is in the store already costs nothing. A request that a worker died of is begun
@@ -9,15 +9,12 @@ block too, or when nobody asked for a while.
 from __future__ import annotations
 
 import os
-import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-import psutil
 from filelock import FileLock, Timeout
 
 from fasp_core.errors import Cancelled, FaspError
@@ -145,14 +142,13 @@ class _Unwanted:
         return not self.is_asked_for() or not self.queue.is_latest(self.request)
 
 
-def main(root: Path, parent: int) -> None:
-    """Serve until the parent process ends or nobody has asked for `IDLE_S` seconds."""
+def serve(root: Path, is_asked_for: Callable[[], bool]) -> None:
+    """Serve while somebody asks, until nobody has asked for `IDLE_S` seconds; not at all where another worker does."""
     try:
         with FileLock(worker_lock(root), timeout=0):
             if hasattr(os, "nice"):  # not on Windows
                 os.nice(NICENESS)
-            is_asked_for, last = partial(_lives, psutil.Process(parent)), time.monotonic()
-            worker = Worker(root, is_asked_for)
+            worker, last = Worker(root, is_asked_for), time.monotonic()
             worker.log("worker begins")
             while is_asked_for() and time.monotonic() - last < IDLE_S:
                 if worker.turn():
@@ -160,17 +156,5 @@ def main(root: Path, parent: int) -> None:
                 else:
                     time.sleep(POLL_S)
             worker.log("worker ends")
-    except (Timeout, psutil.NoSuchProcess):
-        return  # another worker was faster, or nobody is left to ask
-
-
-def _lives(process: psutil.Process) -> bool:
-    """Whether a process still runs. Not `os.getppid`: in a virtual environment on Windows a launcher lies between."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    except Timeout:
+        return  # another worker was faster
