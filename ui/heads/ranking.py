@@ -41,10 +41,10 @@ def base_numbers(study: Study, scores: HeadScores, axis: str) -> None:
                 width="content",
                 help=words.TERMS["mean_toxicity" if axis == MEAN_TOXICITY else "bias"],
             )
-        if floor is not None:
+        if bias is not None and floor is not None:
             st.metric(
                 "Expected from noise",
-                format_number(floor, floor / 10),
+                format_number(floor, bias.se),  # as exact as the bias beside it
                 width="content",
                 help=words.TERMS["noise"],
             )
