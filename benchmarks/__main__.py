@@ -45,6 +45,7 @@ BENCHMARKS = {
     "shards": Benchmark(),
     "combinations": Benchmark(("--count", "100")),
     "faults": Benchmark(("--kills", "0")),
+    "fuzz": Benchmark(),
     "sessions": Benchmark(),
     "cluster": Benchmark(needs="Ray (requirements-cluster.txt)"),
     "app": Benchmark(needs="Chromium"),

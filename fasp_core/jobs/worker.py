@@ -15,14 +15,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from fasp_core.errors import Cancelled, FaspError
 from fasp_core.evaluation.evaluate import evaluate_target
 from fasp_core.evaluation.result import Evaluation
 from fasp_core.evaluation.store import EvaluationStore
 from fasp_core.files.run_log import Level, log_event, place_of
-from fasp_core.jobs.client import LOG, RESTARTED, ready_file, worker_lock
+from fasp_core.jobs.client import LOG, RESTARTED, ready_file
 from fasp_core.jobs.requests import Request, RequestQueue
 from fasp_core.models.language_model import LanguageModel
 from fasp_core.models.open_model import reopen_model
@@ -143,18 +141,14 @@ class _Unwanted:
 
 
 def serve(root: Path, is_asked_for: Callable[[], bool]) -> None:
-    """Serve while somebody asks, until nobody has asked for `IDLE_S` seconds; not at all where another worker does."""
-    try:
-        with FileLock(worker_lock(root), timeout=0):
-            if hasattr(os, "nice"):  # not on Windows
-                os.nice(NICENESS)
-            worker, last = Worker(root, is_asked_for), time.monotonic()
-            worker.log("worker begins")
-            while is_asked_for() and time.monotonic() - last < IDLE_S:
-                if worker.turn():
-                    last = time.monotonic()
-                else:
-                    time.sleep(POLL_S)
-            worker.log("worker ends")
-    except Timeout:
-        return  # another worker was faster
+    """Serve while somebody asks, until nobody has asked for `IDLE_S` seconds. The caller holds the folder's lock."""
+    if hasattr(os, "nice"):  # not on Windows
+        os.nice(NICENESS)
+    worker, last = Worker(root, is_asked_for), time.monotonic()
+    worker.log("worker begins")
+    while is_asked_for() and time.monotonic() - last < IDLE_S:
+        if worker.turn():
+            last = time.monotonic()
+        else:
+            time.sleep(POLL_S)
+    worker.log("worker ends")
