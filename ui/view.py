@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -26,6 +27,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from fasp_core.errors import FaspError
+from ui import words
 from ui.address import PARTS, read_view, write_view
 from ui.text import plain
 
@@ -128,6 +130,8 @@ def kept_in_url(page: str) -> Iterator[None]:
         pass
     except FaspError as error:
         st.error(plain(error))
+    except FileNotFoundError as error:
+        st.error(words.DELETED_MEANWHILE.format(plain(Path(error.filename or "").name)))
     finally:
         memory["inside_app"] = False
     _write_address()

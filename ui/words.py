@@ -168,6 +168,7 @@ PURPOSE = "Find the attention heads that drive social bias in a language model, 
 NO_STUDY = "There is no study yet. Measure the default model first; this takes some ten minutes on two cores:"
 NO_STUDY_THEN = "Then reload this page. Or start it in the app:"
 TO_STUDIES = "Go to Studies"
+DELETED_MEANWHILE = "Deleted while this page was drawn: {}. Reload the page, or choose another study."
 NO_AXIS = "These scores hold perplexity only, no axis of bias. Score an axis, for example gender_and_sex."
 MEASURED_BY = "Bias is measured by"
 MEASURES = {"toxicity": "toxicity of its texts", "likelihood": "likelihood of toxic words"}

@@ -57,6 +57,20 @@ def test_a_page_whose_study_is_deleted_while_it_is_drawn_ends_with_one_line(cach
     assert "is missing; score again" in line.replace("\\", "")
 
 
+def test_a_file_that_vanishes_while_a_page_is_drawn_is_named(cache, monkeypatch):
+    study = make_study(cache)
+
+    def deleted_meanwhile(*_):
+        shutil.rmtree(study.folder)
+        caches.study_key(study)
+
+    monkeypatch.setattr("fasp_core.export.report.html_report", deleted_meanwhile)
+    app = open_page("pages/export.py")
+    assert not app.exception
+    (line,) = (error.value for error in app.error)
+    assert "Deleted while this page was drawn: manifest" in line
+
+
 @pytest.mark.parametrize("page", ABOUT_A_STUDY)
 def test_a_page_opens_with_imported_scores_that_have_no_model(page, cache):
     made_import(cache)
