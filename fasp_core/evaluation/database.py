@@ -12,6 +12,7 @@ import hashlib
 import os
 import shutil
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from fasp_core.errors import InputError
 from fasp_core.files.paths import cache_root
 from fasp_core.files.writing import READ_ONLY, write_errors
 
+WAIT_S = 30.0  # for others that hold the database
 VERSION = 6  # of the tables
 # Version 5 is this one without checksums, and gets them. Earlier files are emptied: their keys meant something else.
 WITHOUT_CHECKSUMS = 5
@@ -115,7 +117,7 @@ class Database:
         return self._run(statement, values, remake=False)
 
     def _open(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self.path, timeout=30, isolation_level=None)
+        db = sqlite3.connect(self.path, timeout=WAIT_S, isolation_level=None)
         db.text_factory = _text
         return db
 
@@ -132,7 +134,7 @@ class Database:
             with closing(self._open()) as db:
                 if _version(db) == VERSION:
                     return
-                db.execute("pragma journal_mode=wal")
+                _use_wal(db)
                 db.execute("begin immediate")
                 version = _version(db)  # anew: another process may have been faster
                 if version > VERSION:
@@ -194,3 +196,16 @@ def _is_full(folder: Path) -> bool:
 def _text(data: bytes) -> str:
     """Text that is no UTF-8 is no error: its checksum differs."""
     return data.decode("utf-8", "replace")
+
+
+def _use_wal(db: sqlite3.Connection) -> None:
+    """Let readers and a writer work at once; for this switch alone SQLite does not wait for others by itself."""
+    deadline = time.monotonic() + WAIT_S
+    while True:
+        try:
+            db.execute("pragma journal_mode=wal")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)

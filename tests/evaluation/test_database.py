@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 from contextlib import closing
+from threading import Timer
 
 import pytest
 from helpers.made_study import made_evaluation
@@ -188,3 +189,15 @@ def test_a_busy_file_says_to_try_again(filled):
     busy = sqlite3.OperationalError("database is locked")
     busy.sqlite_errorcode = sqlite3.SQLITE_BUSY
     assert "try again" in str(Database(filled)._unusable(busy))
+
+
+def test_a_database_that_somebody_reads_just_then_is_waited_for(tmp_path):
+    """Two that open a new one at once: SQLite does not wait for the switch to write-ahead logging by itself."""
+    with closing(sqlite3.connect(tmp_path / "evaluations.sqlite", isolation_level=None, check_same_thread=False)) as db:
+        db.execute("begin")
+        db.execute("select count(*) from sqlite_master").fetchall()  # holds a shared lock
+        ends = Timer(0.2, lambda: db.execute("commit"))
+        ends.start()
+        Database(tmp_path)
+        ends.join()
+    assert Database(tmp_path).read("select count(*) from blocks") == [(0,)]
