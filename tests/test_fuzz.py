@@ -20,19 +20,19 @@ def test_nothing_that_reads_fails_on_damaged_input(tmp_path):
 
 
 def strict(folder):
-    """Lets through what json raises for bytes that are no UTF-8, and refuses the rest at great length."""
+    """Lets through what json raises for bytes that are no UTF-8, and refuses the rest."""
     data = (folder / "x.json").read_bytes()
     try:
         return json.loads(data.decode())
     except json.JSONDecodeError as error:
-        raise InputError(f"{error}, " * 100) from error
+        raise InputError(str(error)) from error
 
 
-def test_uncaught_errors_and_long_refusals_are_found(tmp_path):
+def test_uncaught_errors_are_found(tmp_path):
     told, problems = fuzz(200, 0, tmp_path, {"strict": Format("x.json", json.dumps({"a": [1, 2]}).encode(), strict)})
     assert told["strict"]["uncaught"] > 0
     assert any("UnicodeDecodeError" in problem for problem in problems)
-    assert any("refused in" in problem for problem in problems)
+    assert told["strict"]["uncaught"] + told["strict"]["refused"] + told["strict"]["read"] == 200
 
 
 def test_a_whole_file_that_is_refused_tests_nothing(tmp_path):
