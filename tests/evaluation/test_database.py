@@ -5,13 +5,12 @@ from __future__ import annotations
 import random
 import sqlite3
 from contextlib import closing
-from threading import Timer
 
 import pytest
 from helpers.made_study import made_evaluation
 
 from fasp_core.errors import InputError
-from fasp_core.evaluation.database import CHECKED, TABLES, Database
+from fasp_core.evaluation.database import CHECKED, TABLES, Database, _use_wal
 from fasp_core.evaluation.keys import EvaluationPlan, Target
 from fasp_core.evaluation.store import EvaluationStore
 from fasp_core.jobs.requests import RequestQueue
@@ -191,13 +190,24 @@ def test_a_busy_file_says_to_try_again(filled):
     assert "try again" in str(Database(filled)._unusable(busy))
 
 
-def test_a_database_that_somebody_reads_just_then_is_waited_for(tmp_path):
-    """Two that open a new one at once: SQLite does not wait for the switch to write-ahead logging by itself."""
-    with closing(sqlite3.connect(tmp_path / "evaluations.sqlite", isolation_level=None, check_same_thread=False)) as db:
-        db.execute("begin")
-        db.execute("select count(*) from sqlite_master").fetchall()  # holds a shared lock
-        ends = Timer(0.2, lambda: db.execute("commit"))
-        ends.start()
-        Database(tmp_path)
-        ends.join()
-    assert Database(tmp_path).read("select count(*) from blocks") == [(0,)]
+class Busy:
+    """A connection that two who switch at once get: refused without waiting, some times."""
+
+    def __init__(self, code: int, times: int) -> None:
+        self.code, self.left, self.done = code, times, []
+
+    def execute(self, statement: str) -> None:
+        if self.left:
+            self.left -= 1
+            error = sqlite3.OperationalError("database is locked")
+            error.sqlite_errorcode = self.code
+            raise error
+        self.done.append(statement)
+
+
+def test_two_that_switch_to_write_ahead_logging_at_once_wait_for_each_other():
+    busy = Busy(sqlite3.SQLITE_BUSY, 3)
+    _use_wal(busy)
+    assert busy.done == ["pragma journal_mode=wal"]
+    with pytest.raises(sqlite3.OperationalError):
+        _use_wal(Busy(sqlite3.SQLITE_READONLY, 1))
