@@ -148,7 +148,7 @@ def _run(study: Study, settings: ComparisonSettings, on: Reopened, device: str) 
     metric = settings.metric or ""
     scorer = scorer_for(study, [metric], device)
     with on() as (lm, on_workers), ProgressReport() as progress:
-        measure = StudyMeasure.of(lm, study, settings.axes, metric, scorer=scorer, cluster=on_workers)
+        measure = StudyMeasure(lm, study, settings.axes, metric, scorer=scorer, cluster=on_workers)
         return run_comparison(lm, study, settings, scorer=scorer, measure=measure, progress=progress)
 
 

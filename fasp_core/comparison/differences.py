@@ -18,8 +18,6 @@ def differences_on_test(table: ComparisonTable) -> pd.DataFrame:
     leaves, negative where this one leaves less. Beside it, ending in `_ppl`, the same of perplexity.
     """
     pooled = pool(table.differences)
-    if pooled.empty:
-        return pooled.reindex(columns=[*pooled.columns, *AGAINST])
     bias, ppl = (pooled[pooled["metric"] == name] for name in (f"bias.{table.axis}", "ppl"))
     both = bias.merge(ppl, on=POINT, suffixes=("", "_ppl"))
     places = {"against": METHODS, "against_compensate": COMPENSATIONS}  # FASP as published comes first

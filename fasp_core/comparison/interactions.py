@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binomtest
 
 from fasp_core.cluster.cluster import Cluster
 from fasp_core.errors import InputError
@@ -33,7 +34,6 @@ from fasp_core.progress import ProgressCallback, StageClock, Stop
 from fasp_core.selection.select_heads import protected_heads
 from fasp_core.stats.bias import axis_bias
 from fasp_core.stats.estimate import Estimate
-from fasp_core.stats.normal import Z95
 from fasp_core.stats.paired import odds_means
 from fasp_core.stats.resampling import replicate_counts
 from fasp_core.study.shard_names import TEXT
@@ -144,13 +144,12 @@ def draw_pairs(free: np.ndarray, pairs: int, *, seed: int) -> np.ndarray:
 def pair_share(differs: Sequence[bool]) -> PairShare:
     """How many differ, and the share beyond the 5 % that chance gives, with Wilson's 95 % interval."""
     n, k = len(differs), int(np.sum(differs))
-    centre, half = k + Z95**2 / 2, Z95 * math.sqrt(k * (n - k) / n + Z95**2 / 4)
-    low, high = ((centre + side * half) / (n + Z95**2) for side in (-1, 1))
+    interval = binomtest(k, n).proportion_ci(method="wilson")
 
     def beyond(value: float) -> float:
         return max(0.0, (value - CHANCE) / (1 - CHANCE))
 
-    return PairShare(n, k, beyond(k / n), (beyond(low), beyond(high)))
+    return PairShare(n, k, beyond(k / n), (beyond(interval.low), beyond(interval.high)))
 
 
 def bias_interaction(toxicity: np.ndarray, group: np.ndarray, prompt: np.ndarray, shares: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from fasp_core.cluster.cluster import Cluster
@@ -34,23 +34,14 @@ class Measure(Protocol):
         ...
 
 
-@dataclass(frozen=True)
 class StudyMeasure:
-    """Measures as `evaluate_study` does, the bias of `axes` by `metric`; seed 0 shares the app's blocks."""
+    """Measures as `evaluate_study` does, the bias of `axes` by `metric`; seed 0 shares the app's blocks.
 
-    lm: LanguageModel
-    study: Study
-    axes: Sequence[str]
-    metric: str
-    scorer: Scorer | ScorerName
-    store: BlockStore
-    settings: EvaluationSettings
-    stop: Stop | None = None
-    cluster: Cluster | None = None
+    Results go to the database beside the study, and settings are the app's, unless others are given.
+    """
 
-    @classmethod
-    def of(
-        cls,
+    def __init__(
+        self,
         lm: LanguageModel,
         study: Study,
         axes: Sequence[str],
@@ -61,10 +52,11 @@ class StudyMeasure:
         settings: EvaluationSettings | None = None,
         stop: Stop | None = None,
         cluster: Cluster | None = None,
-    ) -> StudyMeasure:
-        """With the database beside the study for a store, and the app's settings, unless others are given."""
-        store = store if store is not None else EvaluationStore(study.folder.parent)
-        return cls(lm, study, axes, metric, scorer, store, settings or study_settings(study), stop, cluster)
+    ) -> None:
+        self.lm, self.axes, self.metric, self.scorer, self.stop, self.cluster = lm, axes, metric, scorer, stop, cluster
+        self.store = store if store is not None else EvaluationStore(study.folder.parent)
+        self.settings = settings or study_settings(study)
+        self.prompts, self.windows, self.pairs = study.prompts, study.windows, study_pairs(study)
 
     def __call__(self, model: Pruned, split: str, seed: int, blocks: int) -> Iterator[Evaluation]:
         """See `Measure`."""
@@ -75,9 +67,9 @@ class StudyMeasure:
             metrics=[self.metric],
             split=split,
             compensate=model.compensate,
-            pairs=study_pairs(self.study),
-            prompts=self.study.prompts,
-            windows=self.study.windows,
+            pairs=self.pairs,
+            prompts=self.prompts,
+            windows=self.windows,
             scorer=self.scorer,
             store=self.store,
             stop=self.stop,
@@ -98,11 +90,11 @@ class StudyMeasure:
             self.lm,
             tuple(stream_of(axis, self.metric) for axis in self.axes),
             split,
-            self.study.prompts,
-            self.study.windows,
+            self.prompts,
+            self.windows,
             self.scorer,
             self._settings(seed, blocks),
             self.stop,
-            study_pairs(self.study),
+            self.pairs,
             model.compensate,
         )

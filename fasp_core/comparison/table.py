@@ -226,9 +226,9 @@ def pool(frame: pd.DataFrame) -> pd.DataFrame:
     the variance of the seeds' values beyond that, averaged over all points of the method and compensation (method
     random prunes other heads with every seed). `relative` = change ÷ before; `heads` and `seed` are of the first seed.
     """
-    if frame.empty:
-        return pd.DataFrame(columns=[*POINT, *POOLED])
     point = [*POINT, *(name for name in AGAINST if name in frame)]
+    if frame.empty:
+        return pd.DataFrame(columns=[*point, *POOLED])
     squares = {f"{name}_own": ((frame[f"{name}_high"] - frame[f"{name}_low"]) / 2) ** 2 for name in MEASURED}
     frame = frame.assign(**squares)
     grouped = frame.groupby(point, dropna=False, sort=False)

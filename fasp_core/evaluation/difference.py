@@ -29,13 +29,4 @@ def measured_difference(
     for stream, block in work.steps():
         before = measured_block(other, stream, theirs, block, store)
         totals.add(stream, before, measured_block(work, stream, mine, block, store))
-    return Evaluation(
-        pruned=mine,
-        split=work.split,
-        **totals.metrics(),
-        n_texts=totals.count("toxicity"),
-        n_windows=totals.n_windows,
-        fraction_done=1.0,
-        n_readings=totals.count("likelihood"),
-        compensate=work.compensate if mine else "none",
-    )
+    return totals.evaluation(mine, work.split, work.compensate if mine else "none", 1.0)

@@ -191,15 +191,6 @@ def _evaluate(
     for done, (stream, block) in enumerate(measured, start=1):
         before = measured_block(work, stream, (), block, store)
         totals.add(stream, before, measured_block(work, stream, heads, block, store) if heads else before)
-        evaluation = Evaluation(
-            pruned=heads,
-            split=split,
-            **totals.metrics(),
-            n_texts=totals.count("toxicity"),
-            n_windows=totals.n_windows,
-            fraction_done=done / len(steps),
-            n_readings=totals.count("likelihood"),
-            compensate=compensate,
-        )
+        evaluation = totals.evaluation(heads, split, compensate, done / len(steps))
         store.keep(work.plan, evaluation)
         yield evaluation

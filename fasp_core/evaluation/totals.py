@@ -6,8 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from fasp_core.evaluation.result import Metrics
+from fasp_core.evaluation.result import Evaluation, Metrics
 from fasp_core.evaluation.streams import axis_of, metric_of
+from fasp_core.head import Head
+from fasp_core.models.compensation_choice import Compensate
 from fasp_core.stats.degeneration import distinct_bigrams, length, paired_means, repetition
 from fasp_core.stats.paired import AxisMetrics, compare_axis, compare_level, compare_odds, compare_windows
 from fasp_core.stats.target import MEAN_TOXICITY
@@ -72,6 +74,19 @@ class Totals:
             )
             for i, name in enumerate(("before", "after", "change"))
         }
+
+    def evaluation(self, pruned: tuple[Head, ...], split: str, compensate: Compensate, done: float) -> Evaluation:
+        """What is known so far; `done` is the share of the plan that was taken in."""
+        return Evaluation(
+            pruned=pruned,
+            split=split,
+            **self.metrics(),
+            n_texts=self.count("toxicity"),
+            n_windows=self.n_windows,
+            fraction_done=done,
+            n_readings=self.count("likelihood"),
+            compensate=compensate,
+        )
 
     def _compare(self, stream: str) -> None:
         rows = pd.concat(self.rows[stream])

@@ -195,7 +195,7 @@ def test_by_likelihood_every_row_is_what_an_evaluation_of_its_set_says(tiny_llam
     scorer, store = scorer_for(study, ["likelihood"]), NotingStore(tmp_path)
 
     def run():
-        measure = StudyMeasure.of(tiny_llama, study, [AXIS], "likelihood", scorer=scorer, store=store, settings=small)
+        measure = StudyMeasure(tiny_llama, study, [AXIS], "likelihood", scorer=scorer, store=store, settings=small)
         return run_comparison(tiny_llama, study, settings, scorer=scorer, measure=measure)
 
     table = run()
@@ -337,7 +337,7 @@ def test_a_real_run_repeats_no_block_and_two_comparisons_share_them(tiny_llama, 
             iterative=IterativeSettings(samples=16, step=0.17),
             iterative_gammas=(0.5,),
         )
-        measure = StudyMeasure.of(tiny_llama, study, [AXIS], "toxicity", scorer=scorer, store=store, settings=small)
+        measure = StudyMeasure(tiny_llama, study, [AXIS], "toxicity", scorer=scorer, store=store, settings=small)
         return run_comparison(tiny_llama, study, settings, scorer=scorer, measure=measure)
 
     stores = [NotingStore(tmp_path, die_after) for die_after in (7, 0, 0)]
