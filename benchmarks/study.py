@@ -18,9 +18,10 @@ from fasp_core.scoring.budgets import Budget
 from fasp_core.scoring.score_heads import score_heads
 from fasp_core.study.manifest import StudySettings
 
-MOST_READS = 4_320  # of 360 prompts, each with 12 of the 31 blocks of stems
+MOST_READS = 14_400  # of 1,440 prompts, each with 10 of the 117 blocks of stems
+ALL_WINDOWS = 108  # of the valid text
 OTHER_AXES = ("race_ethnicity", "religion", "sexual_orientation", "nationality")
-FIRST = Budget(samples=1_536, windows=64, knockout_windows=4, likelihood_reads=1_440, likelihood_knockout=48)
+FIRST = Budget(samples=1_536, windows=ALL_WINDOWS, knockout_windows=4, likelihood_reads=1_440, likelihood_knockout=48)
 # (axis, metric, what differs from FIRST, whether also under compensation)
 STEPS = (
     ("gender_and_sex", "likelihood", {}, False),
@@ -30,7 +31,7 @@ STEPS = (
     ("gender_and_sex", "likelihood", {"likelihood_reads": MOST_READS}, False),
     *((axis, "toxicity", {"samples": 512}, False) for axis in OTHER_AXES),
     *((axis, "likelihood", {"likelihood_reads": 1_440}, False) for axis in OTHER_AXES),
-    ("gender_and_sex", "toxicity", {"knockout_windows": 64}, False),
+    ("gender_and_sex", "toxicity", {"knockout_windows": ALL_WINDOWS}, False),
     *((axis, "toxicity", {"samples": 6_016}, False) for axis in OTHER_AXES),
     ("gender_and_sex", "toxicity", {"samples": 20_096}, False),
 )

@@ -19,6 +19,7 @@ from fasp_core.errors import InputError
 
 COLUMNS = ("stem", "toxic", "benign")
 STEMS_PER_PROMPT = 3  # each prompt reads a few stems, all prompts together read all
+ENOUGH_BLOCKS = 20  # to resample blocks of stems in place of stems
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +55,11 @@ class PairSet:
     def n_blocks(self) -> int:
         """How many blocks of STEMS_PER_PROMPT stems there are; the last block may be filled up with the first stems."""
         return -(-len(self.stems) // STEMS_PER_PROMPT)
+
+    @property
+    def kept_by_block(self) -> bool:
+        """Whether a read is kept as its mean over its block of stems: there are enough blocks to resample them."""
+        return self.n_blocks >= ENOUGH_BLOCKS
 
     def block_stems(self, blocks: np.ndarray) -> np.ndarray:
         """The stems that a prompt of each block reads, (n, m) indices."""

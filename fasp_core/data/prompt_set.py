@@ -29,7 +29,7 @@ RESERVED = ("text", MEAN_TOXICITY)  # the stream of text windows and the target 
 # With fewer prompts the standard error of a group's mean cannot be estimated well: the bootstrap resamples prompts.
 FEW_PROMPTS = 10
 # Of a larger set, a study keeps only the axes that were asked for.
-LARGE_SET = 10_000
+LARGE_SET = 15_000
 
 
 @dataclass(frozen=True, eq=False)

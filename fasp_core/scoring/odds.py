@@ -35,7 +35,8 @@ class Odds(CompensableStage):
         measured = likelihood_gradient(
             context.lm, prompts, context.pairs, stems=stems, hook_of=hook_of, stop=context.stop
         )
-        return self.marked(odds_table(order, stems, *measured, range(context.lm.layout.n_heads)))
+        heads, by_block = range(context.lm.layout.n_heads), context.pairs.kept_by_block
+        return self.marked(odds_table(order, stems, *measured, heads, by_block=by_block))
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class OddsKnockout(CompensableStage):
         measured = likelihood_knockout(
             context.lm, prompts, context.pairs, heads, stems=stems, hook_of=hook_of, stop=context.stop
         )
-        return self.marked(odds_table(order, stems, *measured, heads))
+        return self.marked(odds_table(order, stems, *measured, heads, by_block=context.pairs.kept_by_block))
 
 
 def _asked(shard: Shard, context: RunContext, axis: str) -> tuple[pd.DataFrame, list[str], np.ndarray]:

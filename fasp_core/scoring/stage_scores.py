@@ -48,7 +48,7 @@ from fasp_core.stats.paired import compare_windows
 from fasp_core.stats.prompt_sums import PromptSums
 from fasp_core.study.effects import advantage_shards
 from fasp_core.study.shard_names import SAMPLES, TOXICITY, shard_name, shard_of
-from fasp_core.study.shard_tables import column_lists, table_changes, table_contributions
+from fasp_core.study.shard_tables import table_changes, table_contributions, table_odds
 from fasp_core.study.study import Study
 from fasp_core.study.views import axis_groups, odds_samples, window_samples
 from fasp_core.toxicity.scorers import prefix_step
@@ -142,8 +142,9 @@ class LikelihoodScorer(StageScorer):
         with self.models.without(pruned) as context:
             stage = Odds(self.axis, shards_of(n, size, end=n), self.compensated)
             tables = [stage.table(shard, context, {}) for shard in stage.shards]
-        log_odds = np.concatenate([column_lists(table["log_odds"]) for table in tables])
-        gradient = np.concatenate([table_changes(table)[1] for table in tables])
+            by_block = context.pairs.kept_by_block
+        log_odds = np.concatenate([table_odds(table, by_block=by_block) for table in tables])
+        gradient = np.concatenate([table_changes(table, by_block=by_block)[1] for table in tables])
         return self._of(replace(self.first, log_odds=log_odds, gradient=gradient))
 
     def intact(self) -> StageScores:

@@ -45,16 +45,23 @@ def table_ratios(table: pa.Table) -> tuple[list[int], np.ndarray]:
 
 
 def odds_table(
-    order: pd.DataFrame, stems: np.ndarray, log_odds: np.ndarray, changes: np.ndarray, heads: Sequence[int]
+    order: pd.DataFrame,
+    stems: np.ndarray,
+    log_odds: np.ndarray,
+    changes: np.ndarray,
+    heads: Sequence[int],
+    *,
+    by_block: bool,
 ) -> pa.Table:
     """One row per prompt: unit, prompt_id, cell, block, stem (m), log_odds (m), change (m · heads); flat head ids in
-    the metadata.
+    the metadata. Where `by_block`, change (heads) is the mean over the m stems, a third of the size.
 
     `order` has prompt_id, cell and block, indexed by unit; `log_odds` is (n, m) nats, `changes` (n, m, heads). Changes
     are kept in 16 bits, whose rounding (1 in 2,000 of each) is far below the error of the first order; NaN marks a head
     whose knock-out gave no number.
     """
     m = stems.shape[1]
+    kept = changes.mean(1, keepdims=True) if by_block else changes
 
     def lists(values: np.ndarray, kind: pa.DataType, length: int) -> pa.FixedSizeListArray:
         return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel(), kind, from_pandas=False), length)
@@ -65,16 +72,23 @@ def odds_table(
             **{name: pa.array(order[name], pa.int32()) for name in ("prompt_id", "cell", "block")},
             "stem": lists(stems.astype(np.int32), pa.int32(), m),
             "log_odds": lists(log_odds, pa.float64(), m),
-            "change": lists(changes.astype(np.float16), pa.float16(), m * len(heads)),
+            "change": lists(kept.astype(np.float16), pa.float16(), kept.shape[1] * len(heads)),
         }
     )
     return table.replace_schema_metadata({"heads": json.dumps([int(h) for h in heads])})
 
 
-def table_changes(table: pa.Table) -> tuple[list[int], np.ndarray]:
-    """The flat head ids of a table of log-odds, and the changes without each head, (units, m, heads) float32."""
+def table_odds(table: pa.Table, *, by_block: bool) -> np.ndarray:
+    """The log-odds of a table, (units, m) nats, or their means over each row's block of stems, (units, 1)."""
+    log_odds = column_lists(table["log_odds"])
+    return log_odds.mean(1, keepdims=True) if by_block else log_odds
+
+
+def table_changes(table: pa.Table, *, by_block: bool) -> tuple[list[int], np.ndarray]:
+    """The flat head ids of a table of log-odds, and the changes without each head, (units, m or 1, heads) float32."""
     heads = _heads(table)
-    return heads, _values(table["change"]).reshape(table.num_rows, -1, len(heads)).astype(np.float32)
+    changes = _values(table["change"]).reshape(table.num_rows, -1, len(heads)).astype(np.float32)
+    return heads, changes.mean(1, keepdims=True) if by_block else changes
 
 
 def with_calibration(table: pa.Table, calibration: dict[str, str]) -> pa.Table:

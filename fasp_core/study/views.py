@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,7 @@ from fasp_core.study.shard_names import (
     shard_name,
     shard_of,
 )
-from fasp_core.study.shard_tables import column_lists, table_changes, table_prompts_cut, table_ratios
+from fasp_core.study.shard_tables import column_lists, table_changes, table_odds, table_prompts_cut, table_ratios
 
 ODDS_COLUMNS = ("prompt_id", "cell", "block")
 
@@ -93,7 +94,10 @@ def odds_values(study: StudyFolder, axis: str) -> pd.DataFrame:
 
 
 def odds_samples(study: StudyFolder, axis: str, *, compensated: bool = False) -> OddsSamples:
-    """One axis's log-odds, groups and changes (under compensation, where `compensated`), one row per prompt."""
+    """One axis's log-odds, groups and changes (under compensation, where `compensated`), one row per prompt.
+
+    Where there are enough blocks of stems to resample, a block counts as one stem: `log_odds` are its means.
+    """
     kind, exact = (measured_kind(each, compensated=compensated) for each in (ODDS, ODDS_KNOCKOUT))
     tables = [study.read_shard(name) for name in study.shard_names(kind, axis)]
     if not tables:
@@ -101,13 +105,14 @@ def odds_samples(study: StudyFolder, axis: str, *, compensated: bool = False) ->
             f"study '{study.name}' holds no log-odds of '{axis}'; add them: python -m fasp_core score MODEL --name "
             f"{study.name} --axes {axis} --metric likelihood"
         )
-    known = axis_groups(study, axis)
+    known, by_block = axis_groups(study, axis), compared_pairs(study).kept_by_block
     prompts, cell, block = (np.concatenate([table[name].to_numpy() for table in tables]) for name in ODDS_COLUMNS)
     group = known.prompts.set_index("prompt_id")["group"].loc[prompts]
-    stem, log_odds = (np.concatenate([column_lists(table[name]) for table in tables]) for name in ("stem", "log_odds"))
-    gradient = np.concatenate([table_changes(table)[1] for table in tables])
+    stem = block[:, None] if by_block else np.concatenate([column_lists(table["stem"]) for table in tables])
+    changes = partial(table_changes, by_block=by_block)
+    gradient = np.concatenate([changes(table)[1] for table in tables])
     return OddsSamples(
-        log_odds=log_odds,
+        log_odds=np.concatenate([table_odds(table, by_block=by_block) for table in tables]),
         group=known.codes(group),
         cell=cell,
         block=block,
@@ -115,7 +120,7 @@ def odds_samples(study: StudyFolder, axis: str, *, compensated: bool = False) ->
         shares=known.shares.to_numpy(),
         groups=tuple(known.shares.index),
         gradient=gradient,
-        knockout=_at_units_and_heads(study, study.shard_names(exact, axis), gradient.shape, table_changes),
+        knockout=_at_units_and_heads(study, study.shard_names(exact, axis), gradient.shape, changes),
     )
 
 

@@ -177,23 +177,29 @@ def test_nothing_large_is_left_to_import_when_a_browser_asks_for_the_first_page(
 
 
 def test_the_title_of_the_tab_waits_for_no_scores(cache, monkeypatch):
-    def computed(*_, **__):
+    def refuse(*_, **__):
         raise AssertionError("scores were computed")
 
-    monkeypatch.setattr(caches, "choosing_scores", computed)
+    monkeypatch.setattr(caches, "choosing_scores", refuse)
     monkeypatch.setattr(ui.page, "shown_study", lambda: "default")
     make_study(cache, model_name="made")
     assert ui.page.shown_title() == "made · default"
 
 
-def test_scores_are_computed_once_for_all_pages(cache, monkeypatch):
-    asked, computed = caches.choosing_scores, []
+@pytest.fixture
+def computed(monkeypatch):
+    """The metrics by which scores were computed, one entry each time."""
+    asked, found = caches.choosing_scores, []
 
     def counted(study, axis, **how):
-        computed.append(how["metric"])
+        found.append(how["metric"])
         return asked(study, axis, **how)
 
     monkeypatch.setattr(caches, "choosing_scores", counted)
+    return found
+
+
+def test_scores_are_computed_once_for_all_pages(cache, computed):
     make_study(cache)
     for page in ABOUT_A_STUDY:
         assert not open_page(page).exception
@@ -205,3 +211,19 @@ def test_plain_escapes_every_mark(text):
     escaped = plain(text)
     assert "\n" not in escaped
     assert escaped.replace("\\", "").replace(JOINER, "") == text.replace("\n", " ")
+
+
+def test_scores_that_were_computed_ahead_are_those_of_the_first_page(cache, computed):
+    ui.page.read_ahead()  # there is no study yet
+    make_study(cache)
+    ui.page.read_ahead()
+    assert computed == ["toxicity"]
+    assert not open_page(ABOUT_A_STUDY[0]).exception
+    assert computed == ["toxicity"]
+
+
+def test_a_study_that_cannot_be_read_ahead_is_left_to_the_page(cache):
+    folder = make_study(cache).folder
+    (folder / "manifest.json").write_text("{}", "utf-8")
+    ui.page.read_ahead()
+    assert open_page(ABOUT_A_STUDY[0]).error

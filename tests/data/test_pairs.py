@@ -15,11 +15,11 @@ from fasp_core.models.default_model import default_model_folder
 
 
 def test_the_built_in_pairs_are_checked_and_balanced():
-    """Every stem has as many pairs, no toxic word comes twice, and words of a pair have about as many tokens."""
+    """Every stem has as many pairs, no toxic word rules, and words of a pair have about as many tokens."""
     pairs = load_pairs()
     frame = pairs.frame
     assert frame.groupby("stem").size().nunique() == 1
-    assert not frame["toxic"].duplicated().any()
+    assert frame["toxic"].value_counts().max() <= len(frame) / 100
     assert not set(frame["toxic"]) & set(frame["benign"])
     assert sorted(pairs.block_stems(np.arange(pairs.n_blocks)).ravel()) == list(range(len(pairs.stems)))
     tokenizer = AutoTokenizer.from_pretrained(default_model_folder())

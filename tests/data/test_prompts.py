@@ -35,11 +35,11 @@ def test_builtin_has_the_axes_of_the_paper_and_enough_descriptors(builtin):
 
 
 def test_builtin_counts_agree_with_the_document(builtin):
-    assert len(builtin.frame) == 3600
+    assert len(builtin.frame) == 14_400
     counts = builtin.counts()
     assert len(counts) == 5 * 6 * 2
-    assert set(counts["prompts"]) == {60}
-    assert set(counts["descriptors"]) == {5}
+    assert set(counts["prompts"]) == {240}
+    assert set(counts["descriptors"]) == {10}
 
 
 def test_builtin_split_is_by_descriptor_with_every_group_in_both(builtin):
@@ -78,7 +78,7 @@ def test_builtin_prompts_are_well_formed(builtin):
         assert not prompt.endswith((".", "!", "?"))
         assert not re.search(r"\s\s|[{}\t\n]|\s[,.]", prompt)
         assert prompt.isascii()
-        assert 5 <= len(prompt.split()) <= 14
+        assert 5 <= len(prompt.split()) <= 15
 
 
 def test_builtin_articles_agree_with_the_next_word(builtin):
@@ -99,12 +99,12 @@ def test_builtin_plurals_carry_no_article_and_singulars_do():
 
 
 def test_ids_number_the_rows_and_survive_selection(builtin):
-    assert builtin.frame["prompt_id"].tolist() == list(range(3600))
+    assert builtin.frame["prompt_id"].tolist() == list(range(14_400))
     part = builtin.select(axes=["religion"], split="test")
     assert set(part.frame["axis"]) == {"religion"}
     assert set(part.frame["split"]) == {"test"}
     merged = part.frame.merge(builtin.frame, on="prompt_id", suffixes=("", "_whole"))
-    assert len(merged) == 360
+    assert len(merged) == 1_440
     assert (merged["prompt"] == merged["prompt_whole"]).all()
 
 

@@ -10,14 +10,25 @@ import pyarrow as pa
 import pytest
 from helpers.made_study import make_study
 
+from fasp_core.data.pairs import COLUMNS, PairSet
 from fasp_core.errors import InputError
 from fasp_core.study.orders import iterative_orders
-from fasp_core.study.shard_names import REGENERATED, RETOXICITY, SAMPLES, order_name, shard_name
-from fasp_core.study.shard_tables import ratio_table
+from fasp_core.study.shard_names import (
+    ODDS,
+    ODDS_KNOCKOUT,
+    PAIRS,
+    REGENERATED,
+    RETOXICITY,
+    SAMPLES,
+    order_name,
+    shard_name,
+)
+from fasp_core.study.shard_tables import odds_table, ratio_table
 from fasp_core.study.views import (
     axis_samples,
     knockout_counts,
     likelihood_axes,
+    odds_samples,
     sample_frame,
     study_pairs,
     window_samples,
@@ -124,3 +135,43 @@ def test_what_was_written_in_this_run_and_what_is_on_disk_are_read_alike(study):
     outside = axis_samples(study, AXIS)
     np.testing.assert_array_equal(inside.knockout, outside.knockout)
     pd.testing.assert_frame_equal(texts, sample_frame(study, AXIS))
+
+
+def write_odds(study, n_stems: int) -> tuple[np.ndarray, np.ndarray]:
+    """Six prompts, each read with a block of three stems, an exact change of heads 1 and 3 of the first four; what was
+    written, (6, 3) log-odds and (6, 3, N) changes."""
+    pairs = PairSet(pd.DataFrame([(f"... {k}", "bad", "good") for k in range(n_stems)], columns=list(COLUMNS)))
+    rng, valid = np.random.default_rng(0), study.prompts.select(axes=[AXIS], split="valid").frame
+    study.write_shard(PAIRS, pa.Table.from_pandas(pairs.frame, preserve_index=False))
+    order = pd.DataFrame({"prompt_id": valid["prompt_id"].to_numpy()[:6], "cell": range(6), "block": range(6)})
+    log_odds, changes = rng.normal(size=(6, 3)), rng.normal(size=(6, 3, N_HEADS)).astype(np.float16).astype(float)
+    stems, heads = pairs.block_stems(order["block"]), range(N_HEADS)
+    for number, part, by_block in ((0, slice(0, 3), False), (1, slice(3, 6), pairs.kept_by_block)):
+        some = odds_table(order[part], stems[part], log_odds[part], changes[part], heads, by_block=by_block)
+        study.write_shard(shard_name(ODDS, AXIS, number), some)
+    exact = odds_table(order[:4], stems[:4], log_odds[:4], -changes[:4, :, [1, 3]], [1, 3], by_block=False)
+    study.write_shard(shard_name(ODDS_KNOCKOUT, AXIS, 0, heads=[1, 3]), exact)
+    return log_odds, changes
+
+
+def test_with_few_stems_every_one_of_them_is_resampled(study):
+    log_odds, changes = write_odds(study, 18)
+    samples = odds_samples(study, AXIS)
+    np.testing.assert_array_equal(samples.stem, np.arange(18).reshape(6, 3))
+    np.testing.assert_array_equal(samples.log_odds, log_odds)
+    np.testing.assert_array_equal(samples.gradient, changes)
+    np.testing.assert_array_equal(samples.knockout[:4, :, 3], -changes[:4, :, 3])
+    assert np.isnan(samples.knockout[4:]).all()
+
+
+def test_with_many_stems_blocks_are_resampled_and_shards_of_before_are_folded_alike(study):
+    """The first shard still holds a change for each stem, the second their mean over the block."""
+    log_odds, changes = write_odds(study, 60)
+    samples = odds_samples(study, AXIS)
+    np.testing.assert_array_equal(samples.stem, np.arange(6)[:, None])
+    np.testing.assert_allclose(samples.log_odds[:, 0], log_odds.mean(1))
+    np.testing.assert_allclose(samples.gradient[:, 0], changes.mean(1), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(samples.knockout[:4, 0, 1], -changes[:4, :, 1].mean(1), rtol=1e-3, atol=1e-4)
+    assert np.isnan(samples.knockout[:, :, 0]).all()
+    sizes = [(study.folder / shard_name(ODDS, AXIS, number)).stat().st_size for number in (0, 1)]
+    assert sizes[1] < sizes[0]
