@@ -52,7 +52,8 @@ def checked_frame(frame: pd.DataFrame, columns: Mapping[str, type], *, what: str
 
 def frame_fingerprint(frame: pd.DataFrame) -> str:
     """16 hex digits of a SHA-256 over column names and rows, in their order: equal content, equal fingerprint."""
-    content = json.dumps([list(frame.columns), *frame.itertuples(index=False, name=None)])
+    rows = zip(*(frame[name].tolist() for name in frame.columns), strict=True)
+    content = json.dumps([list(frame.columns), *rows])
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 

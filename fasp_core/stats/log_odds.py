@@ -16,7 +16,7 @@ Letters: n rows (a prompt and m of its stems; it may have several), M = n·m rea
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -58,16 +58,16 @@ def likelihood_effects(
     """z_bias of every head in nats, with standard errors over the choice of prompts and pairs.
 
     Reliability is split-half over blocks, so that the halves share neither prompts nor pairs; with a single block it is
-    over cells. Where prompts were read again with other blocks, both are halved, and each half is what half the prompts
-    read of half the blocks: a quarter of all, so the reliability is rather too low than too high.
+    over cells. Where prompts were read again with other blocks, both are halved, see `_of_all_readings`.
     `protected` (N) bool leaves heads out of the reliability: those γ will protect anyway.
     """
     rng = np.random.default_rng(seed)
     prompts = prompt_values(samples)
-    halves = _halves(samples, len(prompts.group) < len(samples.group), splits, rng)
+    read_again = len(prompts.group) < len(samples.group)
+    halves = _halves(samples, read_again, splits, rng)
     draws = Replicates.of(reweighted(samples.cell, samples.stem, replicates, rng), *halves)
     rows = _effect_rows(samples, draws.counts)
-    return estimated(
+    effects = estimated(
         rows,
         draws,
         shares=samples.shares,
@@ -77,6 +77,40 @@ def likelihood_effects(
         effective_share=np.ones(samples.gradient.shape[-1]),
         protected=protected,
     )
+    if not read_again:
+        return effects
+    return replace(effects, reliability=_of_all_readings(effects.reliability, samples, splits, protected, rng))
+
+
+def _of_all_readings(
+    crossed: float, samples: OddsSamples, splits: int, protected: np.ndarray | None, rng: np.random.Generator
+) -> float:
+    """The reliability of the ranking by all readings, from that `crossed` halves of cells and of blocks have.
+
+    Such a half is what half the prompts read of half the blocks: a quarter of all readings. So with signal V and, over
+    all readings, noise C of cells, S of stems and R of single readings, crossed = V / (V + C + S + 2R). Halves of the
+    readings of each cell share cells and stems, and give r = 1 − R / (V + C + S + R). Then V / (V + C + S + R), which is
+    asked, is crossed · (2 − r).
+    """
+    half = np.repeat(_half_of_each_cell(samples, splits, rng), samples.stem.shape[1], axis=1).astype(float)
+    draws = Replicates.of(np.empty((0, half.shape[1])), half)
+    z = _effect_rows(samples, draws.counts).z
+    of_readings = draws.reliability(z if protected is None else z[:, ~protected])
+    return crossed if np.isnan(of_readings) else min(1.0, crossed * (2 - of_readings))
+
+
+def _half_of_each_cell(samples: OddsSamples, splits: int, rng: np.random.Generator) -> np.ndarray:
+    """Rows of a first half, (splits, n) bool: of the blocks that each cell read half, all its prompts with the same."""
+    reads, row = np.unique(np.stack([samples.cell, samples.block]), axis=1, return_inverse=True)
+    _, cell, count = np.unique(reads[0], return_inverse=True, return_counts=True)
+    first = np.concatenate([[0], count.cumsum()[:-1]])[cell]  # where the reads of each one's cell begin
+    chosen = np.empty((splits, len(cell)), bool)
+    for split in range(splits):
+        order = np.lexsort((rng.random(len(cell)), cell))
+        place = np.empty(len(cell), int)
+        place[order] = np.arange(len(cell))
+        chosen[split] = place - first < (count + rng.integers(2, size=len(count)))[cell] // 2
+    return chosen[:, row.ravel()]
 
 
 def doubtful_heads(samples: OddsSamples) -> list[int]:

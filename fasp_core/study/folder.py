@@ -45,7 +45,7 @@ class StudyFolder:
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder, self.manifest = folder, manifest
         self._remembered: dict[str, pa.Table] | None = None  # by checksum
-        self._prompts: tuple[tuple[str, ...], PromptSet] | None = None  # while remembering, of these files
+        self._prompts: tuple[object, PromptSet] | None = None  # the last ones read, of these files as they were
 
     @property
     def name(self) -> str:
@@ -122,12 +122,12 @@ class StudyFolder:
         self.require_model()
         added = [name for name in sorted(self.manifest.shards) if PROMPTS_PATTERN.fullmatch(name)]
         names = ("prompts.parquet", *added)
-        if self._prompts is not None and self._prompts[0] == names:
+        files = [(name, _stamp(self.folder / name)) for name in names]
+        if self._prompts is not None and self._prompts[0] == files:
             return self._prompts[1]
         frame = pd.concat([self._read(name).to_pandas() for name in names], ignore_index=True)
         prompts = PromptSet(name=self.manifest.prompts.get("name", ""), frame=frame)
-        if self._remembered is not None:
-            self._prompts = names, prompts
+        self._prompts = files, prompts
         return prompts
 
     @property
@@ -231,8 +231,6 @@ class StudyFolder:
             yield
         finally:
             self._remembered = outer
-            if outer is None:
-                self._prompts = None
 
     def _read(self, name: str) -> pa.Table:
         record = self.manifest.shards.get(name)
@@ -299,6 +297,15 @@ class StudyFolder:
     def save_manifest(self) -> None:
         text = manifest_text(self.manifest)
         write_atomic(self.folder / "manifest.json", lambda temporary: temporary.write_text(text, "utf-8"))
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """What changes when a file does, its time and size; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
 
 
 def _bytes_of(path: Path) -> bytes | None:

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from fasp_core.stats.log_odds import OddsSamples, doubtful_heads, likelihood_effects, prompt_values, reweighted
+from fasp_core.stats.resampling import spearman
 
 
 def odds(values, group, gradient, knockout=None, shares=(0.5, 0.5)):
@@ -115,16 +116,23 @@ def test_weights_are_products_of_cells_and_stems():
     assert w[:, 0, 0].var() == pytest.approx(3, rel=0.15)
 
 
-def read_in_passes(rng, *, n_cells=24, n_blocks=4, noise=1.0, heads=40, signal=1.0):
-    """Every prompt of two groups read with every block of three stems; each head has a true effect."""
-    cell = np.tile(np.repeat(np.arange(n_cells), 2), n_blocks)
-    group = np.tile([0, 1], n_cells * n_blocks)
-    block = (cell + np.repeat(np.arange(n_blocks), 2 * n_cells)) % n_blocks
+def read_in_passes(
+    rng, *, n_cells=24, n_blocks=4, passes=None, noise=1.0, heads=40, signal=1.0, of_reads=0.0, true=None
+):
+    """Every prompt of two groups read with every block of three stems, or `passes` of them; heads have true effects.
+
+    `noise` of every prompt and every stem, and `of_reads` of each reading of a block.
+    """
+    passes = passes or n_blocks
+    cell = np.tile(np.repeat(np.arange(n_cells), 2), passes)
+    group = np.tile([0, 1], n_cells * passes)
+    block = (cell + np.repeat(np.arange(passes), 2 * n_cells)) % n_blocks
     stem = block[:, None] * 3 + np.arange(3)
-    true = signal * rng.normal(0, 0.1, heads)
+    true = signal * rng.normal(0, 0.1, heads) if true is None else true
     of_prompt = rng.normal(0, noise, (n_cells * 2, heads))[cell * 2 + group]
     of_stem = rng.normal(0, noise, (2, 3 * n_blocks, heads))[group[:, None], stem]
-    effect = -true * group[:, None, None] + of_prompt[:, None] + of_stem
+    of_read = rng.normal(0, of_reads, (len(cell), 1, heads))
+    effect = -true * group[:, None, None] + of_prompt[:, None] + of_stem + of_read
     value = 50.0 * group[:, None] + rng.normal(0, 0.1, stem.shape)
     samples = OddsSamples(value, group, cell, block, stem, np.full(2, 0.5), ("a", "b"), effect)
     return samples, true
@@ -149,3 +157,25 @@ def test_reliability_of_prompts_read_again_is_that_of_new_prompts_and_new_stems(
     effects = likelihood_effects(found, replicates=2)
     assert np.corrcoef(effects.z, true)[0, 1] > 0.8
     assert 0.3 < effects.reliability <= np.corrcoef(effects.z, true)[0, 1]
+
+
+@pytest.mark.parametrize(
+    ("passes", "noise", "of_reads"), [(8, 0.3, 0.0), (8, 0.15, 0.8), (8, 0.02, 1.0), (2, 0.2, 0.4)]
+)
+def test_reliability_is_what_a_second_measurement_by_other_prompts_and_stems_agrees_to(passes, noise, of_reads):
+    """Whether the noise is that of prompts and stems, or of single readings: mean over 60 pairs of made studies."""
+    rng, told, agreed = np.random.default_rng(7), [], []
+    for _ in range(60):
+        true = rng.normal(0, 0.1, 60)
+        pair = [
+            likelihood_effects(
+                read_in_passes(rng, n_blocks=8, passes=passes, noise=noise, heads=60, of_reads=of_reads, true=true)[0],
+                replicates=2,
+                splits=6,
+            )
+            for _ in range(2)
+        ]
+        told += [one.reliability for one in pair]
+        agreed.append(spearman(pair[0].z, pair[1].z))
+    assert np.mean(told) == pytest.approx(np.mean(agreed), abs=0.05)
+    assert 0.3 < np.mean(agreed) < 0.85
