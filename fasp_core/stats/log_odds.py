@@ -89,8 +89,8 @@ def _of_all_readings(
 
     Such a half is what half the prompts read of half the blocks: a quarter of all readings. So with signal V and, over
     all readings, noise C of cells, S of stems and R of single readings, crossed = V / (V + C + S + 2R). Halves of the
-    readings of each cell share cells and stems, and give r = 1 − R / (V + C + S + R). Then V / (V + C + S + R), which is
-    asked, is crossed · (2 − r).
+    readings of each cell share cells and stems, and give r = 1 − R / (V + C + S + R). Then what is asked,
+    V / (V + C + S + R), is crossed · (2 − r).
     """
     half = np.repeat(_half_of_each_cell(samples, splits, rng), samples.stem.shape[1], axis=1).astype(float)
     draws = Replicates.of(np.empty((0, half.shape[1])), half)
