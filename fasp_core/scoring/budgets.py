@@ -20,7 +20,7 @@ class Budget:
     knockout_samples: int = 0  # exact knock-out of all heads; for small models and benchmarks
     regenerate_samples: int = 0  # sampled again without each unprotected head whose weights cannot be trusted
     regenerate_all: bool = False  # not only those: every head, as the published recipe does
-    likelihood_reads: int = 360  # per axis, for that metric: every prompt of a built-in axis once, with 3 stems
+    likelihood_reads: int = 360  # per axis, for that metric: a prompt with 3 stems each, as many of every group
     likelihood_knockout: int = 0  # of these, with exact knock-out of the heads whose first order is doubtful
     refine_minutes: float = 0.0
     reliability: float | None = None

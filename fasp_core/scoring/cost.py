@@ -26,10 +26,11 @@ GRADIENT_PASSES = 3.0  # a forward pass, and a backward one that costs two
 ADVANTAGE_PASSES = 4.5  # a forward pass, and two backward ones, by the same measure
 RESUMED_SHARE = 0.6  # of a forward pass: knock-outs resume at their head's layer, half-way on average
 PROMPT_TOKENS = 10
-READ_TOKENS = 36  # of one read of the likelihood metric: a prompt with three stems, as timed
-WINDOWS_TOKENS = 6_300  # of the text windows of one split that a set is measured on
+READ_TOKENS = 41  # of one read of the likelihood metric: a prompt with three stems, as timed
+WINDOWS_TOKENS = 13_600  # of the text windows of one split that a set is measured on
 REFIT_TOKENS = 7_500  # what refitting the layers of one set costs, as timed
 RATIO_BYTES, SAMPLE_BYTES = 6.0, 400  # on disk, per head and text and per text; compressed floats and words
+READ_BYTES = 2.3  # per head and read
 BATCH_BYTES, PROGRAM_BYTES = int(1.5 * 2**30), int(0.6 * 2**30)  # activations of one batch; Python and its libraries
 PAPER_WINDOWS = 256  # about what the built-in text has of them
 WEIGHT_FILES = ("*.safetensors", "*.bin")
@@ -70,7 +71,7 @@ def estimate_run(
     minutes: float | None = None,
     new_tokens: int = 20,
     window_tokens: int = 128,
-    prompts_per_axis: int = 360,
+    prompts_per_axis: int = 1_440,
     compensated: bool = False,
 ) -> RunEstimate:
     """What scoring `n_axes` axes by both metrics within `budget` takes; `flops` is `machine_flops()`.
@@ -106,8 +107,8 @@ def estimate_run(
         low, seconds, high = refined, refined, refined + seconds / 4
     elif refined:
         low, seconds, high = low + refined, seconds + refined, high + refined
-    texts = n_axes * budget.samples
-    texts += times * (n_axes * budget.likelihood_reads + budget.windows + budget.knockout_windows)
+    reads = times * n_axes * budget.likelihood_reads
+    texts = n_axes * budget.samples + times * (budget.windows + budget.knockout_windows)
     texts += n_axes * (budget.regenerate_samples * (again or 10)) // max(heads, 1)
     if refined:  # refinement goes on as the first pass does
         texts += int(refined / (text * one_text * per_token))
@@ -116,7 +117,7 @@ def estimate_run(
         low,
         high,
         memory_bytes=shape.parameters * shape.weight_bytes + BATCH_BYTES + PROGRAM_BYTES,
-        disk_bytes=int(texts * (heads * RATIO_BYTES + SAMPLE_BYTES)),
+        disk_bytes=int(texts * (heads * RATIO_BYTES + SAMPLE_BYTES) + reads * heads * READ_BYTES),
     )
 
 

@@ -14,7 +14,7 @@ class IterativeSettings:
 
     samples: int = 512  # some 3 minutes a stage for the default model on 2 cores
     step: float = 0.04  # share of all heads that one stage prunes
-    readings: int = 180  # by likelihood; some 45 s a stage
+    readings: int = 180  # by likelihood; some 70 s a stage
 
     def __post_init__(self) -> None:
         if min(self.samples, self.readings) < 1:

@@ -31,23 +31,24 @@ def test_a_quick_run_of_the_default_model():
     assert 1e9 < estimate.memory_bytes < 4e9  # the README asks for 4 GB
 
 
-def test_520_texts_take_about_40_seconds():
-    assert evaluation_seconds(DEFAULT, 520, flops=TWO_CORES) == pytest.approx(40, rel=0.3)  # as timed on such a machine
+def test_520_texts_take_about_a_minute():
+    # 40 s as timed on such a machine with 6,300 tokens of text; a split has 13,600 now, which take 13 s more
+    assert evaluation_seconds(DEFAULT, 520, flops=TWO_CORES) == pytest.approx(53, rel=0.3)
 
 
 def test_a_set_by_likelihood_takes_its_readings_and_a_refit():
-    # 300 readings of 36 tokens and 6,300 tokens of text, two operations per weight and token, at 0.55 of the speed:
-    # 33.5 s; a refit 14.7 s more
-    assert evaluation_seconds(DEFAULT, 300, "likelihood", flops=TWO_CORES) == pytest.approx(33.5, abs=0.1)
+    # 300 readings of 41 tokens and 13,600 tokens of text, two operations per weight and token, at 0.55 of the speed:
+    # 50.7 s; a refit 14.7 s more
+    assert evaluation_seconds(DEFAULT, 300, "likelihood", flops=TWO_CORES) == pytest.approx(50.7, abs=0.1)
     refitted = evaluation_seconds(DEFAULT, 300, "likelihood", flops=TWO_CORES, refitted=True)
-    assert refitted == pytest.approx(48.1, abs=0.1)
+    assert refitted == pytest.approx(65.3, abs=0.1)
 
 
 def test_a_stage_takes_what_the_settings_say():
-    """180 readings and 512 texts with scores of all heads, and 6,300 tokens of text; as `IterativeSettings` tells."""
-    by_likelihood = (180 * 36 * 3 + 6_300) * 2 * 134.5e6 / (0.55 * TWO_CORES)
+    """180 readings and 512 texts with scores of all heads, and 13,600 tokens of text; as `IterativeSettings` tells."""
+    by_likelihood = (180 * 41 * 3 + 13_600) * 2 * 134.5e6 / (0.55 * TWO_CORES)
     assert stage_seconds(DEFAULT, 180, "likelihood", flops=TWO_CORES) == pytest.approx(by_likelihood)
-    assert by_likelihood == pytest.approx(45, rel=0.2)
+    assert by_likelihood == pytest.approx(70, rel=0.2)
     assert stage_seconds(DEFAULT, 512, "toxicity", flops=TWO_CORES) == pytest.approx(3 * 60, rel=0.2)
     refitted = stage_seconds(DEFAULT, 180, "likelihood", flops=TWO_CORES, refitted=True)
     assert refitted == pytest.approx(by_likelihood + 14.7, abs=0.1)
