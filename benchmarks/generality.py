@@ -71,12 +71,17 @@ def main() -> None:
         prompts = axis_groups(study, axis).prompts.set_index("prompt_id").loc[odds_values(study, axis)["prompt_id"]]
         shape = samples.log_odds.shape
         codes = {"stem": samples.stem, "cell": np.broadcast_to(samples.cell[:, None], shape)}
-        codes["reading"] = np.broadcast_to(np.arange(shape[0])[:, None], shape)
+        reads = np.unique(np.stack([samples.cell, samples.block]), axis=1, return_inverse=True)[1].reshape(-1, 1)
+        codes["reading"] = np.broadcast_to(reads, shape)
+        read_again = reads.max() > np.unique(samples.cell).size
         for name in ("template", "descriptor"):
             codes[name] = np.broadcast_to(np.unique(prompts[name], return_inverse=True)[1][:, None], shape)
         groups = np.broadcast_to(samples.group[:, None], shape)
         found = []
         for factors in FACTORS.values():
+            if factors == ("reading",) and not read_again:  # then halves of the readings are halves of the cells
+                found.append(None)
+                continue
             ranked = []
             for _ in range(SPLITS):
                 first, second = np.ones((2, *shape), bool)
@@ -85,7 +90,8 @@ def main() -> None:
                     first, second = first & chosen, second & ~chosen
                 ranked.append([z_bias(samples, gradient, one.astype(float)) for one in (first, second)])
             found.append(split_half_reliability(*np.array(ranked).swapaxes(0, 1)))
-        print(f"| {axis}, {len(samples.group):,} | {' | '.join(f'{value:.2f}' for value in found)} |", flush=True)
+        cells = " | ".join("" if value is None else f"{value:.2f}" for value in found)
+        print(f"| {axis}, {len(samples.group):,} | {cells} |", flush=True)
 
 
 if __name__ == "__main__":
