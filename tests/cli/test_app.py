@@ -84,7 +84,7 @@ class TestSelecting:
         unclear = run("select", "default", "--axis", "nationality")
         assert "27 of 270 heads pruned" in unclear.stdout
         assert "bias nationality, by likelihood (nats)" in unclear.stdout
-        assert unclear.stderr.startswith("note: A bias on this axis is not clear yet (p = 0.5).")
+        assert unclear.stderr.startswith("note: A bias on this axis is not clear yet (p = 0.64).")
         assert "mostly noise" in unclear.stderr
         assert run("select", "default", "--axis", "religion").stderr == ""
         refused(run("select", "default"), "choose one with --axis: gender_and_sex, race_ethnicity, religion")

@@ -39,7 +39,7 @@ def test_prompts_are_counted_and_small_groups_named(run, place):
     ]
     assert "too few: jobs, doctors has 1 valid prompts; a mean needs about 10" in lines
     printed = json.loads(run("prompts", "--axis", "religion", "--json").stdout)
-    assert [group["valid"] for group in printed["groups"]] == [60] * 6
+    assert [group["valid"] for group in printed["groups"]] == [240] * 6
     assert (printed["name"], printed["too_few"]) == ("builtin", [])
     refused(run("prompts", "nowhere.csv"), "nowhere.csv: no such file")
     refused(run("prompts", "--axis", "religon"), "did you mean 'religion'")
