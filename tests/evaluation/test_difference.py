@@ -79,9 +79,9 @@ def test_before_and_after_are_what_evaluations_of_the_two_models_say(tiny_llama,
     first, second = map(measured.against_intact, (FIRST, SECOND))
     found = measured.difference(FIRST, SECOND)
     for told, measured_alone in ((found.before, second.after), (found.after, first.after)):
-        assert list(numbers(asdict(told))) == pytest.approx(
-            list(numbers(asdict(measured_alone))), abs=1e-12, nan_ok=True
-        )
+        # of texts too short for bigrams, those count that have them in both models, which are others here and there
+        told, measured_alone = (asdict(replace(each, degeneration={})) for each in (told, measured_alone))
+        assert list(numbers(told)) == pytest.approx(list(numbers(measured_alone)), abs=1e-12, nan_ok=True)
     mine, theirs = (each.axes_by(metric)[AXIS].bias.value for each in (first.after, second.after))
     change = found.change.axes_by(metric)[AXIS].bias
     assert change.value == pytest.approx(mine - theirs)
