@@ -1,10 +1,8 @@
 """The app behind its guards (see `ui/guard.py`), for `fasp app` and `streamlit run serve.py`.
 
-What the first page computes and draws with is imported once the server is there, and its scores are computed, while the
-browser fetches the app.
+What the first page computes and draws with is imported once the server is there, while the browser fetches the app.
 """
 
-import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,22 +16,19 @@ from ui.guard import guards
 
 AHEAD = ("ui.words", "ui.charts", "ui.job_notice", "ui.page")  # in the order in which app.py asks for them
 
-# What is computed ahead belongs to no session, which streamlit would warn of.
-logging.getLogger("streamlit.runtime.scriptrunner_utils.script_run_context").setLevel(logging.ERROR)
 os.environ.setdefault(SCORERS, "")  # no scorer of somebody's own, unless the operator listed it
 
 
-def prepare() -> None:
-    """Import what the pages share, and compute what the first one shows."""
+def import_ahead() -> None:
+    """Import what the pages share."""
     for name in AHEAD:
         import_module(name)
-    import_module("ui.page").read_ahead()
 
 
 @asynccontextmanager
 async def lifespan(_: App) -> AsyncIterator[None]:
-    """The time in which the server runs; preparing goes on beside it."""
-    Thread(target=prepare, daemon=True).start()
+    """The time in which the server runs; imports go on beside it."""
+    Thread(target=import_ahead, daemon=True).start()
     yield
 
 

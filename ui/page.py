@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from runpy import run_path
 from typing import Any
@@ -60,16 +59,6 @@ def shown_title() -> str | None:
 
 def _first(names: list[str]) -> str | None:
     return "default" if "default" in names else next(iter(names), None)
-
-
-def read_ahead() -> None:
-    """Compute the scores that the first page shows, before anybody asks. What is wrong with a study, pages say."""
-    name = _first(list_studies())
-    if name is not None:
-        with suppress(InputError, FileNotFoundError):
-            study = opened_study(name)
-            for metric in study.metrics:
-                scores_by(study, metric)
 
 
 def current_study() -> tuple[Study, HeadScores]:

@@ -211,19 +211,3 @@ def test_plain_escapes_every_mark(text):
     escaped = plain(text)
     assert "\n" not in escaped
     assert escaped.replace("\\", "").replace(JOINER, "") == text.replace("\n", " ")
-
-
-def test_scores_that_were_computed_ahead_are_those_of_the_first_page(cache, computed):
-    ui.page.read_ahead()  # there is no study yet
-    make_study(cache)
-    ui.page.read_ahead()
-    assert computed == ["toxicity"]
-    assert not open_page(ABOUT_A_STUDY[0]).exception
-    assert computed == ["toxicity"]
-
-
-def test_a_study_that_cannot_be_read_ahead_is_left_to_the_page(cache):
-    folder = make_study(cache).folder
-    (folder / "manifest.json").write_text("{}", "utf-8")
-    ui.page.read_ahead()
-    assert open_page(ABOUT_A_STUDY[0]).error
