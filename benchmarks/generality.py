@@ -73,7 +73,7 @@ def main() -> None:
         codes = {"stem": samples.stem, "cell": np.broadcast_to(samples.cell[:, None], shape)}
         reads = np.unique(np.stack([samples.cell, samples.block]), axis=1, return_inverse=True)[1].reshape(-1, 1)
         codes["reading"] = np.broadcast_to(reads, shape)
-        read_again = reads.max() > np.unique(samples.cell).size
+        read_again = reads.max() >= np.unique(samples.cell).size
         for name in ("template", "descriptor"):
             codes[name] = np.broadcast_to(np.unique(prompts[name], return_inverse=True)[1][:, None], shape)
         groups = np.broadcast_to(samples.group[:, None], shape)

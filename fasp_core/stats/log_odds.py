@@ -106,9 +106,7 @@ def _half_of_each_cell(samples: OddsSamples, splits: int, rng: np.random.Generat
     first = np.concatenate([[0], count.cumsum()[:-1]])[cell]  # where the reads of each one's cell begin
     chosen = np.empty((splits, len(cell)), bool)
     for split in range(splits):
-        order = np.lexsort((rng.random(len(cell)), cell))
-        place = np.empty(len(cell), int)
-        place[order] = np.arange(len(cell))
+        place = np.argsort(np.lexsort((rng.random(len(cell)), cell)))
         chosen[split] = place - first < (count + rng.integers(2, size=len(count)))[cell] // 2
     return chosen[:, row.ravel()]
 

@@ -89,7 +89,7 @@ def odds_values(study: StudyFolder, axis: str) -> pd.DataFrame:
     """prompt_id, cell, block and value of each row of `odds_samples`, without the heads; value is its mean log-odds."""
     tables = [study.read_shard(name) for name in study.shard_names(ODDS, axis)]
     columns = {name: np.concatenate([table[name].to_numpy() for table in tables]) for name in ODDS_COLUMNS}
-    value = np.concatenate([column_lists(table["log_odds"]).mean(1) for table in tables])
+    value = np.concatenate([table_odds(table, by_block=True)[:, 0] for table in tables])
     return pd.DataFrame({**columns, "value": value})
 
 
