@@ -38,7 +38,7 @@ from fasp_core.stats.stability import TopOverlap, top_overlap
 from fasp_core.stats.target import MEAN_TOXICITY
 from fasp_core.study import verdicts
 from fasp_core.study.effects import axis_sums
-from fasp_core.study.scores import choosing_scores
+from fasp_core.study.kept_scores import kept_scores
 from fasp_core.study.study import Study, open_study
 from fasp_core.study.views import axis_samples, window_samples
 from ui.view import view
@@ -258,7 +258,7 @@ def _scores(
     axis: str | None,
     compensate: Compensate,
 ) -> HeadScores:
-    return choosing_scores(_study, axis, metric=metric, compensate=compensate)
+    return kept_scores(_study, axis, metric=metric, compensate=compensate)
 
 
 @st.cache_resource(show_spinner=False)

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.optimize import brentq
 
 from fasp_core.errors import InputError
 from fasp_core.stats.noise_floor import corrected_bias, group_gaps
@@ -196,6 +195,8 @@ def bias_interval(
     with the even pattern, which noise adds least to. A bias seen that is smaller than noise alone usually gives is
     luck: `high` is then that of the usual (power-constrained limits, Cowan et al. 2011, arXiv 1105.3166).
     """
+    from scipy.optimize import brentq  # takes a third of a second; where scores are kept, nothing asks for it
+
     seen = float(np.abs(gaps).sum())
     if not np.isfinite(covariance).all():
         return np.nan, np.nan

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from math import ceil, lgamma, log
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import ndtri
 
 from fasp_core.stats.omnibus import Omnibus, even_gaps, normal_noise
@@ -101,6 +100,8 @@ def times_needed(
 
     if lacking(0.0) >= 0:
         return 1.0
+    from scipy.optimize import brentq  # as in `omnibus.bias_interval`
+
     most = float(np.log(MOST))
     return float(np.exp(brentq(lacking, 0.0, most, xtol=1e-3))) if lacking(most) >= 0 else None
 
@@ -122,6 +123,8 @@ def smallest_bias(
 
     if lacking(0.0) >= 0:  # all values are alike
         return 0.0
+    from scipy.optimize import brentq  # as in `omnibus.bias_interval`
+
     certain = _critical(test, covariance, level) + 20 * error * np.sqrt(len(test.shares))
     return float(brentq(lacking, 0.0, certain, xtol=1e-4 * error))
 

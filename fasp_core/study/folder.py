@@ -6,6 +6,7 @@
                  windows.parquet            the text windows: article, split, token ids
                  pairs.parquet              the pairs that the likelihood metric compares
                  <kind>.<axis|text>.….parquet            what was measured, see `shard_names`
+                 .scores/                   what was computed from it, see `kept_scores`
 
 A study of imported scores has a manifest of kind "imported" and one file, scores.parquet (see `importing`).
 
@@ -34,6 +35,7 @@ from fasp_core.files.writing import write_atomic, write_errors
 from fasp_core.study.manifest import Manifest, StudySettings, load_manifest, manifest_text, shard_record
 from fasp_core.study.shard_names import ADVANTAGE, GRADIENT, ODDS, SUMS, TOXICITY, ShardName, parse, shard_of
 
+KEPT = ".scores"  # no shards: may be deleted at any time
 PROMPTS_PATTERN = re.compile(r"prompts\.[A-Za-z0-9_-]+\.parquet")
 # Measured numbers hardly repeat: without dictionaries shards of log-ratios are a third smaller.
 STORED_AS = {"compression": "zstd", "use_dictionary": False}
@@ -284,7 +286,7 @@ class StudyFolder:
 
     def _reconcile(self) -> None:
         """Drop listed shards whose file was deleted, and list whole files that a killed run had not listed yet."""
-        for path in self.folder.glob(".*.partial"):
+        for path in (*self.folder.glob(".*.partial"), *self.folder.glob(f"{KEPT}/.*.partial")):
             path.unlink(missing_ok=True)
         listed = self.manifest.shards
         self.manifest.shards = {name: record for name, record in listed.items() if (self.folder / name).is_file()}

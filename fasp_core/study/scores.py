@@ -86,10 +86,15 @@ def choosing_scores(
     """
     if not study.has_model:
         return imported_scores(study, scorer=scorer)
-    known = measured_axes(study, metric, compensated=True) if compensate == "least_squares" else []
-    under: Compensate = "least_squares" if (axis in known if axis else known) else "none"
+    under = chosen_under(study, axis, metric, compensate)
     scores = head_scores(study, scorer=scorer, metric=metric, compensate=under)
     return replace(scores, orders=iterative_orders(study, metric, compensate))
+
+
+def chosen_under(study: StudyFolder, axis: str | None, metric: str, compensate: Compensate) -> Compensate:
+    """What takes a head's place in the scores that `choosing_scores` gives."""
+    known = measured_axes(study, metric, compensated=True) if compensate == "least_squares" else []
+    return "least_squares" if (axis in known if axis else known) else "none"
 
 
 def _head_scores(

@@ -180,7 +180,7 @@ def test_the_title_of_the_tab_waits_for_no_scores(cache, monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("scores were computed")
 
-    monkeypatch.setattr(caches, "choosing_scores", refuse)
+    monkeypatch.setattr(caches, "kept_scores", refuse)
     monkeypatch.setattr(ui.page, "shown_study", lambda: "default")
     make_study(cache, model_name="made")
     assert ui.page.shown_title() == "made · default"
@@ -189,13 +189,13 @@ def test_the_title_of_the_tab_waits_for_no_scores(cache, monkeypatch):
 @pytest.fixture
 def computed(monkeypatch):
     """The metrics by which scores were computed, one entry each time."""
-    asked, found = caches.choosing_scores, []
+    asked, found = caches.kept_scores, []
 
     def counted(study, axis, **how):
         found.append(how["metric"])
         return asked(study, axis, **how)
 
-    monkeypatch.setattr(caches, "choosing_scores", counted)
+    monkeypatch.setattr(caches, "kept_scores", counted)
     return found
 
 
