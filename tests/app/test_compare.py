@@ -287,7 +287,8 @@ def test_the_measure_decides_which_axes_and_methods_there_are(cache, jobs, tiny_
     app = open_page(metric="toxicity")
     axis, methods = app.selectbox(key="compare.axis"), app.multiselect(key="compare.methods")
     assert axis.options == ["Religion", "Mean toxicity"]
-    assert "fasp_iterative" in methods.value
+    assert methods.value == ["fasp", "fasp_joint", "random"]  # what takes minutes
+    assert len(methods.options) == 11
     methods.set_value(["fasp", "fasp_iterative"])
     app.button_group(key="compare.metric").set_value("likelihood").run()
     assert app.selectbox(key="compare.axis").options == ["Gender and sex", "Religion"]

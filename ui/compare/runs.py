@@ -31,6 +31,7 @@ from ui.view import view
 
 POLL_S = 1.0
 ALPHAS, GAMMAS = "0.02, 0.05, 0.1, 0.15, 0.2", "0.3, 0.5, 0.7"
+FIRST_METHODS = ("fasp", "fasp_joint", "random")  # minutes; all that can be compared take hours
 
 
 def run_form(study: Study, scores: HeadScores) -> None:
@@ -52,7 +53,7 @@ def run_form(study: Study, scores: HeadScores) -> None:
             able,
             format_func=words.method_label,
             help=words.COMPARED_METHODS,
-            **_kept("compare.methods", able, [m for m in able if m != "fasp_multi" or len(scored) > 1]),
+            **_kept("compare.methods", able, [method for method in able if method in FIRST_METHODS]),
         )
         compensate = left.pills(
             words.COMPENSATE,
