@@ -27,6 +27,7 @@ from fasp_core.models.compensation_choice import Compensate
 from fasp_core.selection.group_effects import GroupEffects
 from fasp_core.selection.head_scores import HeadScores, read_description
 from fasp_core.study.folder import KEPT, StudyFolder
+from fasp_core.study.manifest import manifest_text
 from fasp_core.study.scores import METRICS, choosing_scores, chosen_under
 
 GAPS_KEY = b"group_gaps"
@@ -43,7 +44,7 @@ def kept_scores(study: StudyFolder, axis: str | None, *, metric: str, compensate
     if not study.has_model or metric not in METRICS:
         return choosing_scores(study, axis, metric=metric, compensate=compensate)
     path = study.folder / KEPT / f"{metric}.{compensate}.{chosen_under(study, axis, metric, compensate)}"
-    follows_from = _origin(study.folder)
+    follows_from = _origin(study)
     if (scores := _read(path, follows_from, study)) is not None:
         return scores
     scores = choosing_scores(study, axis, metric=metric, compensate=compensate)
@@ -70,13 +71,13 @@ def _read(path: Path, follows_from: bytes, study: StudyFolder) -> HeadScores | N
     return _from_table(pq.read_table(pa.BufferReader(body)), study)
 
 
-def _origin(folder: Path) -> bytes:
-    """What the scores follow from, in 32 bytes."""
-    found = hashlib.sha256(_program())
-    found.update((folder / "manifest.json").read_bytes())
-    for path in sorted(path for path in folder.iterdir() if path.suffix == ".parquet"):
-        status = path.stat()
-        found.update(f"{path.name} {status.st_size} {status.st_mtime_ns}\n".encode())
+def _origin(study: StudyFolder) -> bytes:
+    """What the scores of a study follow from as it was opened, in 32 bytes; more may have been measured since."""
+    found = hashlib.sha256(_program() + manifest_text(study.manifest).encode())
+    for name in sorted(study.manifest.shards):
+        with suppress(FileNotFoundError):
+            status = (study.folder / name).stat()
+            found.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
     return found.digest()
 
 

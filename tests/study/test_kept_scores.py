@@ -77,6 +77,16 @@ def test_computed_anew_once_the_study_holds_more(study, computed):
     assert len(computed) == 2
 
 
+def test_a_study_opened_before_more_was_measured_keeps_nothing_for_later(study, computed):
+    """What it computes follows from what it knew, though the new files are there already."""
+    opened_before = open_study(study.name, study.folder.parent)
+    with study.writing():
+        study.update(notes=["measured since"])
+    assert not kept.kept_scores(opened_before, None, **ASKED).meta.notes
+    assert kept.kept_scores(study, None, **ASKED).meta.notes == ["measured since"]
+    assert len(computed) == 2
+
+
 def test_a_file_that_was_damaged_later_is_seen(study):
     kept.kept_scores(study, None, **ASKED)
     path = study.folder / study.shard_names("gradient", AXIS)[0]
