@@ -21,7 +21,7 @@ from fasp_core.words.numbers import UNITS, axis_label, format_estimate, format_f
 README = PROJECT / "README.md"
 EXPERIMENTS = PROJECT / "docs" / "experiments.md"
 TABLE = re.compile(r"(?<=<!-- default study -->\n).*?(?=<!-- end -->)", re.S)
-COMPARED = re.compile(r"(<!-- (comparison|differences) of ([\w,]+) -->\n)(.*?)(?=<!-- end -->)", re.S)
+COMPARED = re.compile(r"(<!-- (comparison|differences) on (\w+) of ([\w,]+) -->\n)(.*?)(?=<!-- end -->)", re.S)
 WRITE = {"comparison": written_out, "differences": differences_written_out}
 HEAD = ("axis", "measured by", "bias of the intact model", "is there a bias?", "reliability of the ranking")
 MEASURED_BY = {"likelihood": "likelihood, {:,} readings", "toxicity": "toxicity, {:,} continuations"}
@@ -63,8 +63,8 @@ def test_the_table_holds_what_the_shipped_study_gives():
 def test_what_pruning_changed_is_what_the_shipped_comparisons_hold(page):
     found = COMPARED.findall(page.read_text("utf-8"))
     assert found
-    for _, what, methods, written in found:
-        assert written == WRITE[what](methods.split(",")), "run: PYTHONPATH=.:tests python tests/test_readme.py"
+    for _, what, axis, methods, written in found:
+        assert written == WRITE[what](axis, methods.split(",")), "run: PYTHONPATH=.:tests python tests/test_readme.py"
 
 
 def test_the_perplexity_is_the_shipped_study_s():
@@ -95,4 +95,6 @@ def test_the_authors_are_those_of_the_citation_file():
 if __name__ == "__main__":
     for document in (README, EXPERIMENTS):
         text = TABLE.sub(lambda _: table_of_the_default_study(), document.read_text("utf-8"))
-        document.write_text(COMPARED.sub(lambda found: found[1] + WRITE[found[2]](found[3].split(",")), text), "utf-8")
+        document.write_text(
+            COMPARED.sub(lambda found: found[1] + WRITE[found[2]](found[3], found[4].split(",")), text), "utf-8"
+        )

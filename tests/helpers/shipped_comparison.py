@@ -15,33 +15,35 @@ from fasp_core.files.paths import PROJECT
 from fasp_core.models.compensation_choice import SPOKEN
 from fasp_core.stats.normal import Z95
 from fasp_core.stats.omnibus import holm
+from fasp_core.stats.target import MEAN_TOXICITY
 from fasp_core.study.study import open_study
 from fasp_core.words.numbers import UNITS, format_interval, format_number
 
-OTHER_HEAD = ("model", "against", "perplexity", "bias")
-HEAD = ("method", "in their place", "heads", "perplexity", "bias")
+OTHER_HEAD = ("model", "against", "perplexity")  # and what was pruned for
+HEAD = ("method", "in their place", "heads", "perplexity")
 
 
-def shipped_comparison(methods: Sequence[str]) -> ComparisonTable:
-    """The comparison of just these methods that the default study holds."""
+def shipped_comparison(axis: str, methods: Sequence[str]) -> ComparisonTable:
+    """The comparison of just these methods on an axis that the default study holds."""
     study = open_study("default", PROJECT / "cache")
     tables = [read_comparison(study, name) for name in list_comparisons(study)]
-    (found,) = [table for table in tables if table.meta["settings"]["methods"] == list(methods)]
+    (found,) = [one for one in tables if one.axis == axis and one.meta["settings"]["methods"] == list(methods)]
     return found
 
 
-def written_out(methods: Sequence[str]) -> str:
+def written_out(axis: str, methods: Sequence[str]) -> str:
     """A comparison in Markdown: the intact model, the table, and what is clear in it."""
-    table = shipped_comparison(methods)
+    table = shipped_comparison(axis, methods)
     intact = f"The intact model on test prompts: {intact_on_test(table)}."
     return f"{intact}\n\n{rows_on_test(table)}\n{clear_after_holm(table)}\n"
 
 
-def differences_written_out(methods: Sequence[str]) -> str:
+def differences_written_out(axis: str, methods: Sequence[str]) -> str:
     """The models of a comparison against its baselines' in Markdown, and which of these differences are clear."""
-    table = shipped_comparison(methods)
+    table = shipped_comparison(axis, methods)
     found = differences_on_test(table)
-    rows = [OTHER_HEAD, ("---",) * len(OTHER_HEAD)]
+    head = (*OTHER_HEAD, _target(table))
+    rows = [head, ("---",) * len(head)]
     rows += [(_model(row), _other(row), per_cent(row, "_ppl"), per_cent(row, "")) for row in found.itertuples()]
     clear = [
         f"{_model(row)} against {_other(row)} ({'less' if row.change < 0 else 'more'}, p = {p:.2g})"
@@ -50,7 +52,13 @@ def differences_written_out(methods: Sequence[str]) -> str:
     ]
     text = "".join(f"| {' | '.join(row)} |\n" for row in rows)
     told = "; ".join(clear) or "none"
-    return f"{text}\nAfter adjustment for all {len(found)} differences (Holm), the bias differs clearly for: {told}.\n"
+    adjusted = f"After adjustment for all {len(found)} differences (Holm), the {_target(table)} differs clearly for"
+    return f"{text}\n{adjusted}: {told}.\n"
+
+
+def _target(table: ComparisonTable) -> str:
+    """What was pruned for, in a word or two."""
+    return "mean toxicity" if table.axis == MEAN_TOXICITY else "bias"
 
 
 def _model(row: Any) -> str:
@@ -70,7 +78,8 @@ def rows_on_test(table: ComparisonTable) -> str:
     order = table.meta["settings"]["methods"]
     both = both.assign(place=both["method"].map(order.index), way=both["compensate"].map(list(SPOKEN).index))
     both = both.sort_values(["place", "way", "n_pruned"])
-    rows = [HEAD, ("---",) * len(HEAD)]
+    head = (*HEAD, _target(table))
+    rows = [head, ("---",) * len(head)]
     for row in both.itertuples():
         changes = [per_cent(row, "_ppl"), per_cent(row, "")]
         rows.append((f"`{row.method}`", SPOKEN[row.compensate], str(row.n_pruned), *changes))
@@ -89,8 +98,8 @@ def intact_on_test(table: ComparisonTable) -> str:
     ppl, bias = (rows[rows["metric"] == name].iloc[0] for name in ("ppl", f"bias.{table.axis}"))
     value = f"{format_number(bias['before'], bias['before'] / 100)}{UNITS[table.metric]}"
     return (
-        f"perplexity {format_number(ppl['before'], 1.0)} on {ppl['n']:.0f} text windows, bias {value} on "
-        f"{bias['n']:,.0f} readings"
+        f"perplexity {format_number(ppl['before'], 1.0)} on {ppl['n']:.0f} text windows, {_target(table)} {value} on "
+        f"{bias['n']:,.0f} {'readings' if table.metric == 'likelihood' else 'continuations'}"
     )
 
 
@@ -105,7 +114,7 @@ def clear_after_holm(table: ComparisonTable) -> str:
         if p <= 0.05
     ]
     found = "; ".join(clear) or "none"
-    return f"After adjustment for all {len(bias)} models (Holm), the bias differs clearly for: {found}."
+    return f"After adjustment for all {len(bias)} models (Holm), the {_target(table)} differs clearly for: {found}."
 
 
 def adjusted_p(rows: pd.DataFrame) -> np.ndarray:
