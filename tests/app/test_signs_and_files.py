@@ -49,7 +49,7 @@ def test_the_subtitle_of_continuations_counts_texts(shipped):
     """The study opens by likelihood, on readings of prompts; this page shows texts."""
     assert "readings of prompts" in all_text(open_page("pages/heads.py"))
     text = all_text(open_page("pages/continuations.py"))
-    assert "1,536 sampled continuations" in text  # 1,024 and 512, of two axes
+    assert "3,584 sampled continuations" in text  # 3,072 and 512, of two axes
     assert "readings of prompts" not in text
 
 
