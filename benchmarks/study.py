@@ -4,7 +4,7 @@
     python -m benchmarks.study --seed 1                     # cache/seed-1; or: make study SEED=1
 
 The steps stand in the order of their worth, so that a study that was stopped early is still a study. Stopped with
-Ctrl-C it goes on where it was. On 2 quiet cores all steps take more than eight hours.
+Ctrl-C it goes on where it was. All steps take about a day of one core.
 """
 
 from __future__ import annotations
