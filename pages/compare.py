@@ -5,6 +5,8 @@ import streamlit as st
 from fasp_core.access import is_viewer
 from fasp_core.comparison.table import ComparisonTable, list_comparisons
 from fasp_core.errors import InputError
+from fasp_core.selection.clearest import clearest_axis
+from fasp_core.selection.head_scores import HeadScores
 from fasp_core.study.study import Study
 from fasp_core.words.numbers import bias_text, sentence_start
 from ui import words
@@ -36,6 +38,12 @@ def label(table: ComparisonTable) -> str:
     return f"{bias}: {n} {'method' if n == 1 else 'methods'}, {begun}{state}"
 
 
+def first_shown(tables: dict[str, ComparisonTable], scores: HeadScores) -> str:
+    """The last begun on the axis that the other pages show; where there is none, the last begun."""
+    axis = view()["axis"] or clearest_axis(scores)
+    return next((name for name, table in tables.items() if table.axis == axis), next(iter(tables)))
+
+
 study, scores = start_page("Compare")
 tables = readable(study)
 if study.has_model and scores.axes and not is_viewer():
@@ -45,7 +53,7 @@ if study.has_model and scores.axes and not is_viewer():
 if tables:
     if view()["comparison"] not in (None, *tables):
         choose("comparison", None)
-    first = next(iter(tables))
+    first = first_shown(tables, scores)
     if len(tables) > 1:
         st.selectbox(
             "Comparison", tables, format_func=lambda name: label(tables[name]), **bound("comparison", default=first)

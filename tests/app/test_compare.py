@@ -200,6 +200,13 @@ def test_several_comparisons_can_be_chosen_and_the_choice_is_in_the_address(cach
     assert list(app.table[0].value["method"]) == ["fasp", "random"]
 
 
+def test_the_comparison_on_the_shown_axis_comes_first(cache):
+    study = make_study(cache)
+    made = [make_comparison(study, axes=(axis,), methods=("fasp", "random")) for axis in ("religion", AXIS)]
+    for axis, expected in (("religion", made[0]), (AXIS, made[1]), ("toxicity", made[1])):
+        assert open_page(axis=axis).selectbox(key="widget.comparison").value == expected.name
+
+
 def test_methods_can_be_left_out(cache):
     make_comparison(make_study(cache))
     app = open_page()
