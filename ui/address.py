@@ -133,7 +133,7 @@ PARTS: dict[str, Part] = {
     "heads": Part(None, parse_heads, heads_text),  # a set made by hand; None: what the method chooses
     "anyway": Part(False, read_flag, write_flag),  # whether to select by a bias that is not clear
     "limit": Part(0.05, read_share, write_share),  # the perplexity budget: the rise that one accepts
-    "head": Part(None, parse_head, head_text),  # None: the one with the highest z_bias
+    "head": Part(None, parse_head, head_text),  # None: the strongest one (see `strongest_head`)
     "chosen": Part((), parse_heads, heads_text),  # several heads at once, on the Heads page
     "several": Part(False, read_flag, write_flag),  # whether clicking and dragging on a map chooses several
     "show": Part("all", one_of("all", "clear", "protected", "unprotected", "pruned")),  # rows of the table of heads

@@ -57,5 +57,11 @@ def _head_line(axis: str | None, z: np.ndarray, se: np.ndarray, flat: int) -> He
 
 
 def strongest_head(scores: HeadScores, axis: str) -> Head:
-    """The head with the highest z_bias; ties go to the lowest flat id, and heads that were not measured come last."""
-    return head_of(int(np.argmax(np.nan_to_num(scores.z_bias(axis), nan=-np.inf))), scores.heads_per_layer)
+    """The head with the highest z_bias of those whose 95 % interval lies above 0 or, where none does, of all.
+
+    The highest score of all is often that of a head with a large error. Ties go to the lowest flat id, heads that were
+    not measured come last, and an error that is not known is taken for 0.
+    """
+    z = np.nan_to_num(scores.z_bias(axis), nan=-np.inf)
+    clear = z > Z95 * np.nan_to_num(scores.z_bias_se(axis))
+    return head_of(int(np.argmax(np.where(clear, z, -np.inf) if clear.any() else z)), scores.heads_per_layer)

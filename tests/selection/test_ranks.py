@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from helpers.made_scores import AXIS, make_scores
@@ -33,3 +35,11 @@ def test_without_errors_a_rank_has_no_interval():
 
 def test_the_strongest_head_passes_over_heads_that_were_not_measured():
     assert strongest_head(make_scores([0.0] * 4, [np.nan, 0.2, 0.3, 0.3], 2), AXIS) == (1, 0)
+
+
+def test_the_strongest_head_is_not_one_that_only_noise_puts_first():
+    scores = make_scores([0.0] * 4, [0.9, 0.2, 0.3, 0.1], 2)
+    errors = {"z_bias_se." + AXIS: [1.0, 0.01, 0.1, 0.01]}
+    assert strongest_head(replace(scores, frame=scores.frame.assign(**errors)), AXIS) == (1, 0)
+    errors = {"z_bias_se." + AXIS: [1.0] * 4}
+    assert strongest_head(replace(scores, frame=scores.frame.assign(**errors)), AXIS) == (0, 0), "none is clear"
