@@ -120,14 +120,10 @@ def scores_to_choose_by(
 ) -> HeadScores:
     """What heads are chosen by where `compensate` takes their place (see `choosing_scores`); stderr says which."""
     from fasp_core.study.kept_scores import kept_scores
-    from fasp_core.study.scores import choosing_scores
     from fasp_core.words.captions import describe_choosing_scores
 
     by = metric_for(study, axis, metric)
-    if scorer is None:
-        table = kept_scores(study, axis, metric=by, compensate=compensate)
-    else:
-        table = choosing_scores(study, axis, compensate=compensate, scorer=scorer, metric=by)
+    table = kept_scores(study, axis, metric=by, compensate=compensate, scorer=scorer)
     if compensate == "least_squares":
         print(f"note: {describe_choosing_scores(table.meta.compensate)}", file=sys.stderr)
     return table

@@ -36,13 +36,16 @@ DIGEST_BYTES = hashlib.sha256().digest_size
 LIBRARIES = ("numpy", "pandas", "scipy")
 
 
-def kept_scores(study: StudyFolder, axis: str | None, *, metric: str, compensate: Compensate) -> HeadScores:
+def kept_scores(
+    study: StudyFolder, axis: str | None, *, metric: str, compensate: Compensate, scorer: str | None = None
+) -> HeadScores:
     """What `choosing_scores` gives, read where it was computed before. Raises as `choosing_scores`.
 
-    Not kept is on how many prompts `prompt_echo` rests. Where the folder cannot be written, nothing is kept.
+    Not kept is on how many prompts `prompt_echo` rests. Nothing is kept of a scorer that was named, of imported
+    scores, and where the folder cannot be written.
     """
-    if not study.has_model or metric not in METRICS:
-        return choosing_scores(study, axis, metric=metric, compensate=compensate)
+    if scorer is not None or not study.has_model or metric not in METRICS:
+        return choosing_scores(study, axis, metric=metric, compensate=compensate, scorer=scorer)
     path = study.folder / KEPT / f"{metric}.{compensate}.{chosen_under(study, axis, metric, compensate)}"
     follows_from = _origin(study)
     if (scores := _read(path, follows_from, study)) is not None:
