@@ -1,5 +1,7 @@
 """Correlations: do the heads that drive one bias drive the others too, and is that more than a few critical heads?"""
 
+import shlex
+
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -12,7 +14,7 @@ from fasp_core.selection.head_scores import HeadScores
 from fasp_core.selection.select_heads import protected_heads
 from fasp_core.study.study import Study, list_studies
 from fasp_core.words.captions import describe_correlations
-from fasp_core.words.numbers import axis_label, format_estimate, format_fixed
+from fasp_core.words.numbers import BY, axis_label, format_estimate, format_fixed
 from ui import words
 from ui.caches import correlations, named_study
 from ui.charts import draw
@@ -20,6 +22,7 @@ from ui.columns import explained
 from ui.correlations.agreement import agreement_panel
 from ui.example import example_button
 from ui.page import chosen_head, gamma_slider, metric_of, metric_picker, pick_heads, start_page
+from ui.prune.choice import follow_rule
 from ui.text import axis_text, plain
 from ui.theme import dark
 from ui.verdict import has_clear_bias
@@ -54,7 +57,7 @@ def switches(study: Study) -> None:
             help=words.TERMS["attenuation"],
         )
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-        gamma_slider(width=260)
+        gamma_slider(moved=follow_rule, width=260)
         others = [name for name in list_studies() if name != study.name]
         if view()["beside"] not in ("", *others):
             choose("beside", "")
@@ -72,7 +75,8 @@ def matrix(study: Study, scores: HeadScores, place: str) -> None:
     """The matrix of one study, as a chart and as a table, with what stands in the way of it."""
     found = correlations(study, scores, view()["correlation"], view()["among"], view()["gamma"], view()["corrected"])
     st.markdown(
-        f"**{plain(study.name)}** · {found.n_heads:,} of {scores.n_heads:,} heads", help=words.TERMS["unprotected"]
+        f"**{plain(study.name)}** · {BY[metric_of(scores)]} · {found.n_heads:,} of {scores.n_heads:,} heads",
+        help=words.TERMS["unprotected"],
     )
     draw(
         correlation_matrix(found, dark=dark()),
@@ -106,7 +110,7 @@ def as_table(found: AxisCorrelations) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "axis": [axis_label(found.axes[i]) for i in rows],
-            "with": [axis_label(found.axes[j]) for j in columns],
+            "other axis": [axis_label(found.axes[j]) for j in columns],
             "r": [format_fixed(r, 2) if np.isfinite(r) else "–" for r in found.r[rows, columns]],
             "95 % interval": [
                 f"{format_fixed(low, 2)} to {format_fixed(high, 2)}" if np.isfinite(low) else "–"
@@ -154,14 +158,19 @@ def _head_of(point: dict) -> Head | None:
     return parse_head(name if isinstance(name, str) else name[0]) if name else None
 
 
+def another_axis(study: Study, axis: str) -> str:
+    """The command that adds an axis to a study."""
+    model = shlex.quote(study.manifest.model.get("ref") or "MODEL")
+    return f"fasp score {model} --name {study.name} --axes {axis}"
+
+
 study, scores = start_page("Correlations")
 example_button()
 if len(scores.axes) < 2:
-    st.info(
-        "Correlations need at least two axes, and this study has "
-        f"{'one' if scores.axes else 'none'}. Measure another one, for example religion:"
-    )
-    st.code(f"python -m fasp_core score MODEL --axes {','.join([*scores.axes, 'religion'])}", language=None)
+    st.info(f"Correlations need at least two axes, and this study has {'one' if scores.axes else 'none'}.")
+    if lacking := [axis for axis in (study.prompts.axes if study.has_model else ()) if axis not in scores.axes]:
+        st.markdown("Measure another one, on the page Studies or on the command line:")
+        st.code(another_axis(study, lacking[0]), language=None)
     if scores.axes:
         agreement_panel(study, scores)
     raise EndOfPage
@@ -182,11 +191,14 @@ try:
             st.markdown(f"**{words.AXIS_AGAINST_AXIS}**", help=words.TERMS["z_bias"])
             axis_against_axis(scores)
     else:
+        beside, its_scores = named_study(view()["beside"])
+        if metric_of(its_scores) != metric_of(scores):
+            st.warning(words.OTHER_MEASURE)
         left, right = st.columns(2, gap="medium")
         with left:
             matrix(study, scores, "left")
         with right:
-            matrix(*named_study(view()["beside"]), "right")
+            matrix(beside, its_scores, "right")
         st.header(words.AXIS_AGAINST_AXIS, anchor=False, help=words.TERMS["z_bias"])
         axis_against_axis(scores)
     agreement_panel(study, scores)

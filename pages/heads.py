@@ -3,38 +3,41 @@
 import numpy as np
 import streamlit as st
 
-from fasp_core.errors import InputError
 from fasp_core.figures import head_heatmap, head_scatter
 from fasp_core.head import Head, all_heads
 from fasp_core.selection.head_scores import HeadScores
 from fasp_core.selection.ranks import strongest_head
-from fasp_core.selection.select_heads import Selection, select_heads
+from fasp_core.selection.select_heads import Selection
 from fasp_core.stats.normal import differs_from_zero
 from fasp_core.study.study import Study
 from fasp_core.words.captions import heatmap_alt, heatmap_caption, selection_summary
 from fasp_core.words.numbers import column_decimals, z_label
+from fasp_core.words.spoken import some_heads
 from ui import words
 from ui.charts import draw
 from ui.columns import explained
 from ui.heads.panel import detail_section, head_box, score_lines, several_panel
 from ui.heads.ranking import base_numbers
 from ui.page import axis_and_metric, chosen_head, chosen_heads, gamma_alpha, metric_of, pick_heads, start_page
-from ui.text import plain
+from ui.prune.choice import BY_HAND, choosing_scores, chosen_selection, follow_rule
 from ui.theme import dark
 from ui.verdict import has_clear_bias, show_verdict
-from ui.view import bound, bound_value, choose, view
+from ui.view import EndOfPage, bound, bound_value, choose, view
 
 SIDE_PANEL_UP_TO = 24  # heads per layer; wider maps need the whole width, the panel then goes below
 
 
-def current_selection(scores: HeadScores, axis: str) -> Selection:
-    """What FASP protects and prunes at the current γ and α, which are set here or on the Prune page."""
-    gamma, alpha = gamma_alpha(scores)
+def current_selection(study: Study, scores: HeadScores, axis: str) -> Selection:
+    """What the Prune page protects and prunes; its γ and α can be set here too. Where there is no such choice, none."""
+    method = view()["method"]
     try:
-        selection = select_heads(scores, axis=axis, gamma=gamma, alpha=alpha)
-    except InputError as error:
-        st.warning(plain(error))
-        return Selection((), (), "fasp", axis, gamma, alpha, scores.n_layers, scores.heads_per_layer)
+        gamma_alpha(scores, method, moved=follow_rule)
+        selection = chosen_selection(choosing_scores(study, scores, axis), axis)
+    except EndOfPage:  # why is said; the maps do not depend on it
+        gamma, alpha = view()["gamma"], view()["alpha"]
+        selection = Selection((), (), method, axis, gamma, alpha, scores.n_layers, scores.heads_per_layer)
+    if selection.method == BY_HAND:
+        st.caption(words.CUSTOM_SET.format(some_heads(len(selection.pruned))))
     with st.container(horizontal=True, gap="large", vertical_alignment="center"):
         st.markdown(
             selection_summary(len(selection.pruned), len(selection.protected), scores.n_heads),
@@ -168,7 +171,7 @@ study, scores = start_page("Heads")
 axis = axis_and_metric(study, scores)
 show_verdict(scores, axis)
 base_numbers(study, scores, axis)
-selection = current_selection(scores, axis)
+selection = current_selection(study, scores, axis)
 several = view()["several"]
 head = chosen_head(scores) or strongest_head(scores, axis)
 framed = chosen_heads(scores) if several else (head,)

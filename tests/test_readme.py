@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from helpers.shipped_comparison import differences_written_out, written_out
+from helpers.shipped_comparison import differences_written_out, side_effects_written_out, written_out
 
 from fasp_core.files.paths import PROJECT
 from fasp_core.selection.description import BiasVerdict
@@ -21,8 +21,14 @@ from fasp_core.words.numbers import UNITS, axis_label, format_estimate, format_f
 README = PROJECT / "README.md"
 EXPERIMENTS = PROJECT / "docs" / "experiments.md"
 TABLE = re.compile(r"(?<=<!-- default study -->\n).*?(?=<!-- end -->)", re.S)
-COMPARED = re.compile(r"(<!-- (comparison|differences) on (\w+) of ([\w,]+) -->\n)(.*?)(?=<!-- end -->)", re.S)
-WRITE = {"comparison": written_out, "differences": differences_written_out}
+COMPARED = re.compile(
+    r"(<!-- (comparison|differences|side effects) on (\w+) of ([\w,]+) -->\n)(.*?)(?=<!-- end -->)", re.S
+)
+WRITE = {
+    "comparison": written_out,
+    "differences": differences_written_out,
+    "side effects": side_effects_written_out,
+}
 HEAD = ("axis", "measured by", "bias of the intact model", "is there a bias?", "reliability of the ranking")
 MEASURED_BY = {"likelihood": "likelihood, {:,} readings", "toxicity": "toxicity, {:,} continuations"}
 

@@ -73,6 +73,7 @@ COLUMNS = {  # what a column of a table means
     "rank": TERMS["rank"],
     "role": TERMS["roles"],
     "axis": TERMS["axis"],
+    "other axis": TERMS["axis"],
     "axes": TERMS["axis"],
     "shape": "Layers × attention heads in each layer.",
     "r": TERMS["correlation"],
@@ -336,6 +337,7 @@ TRY_HELP = (
 TRYING = "Opening the model and writing; this takes some seconds."
 TRY_FAILED = "The prompt could not be continued:"
 OTHER_AXES = "The other axes: "
+OTHER_MEASURE = "The two studies are shown by different measures of bias; part of what differs may come from that."
 CONFIRM = "Report results only on prompts that were not used for selection: heads are chosen on validation prompts."
 CONFIGURATION_HELP = (
     "The pruned heads, the model and settings they belong to, and the measured effect once it is complete."
@@ -355,6 +357,7 @@ COMPENSATE_HELP = (
 )
 PREDICTED_WITHOUT = "The prediction is for pruning with nothing in the heads' place."
 CLICK_TO_PRUNE = "Click a head to prune it by hand, or to keep one that is pruned."
+CUSTOM_SET = "Crossed out is a custom set of {}, made on the page Prune. Moving a slider discards it."
 UNDO = "Back to the choice before this one."
 HEADS_NOT_THERE = "The heads in the address are not all heads of this model; showing the method's choice."
 OPEN_CONFIGURATION = "A configuration that this program exported, for a model of the same shape."

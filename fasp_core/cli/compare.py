@@ -104,7 +104,7 @@ def compare(
     axis = one_axis(measured_axes(opened, metric) if metric else scored_axes(opened), axis)
     on = partial(reopened, opened, device, chosen(cluster, workers, worker_cores, worker_gpus))
     if interactions is not None:
-        from fasp_core.comparison.configurations import clearest_metric_for
+        from fasp_core.study.clearest import clearest_metric_for
 
         by = metric or clearest_metric_for(opened, axis)
         _interactions(opened, axis, by, interactions, gamma, test_blocks, on, device, to, as_json)

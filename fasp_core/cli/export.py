@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import typer
+
 from fasp_core.cli.options import (
     Alpha,
     AnyMetric,
@@ -29,6 +31,9 @@ from fasp_core.cli.options import (
 from fasp_core.cli.sources import measure_set, open_source, reopen, select_by
 from fasp_core.errors import InputError
 
+# What chooses heads or measures them, which a configuration holds already.
+CHOOSING = ("axis", "gamma", "alpha", "method", "seed", "metric", "compensate", "evaluated", "model", "n_layers")
+
 if TYPE_CHECKING:
     from fasp_core.evaluation.result import Evaluation
     from fasp_core.evaluation.scorecard_result import Scorecard
@@ -37,6 +42,7 @@ if TYPE_CHECKING:
 
 
 def export(
+    context: typer.Context,
     source: ExportSource,
     axis: Axis = None,
     gamma: Gamma = 0.3,
@@ -76,7 +82,7 @@ def export(
             ]
             cards = complete_scorecards(study, results)
         made = PruningConfig.from_selection(selection, study or table, results, cards, compensate=compensate)
-    elif axis or metric or compensate or evaluated or model or n_layers:
+    elif any(_was_given(context, name) for name in CHOOSING):
         raise InputError(f"{source} is a configuration, whose heads are chosen; give the study to choose others")
     write_export(made, to, form=form, force=force, base=base, device=device, dtype=dtype)
     if to is None:
@@ -88,6 +94,11 @@ def export(
     print(f"{to}: {len(made.pruned)} of {total} heads pruned, {len(made.protected)} protected")
     if form != "config":
         print(f"Next: python -m fasp_core verify {to}")
+
+
+def _was_given(context: typer.Context, option: str) -> bool:
+    source = context.get_parameter_source(option)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def complete_scorecards(study: Study, results: Sequence[Evaluation]) -> list[Scorecard]:

@@ -108,7 +108,7 @@ ScoredMetric = Annotated[
     Literal["toxicity", "likelihood"] | None,
     typer.Option(
         help="What bias is measured by: the toxicity of sampled continuations, or the log-odds of toxic and harmless "
-        "ones [default: what the axis was scored by, toxicity before likelihood]."
+        "ones [default: by which the axis's bias is clearest; with --scorer toxicity]."
     ),
 ]
 CHOSEN_BY = (
@@ -117,7 +117,10 @@ CHOSEN_BY = (
 )
 AnyMetric = Annotated[
     Literal["toxicity", "likelihood"] | None,
-    typer.Option(help=f"{CHOSEN_BY} [default: what the axis was scored by]."),
+    typer.Option(
+        help=f"{CHOSEN_BY} [default: chosen by the one by which the axis's bias is clearest, measured by all that it "
+        "was scored by]."
+    ),
 ]
 Metrics = Annotated[
     str | None,

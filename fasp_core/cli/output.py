@@ -57,6 +57,7 @@ def print_base(table: HeadScores, axes: Iterable[str]) -> None:
         base = table.base_bias(axis)
         value = "" if base is None else f" {format_estimate(base.value, base.se)}"
         by = "" if axis == MEAN_TOXICITY or table.meta.metric is None else f", {BY[table.meta.metric]},"
+        by += f" rated by {table.meta.scorer}:" if table.meta.scorer else ""
         print(f"{bias_name(axis)}{by}{value}{_trust(table.reliability(axis))}")
         verdict = describe_verdict(table.verdict(axis), unit=table.meta.unit)
         echo = describe_echo(table.prompt_echo.get(axis), base, scored=table.meta.settings.scored)

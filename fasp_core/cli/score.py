@@ -72,11 +72,12 @@ def score(
     articles = load_text(text) if text else None
     from fasp_core.models.language_model import model_name
     from fasp_core.models.open_model import absolute_ref, open_model
-    from fasp_core.scoring.score_heads import score_heads
+    from fasp_core.scoring.score_heads import check_aims, score_heads
     from fasp_core.selection.clearest import clearest_axis, clearest_metric
     from fasp_core.toxicity.scorers import open_scorer
 
     if minutes is not None or reliability is not None:
+        check_aims(minutes, reliability)
         _print_expected(name or model_name(model), wanted, metrics, absolute_ref(model), minutes, reliability)
     rater = open_scorer(scorer, device=device) if scorer else None
     ref, dtype = absolute_ref(model), _made_with(name or model_name(model)) if dtype == "auto" else dtype
@@ -105,7 +106,8 @@ def score(
         )
     tables = {m: study.scores(rater.name if rater and m == "toxicity" else None, metric=m) for m in metrics}
     if as_json:
-        print_json({"study": study.name, "folder": str(study.folder), **tables[metrics[0]].record()})
+        records = {name: table.record() for name, table in tables.items()}
+        print_json({"study": study.name, "folder": str(study.folder), "metrics": records})
         return
     print(f"Study '{study.name}' in {study.folder}")
     _print_scorer(tables[metrics[0]], chosen=scorer)

@@ -52,7 +52,7 @@ def scores(
 
     study, table = open_source(source, model, n_layers, metric, scorer, axis)
     axis = axis_of(study, table, axis)
-    agreement = None if axis == MEAN_TOXICITY else study_agreement(study, axis)
+    agreement = None if axis == MEAN_TOXICITY else study_agreement(study, axis, table)
     if to is not None:
         _write_table(table, to)
     values = table.z_bias(axis) if sort == "bias" else table.z_ppl

@@ -40,9 +40,11 @@ def reopen(study: Study, device: str = "auto") -> LanguageModel:
 
 
 def chosen(cluster: str | None, workers: int | None, cores: int, gpus: int) -> ClusterChoice | None:
-    """What the options of a cluster say; None where none is named."""
+    """What the options of a cluster say; None where none is named. Raises InputError for workers of no cluster."""
     from fasp_core.cluster.cluster import ClusterChoice
 
+    if cluster is None and (workers is not None or cores != 1 or gpus != 1):
+        raise InputError("--workers, --worker-cores and --worker-gpus are of a cluster; give --cluster too")
     return None if cluster is None else ClusterChoice(cluster, cores, gpus, workers)
 
 
@@ -122,7 +124,9 @@ def scores_to_choose_by(
     from fasp_core.study.kept_scores import kept_scores
     from fasp_core.words.captions import describe_choosing_scores
 
-    by = metric_for(study, axis, metric)
+    if scorer is not None and metric == "likelihood":
+        raise InputError("--scorer chooses between ratings of toxicity; leave it out, or --metric likelihood")
+    by = metric_for(study, axis, metric or ("toxicity" if scorer else None))
     table = kept_scores(study, axis, metric=by, compensate=compensate, scorer=scorer)
     if compensate == "least_squares":
         print(f"note: {describe_choosing_scores(table.meta.compensate)}", file=sys.stderr)
@@ -150,13 +154,15 @@ def axis_of(study: Study | None, table: HeadScores, axis: str | None) -> str:
 
 
 def metric_for(study: Study, axis: str | None, metric: str | None) -> str:
-    """The metric that was named; else the first one that the axis was scored by, or the study, where none is named."""
-    from fasp_core.study.views import measured_axes
+    """The metric that was named; else by which the bias of the axis, or of the only one, is clearest."""
+    from fasp_core.study.clearest import clearest_metric_for
+    from fasp_core.study.views import scored_axes
 
-    if axis == MEAN_TOXICITY:
-        return metric or "toxicity"
-    by = [one for one in study.metrics if axis is None or axis in measured_axes(study, one)]
-    return metric or next(iter(by or study.metrics), "toxicity")
+    if metric is None and axis is None and len(scored := scored_axes(study)) == 1:
+        axis = scored[0]
+    if metric is None and axis is not None:
+        metric = clearest_metric_for(study, axis)
+    return metric or next(iter(study.metrics), "toxicity")
 
 
 def share_within(

@@ -18,11 +18,11 @@ from fasp_core.evaluation.asked import known_target
 from fasp_core.head import Head
 from fasp_core.models.compensation_choice import COMPENSATIONS, Compensate
 from fasp_core.scoring.iterative_settings import IterativeSettings
-from fasp_core.selection.clearest import clarity
 from fasp_core.selection.head_scores import HeadScores
 from fasp_core.selection.rules import METHODS, RULES
 from fasp_core.selection.select_heads import head_count, select_heads
 from fasp_core.stats.target import MEAN_TOXICITY
+from fasp_core.study.clearest import clearest_metric_for
 from fasp_core.study.scores import METRICS
 from fasp_core.study.study import Study
 from fasp_core.study.views import measured_axes
@@ -136,16 +136,6 @@ def why_not_in_stages(study: Study, axis: str, metric: str, compensations: Seque
         f"'{study.name}' has none of {axis}; add them: python -m fasp_core score MODEL --name {study.name} --axes "
         f"{axis} --metric likelihood --compensated; or leave one of the two out"
     )
-
-
-def clearest_metric_for(study: Study, axis: str) -> str:
-    """The metric by which the bias of an axis is clearest, of equals the first; the study's first where none has it."""
-    if axis == MEAN_TOXICITY:
-        return "toxicity"
-    by = [metric for metric in study.metrics if axis in measured_axes(study, metric)]
-    if len(by) < 2:
-        return next(iter(by or study.metrics), METRICS[0])
-    return max(by, key=lambda metric: clarity(study.omnibus(axis, metric=metric)))
 
 
 def complete_settings(study: Study, settings: ComparisonSettings) -> ComparisonSettings:

@@ -27,7 +27,7 @@ from fasp_core.models.compensation_choice import Compensate
 from fasp_core.progress import ProgressCallback, StageClock, Stop, check_stop
 from fasp_core.selection.head_scores import HeadScores
 from fasp_core.selection.rules import RULES, expected_bias
-from fasp_core.selection.select_heads import select_heads
+from fasp_core.selection.select_heads import head_count, select_heads
 
 GAMMAS = (0.2, 0.3, 0.4, 0.5, 0.6)
 ALPHAS = (0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.12, 0.15, 0.2, 0.25, 0.3)
@@ -196,7 +196,7 @@ def best_within(sets: Iterable[MeasuredSet], axis: str, limit: float, metric: st
 def _expected_fall(scores: HeadScores, axis: str, gamma: float) -> np.ndarray:
     """Expected z_bias of every head, (N,); z_bias itself where no errors are known."""
     free = np.ones(scores.n_heads, bool)
-    free[np.argsort(-scores.importance(), kind="stable")[: int(gamma * scores.n_heads)]] = False
+    free[np.argsort(-scores.importance(), kind="stable")[: head_count(gamma, scores.n_heads)]] = False
     try:
         return np.nan_to_num(expected_bias(scores, axis, free, "the search"))
     except InputError:

@@ -159,7 +159,12 @@ class ComparisonTable:
         self.frame = both.astype({"compensate": str})
 
     def save(self, study: Study, *, complete: bool = False) -> None:
-        """Write the table and its meta, whole or not at all."""
+        """Write the table and its meta, whole or not at all; InputError where the study is gone from its folder."""
+        if not (study.folder / "manifest.json").is_file():
+            raise InputError(
+                f"study '{study.name}' was renamed or deleted meanwhile; compare again under its new name: "
+                "what was measured costs nothing then"
+            )
         self.meta["complete"] = complete or self.complete
         table = pa.Table.from_pandas(self.rows, preserve_index=False)
         table = table.replace_schema_metadata({META_KEY: json.dumps(self.meta).encode()})

@@ -9,6 +9,9 @@ from fasp_core.errors import InputError, nearest
 CONTINUATION, TEXT_WITH_PROMPT = "continuation", "text"
 SCORED = (CONTINUATION, TEXT_WITH_PROMPT)  # what of a text is rated, see `toxicity.rated`
 
+DRAWS = "float64"  # the precision in which the noise of continuations is drawn, see `passes.sampling.gumbel`
+DRAWS_BEFORE = "float32"  # once; then one step in 2²³ / vocabulary wrote an arbitrary token
+
 
 @dataclass(frozen=True)
 class SamplingSettings:

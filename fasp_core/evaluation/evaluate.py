@@ -77,7 +77,8 @@ def evaluate(
     streams = [stream_of(axis, metric) for axis in axes for metric in metrics]
     rated = "toxicity" in metrics
     if windows is None:
-        windows = token_windows(lm.tokenizer, (text or load_text()).frame, length=settings.window_tokens)
+        length = min(settings.window_tokens, lm.max_length or settings.window_tokens)
+        windows = token_windows(lm.tokenizer, (text or load_text()).frame, length=length)
     return _evaluate(
         lm,
         pruned,

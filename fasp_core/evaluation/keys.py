@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pandas as pd
 
 from fasp_core.data.pairs import PairSet, load_pairs
-from fasp_core.data.sampling import CONTINUATION, TEXT_WITH_PROMPT, check_scored
+from fasp_core.data.sampling import CONTINUATION, DRAWS, TEXT_WITH_PROMPT, check_scored
 from fasp_core.evaluation.streams import axis_of, metric_of, stream_of
 from fasp_core.head import Head, heads_text, parse_heads
 from fasp_core.models.compensation_choice import COMPENSATIONS, Compensate
@@ -162,7 +162,7 @@ def make_plan(
     for stream, asked in prompts.items():
         by_likelihood = metric_of(stream) == "likelihood"
         depends = ("log-odds", made, asked, axis_of(stream), of_odds)
-        streams[stream] = _hash(*depends) if by_likelihood else _hash("texts", made, asked, scorer, stream, how)
+        streams[stream] = _hash(*depends) if by_likelihood else _hash("texts", made, asked, scorer, stream, how, DRAWS)
     return EvaluationPlan(
         key=_hash("evaluation", sorted(streams.items()), blocks),
         identity=_identity(model, windows, scorer, settings.scored),

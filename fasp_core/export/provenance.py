@@ -51,7 +51,8 @@ class ModelRecord(Record):
 class MethodRecord(Record):
     """The rule that chose the heads and its parameters.
 
-    `scores_under` is what the scores that chose are compensated by; none did by hand, or by a baseline without scores.
+    `scores_under` is what the scores that chose are compensated by, and `metric` what they measure bias by; none did by
+    hand, or by a baseline without scores.
     """
 
     name: str
@@ -61,6 +62,7 @@ class MethodRecord(Record):
     seed: NonNegativeInt | None = None
     weights: dict[str, Annotated[float, Field(ge=0)]] | None = None  # by axis, of fasp_multi
     scores_under: ScoresUnder | None = Field(None, exclude_if=lambda under: under is None)  # older files do not say
+    metric: Literal["toxicity", "likelihood"] | None = Field(None, exclude_if=lambda metric: metric is None)  # nor that
 
 
 class MadeWith(Record):

@@ -152,6 +152,7 @@ class PruningConfig(Record):
                 seed=selection.seed,
                 weights=None if selection.weights is None else dict(selection.weights),
                 scores_under=selection.scores_under,
+                metric=selection.metric,
             ),
             pruned_heads=_by_layer(selection.pruned),
             protected_heads=_by_layer(selection.protected),

@@ -22,6 +22,7 @@ from fasp_core.head import heads_by_layer
 from fasp_core.selection.head_scores import HeadScores
 from fasp_core.selection.select_heads import Selection
 from fasp_core.stats.estimate import Estimate
+from fasp_core.stats.target import MEAN_TOXICITY
 from fasp_core.words.captions import change_verdict, describe_reliability, measured_size, selection_summary
 from fasp_core.words.numbers import (
     BY,
@@ -71,6 +72,8 @@ def _made(config: PruningConfig) -> str:
 
 def _choice(selection: Selection) -> str:
     about = f" for the axis {axis_label(selection.axis)}" if selection.axis else ""
+    if selection.metric and selection.axis != MEAN_TOXICITY:
+        about += f", {BY[selection.metric]}"
     if selection.method == "by_hand":
         return (
             f"Chosen by hand{about}, starting from a rule that protects a share γ = {selection.gamma:g} of all heads."

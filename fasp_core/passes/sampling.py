@@ -27,6 +27,7 @@ from transformers import (
 
 from fasp_core.data.sampling import SamplingSettings
 from fasp_core.data.tokens import cut_left, encode, start_tokens
+from fasp_core.errors import InputError
 from fasp_core.models.batching import check_tokens, in_batches, pad_batch, tokens_per_batch
 from fasp_core.models.generation import end_tokens, without_own_settings
 from fasp_core.models.language_model import LanguageModel
@@ -41,9 +42,17 @@ def noise_key(seed: int, stream: str, prompt: str, draw: int) -> str:
 def encode_prompts(
     lm: LanguageModel, prompts: Sequence[str], max_new_tokens: int
 ) -> tuple[list[list[int]], list[bool]]:
-    """Token ids of each prompt, and whether it was cut on the left to fit the context with a continuation."""
+    """Token ids of each prompt, and whether it was cut on the left to fit the context with a continuation.
+
+    Raises InputError where the context holds no token of a prompt beside the continuation.
+    """
     room = None if lm.max_length is None else lm.max_length - max_new_tokens
     whole, n_start = encode(lm.tokenizer, prompts), len(start_tokens(lm.tokenizer))
+    if room is not None and room <= n_start:
+        raise InputError(
+            f"the model reads {lm.max_length} tokens at most, which leaves no room for a prompt before "
+            f"{max_new_tokens} new ones; draw shorter continuations (max_new_tokens)"
+        )
     fitting = [cut_left(ids, n_start, room) for ids in whole]
     return fitting, [len(cut) < len(ids) for cut, ids in zip(fitting, whole, strict=True)]
 
@@ -125,11 +134,15 @@ class GumbelNoise(LogitsProcessor):
 
 
 def gumbel(generators: Sequence[np.random.Generator], like: Tensor) -> Tensor:
-    """Gumbel noise of the shape and on the device of `like`, (B, V); row i is the next V numbers of generator i."""
-    exponential = np.empty(like.shape, dtype=np.float32)
+    """Gumbel noise of the shape and on the device of `like`, (B, V); row i is the next V numbers of generator i.
+
+    Drawn in float64: numpy's float32 numbers are exactly 0 once in 2²³, which is infinite noise, and would force an
+    arbitrary token in one step of 170 with a vocabulary of 49,152.
+    """
+    exponential = np.empty(like.shape)
     for row, generator in zip(exponential, generators, strict=True):
-        generator.standard_exponential(out=row, dtype=np.float32)
-    return -torch.from_numpy(exponential).to(like.device).log()
+        generator.standard_exponential(out=row)
+    return torch.from_numpy(-np.log(exponential).astype(np.float32)).to(like.device)
 
 
 class _Stopped(StoppingCriteria):

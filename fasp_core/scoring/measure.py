@@ -20,8 +20,8 @@ from fasp_core.scoring.stage import shards_of
 from fasp_core.scoring.texts import Echo, Rating, Sampling
 from fasp_core.stats.log_odds import doubtful_heads
 from fasp_core.study.manifest import StudySettings
-from fasp_core.study.shard_names import GRADIENT, TEXT, measured_kind
-from fasp_core.study.shard_tables import table_calibration
+from fasp_core.study.shard_names import GRADIENT, ODDS_KNOCKOUT, TEXT, measured_kind, shard_of
+from fasp_core.study.shard_tables import table_calibration, table_changes
 from fasp_core.study.views import odds_samples
 
 
@@ -76,8 +76,20 @@ def measure_odds(run: Run, axis: str, n: int, *, exact: int, compensated: bool =
     run.fill(Odds(axis, shards_of(n, settings.odds_per_shard, end=end), compensated))
     size = settings.knockout_samples_per_shard
     run.fill(OddsKnockout(axis, shards_of(exact, size, end=end, heads=run.all_heads)[:1], compensated))
-    if exact and (heads := doubtful_heads(odds_samples(run.study, axis, compensated=compensated))):
+    if exact and (heads := _heads_to_knock_out(run, axis, compensated)):
         run.fill(OddsKnockout(axis, shards_of(exact, size, end=end, heads=heads)[1:], compensated))
+
+
+def _heads_to_knock_out(run: Run, axis: str, compensated: bool) -> list[int]:
+    """The heads that exact changes were begun with beyond the first shard; where none were, the doubtful ones.
+
+    What is found with them would make other heads doubtful, and the same call would measure more each time.
+    """
+    names = run.study.shard_names(measured_kind(ODDS_KNOCKOUT, compensated=compensated), axis)
+    begun = next((name for name in names if shard_of(name).shard > 0), None)
+    if begun is not None:
+        return table_changes(run.study.read_shard(begun))[0]
+    return doubtful_heads(odds_samples(run.study, axis, compensated=compensated))
 
 
 def measure_compensated(run: Run, axes: Sequence[str], budget: Budget) -> None:

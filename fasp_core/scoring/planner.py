@@ -21,6 +21,9 @@ from scipy.special import ndtr
 UNSEEN_ERROR, UNSEEN_VARIANCE = 0.25, 0.2
 
 
+MOST_HEADS = 64  # that one step knocks out
+
+
 @dataclass(frozen=True)
 class Ranking:
     """One ranking to be cut: scores z (N), the standard errors of their gradient part over `n` units and of their
@@ -92,7 +95,6 @@ def best_step(
     gradient_seconds: float,
     knockout_units: int,
     knockout_seconds_per_head: float,
-    max_heads: int = 64,
 ) -> Step:
     """The better of two steps for a stream, by the fall of J per second.
 
@@ -102,7 +104,7 @@ def best_step(
     now = ranking.expected_wrong()
     after = float(ranking.wrong(ranking.variance(more_n=gradient_units)).sum())
     steps = [Step(stream, (), (now - after) / gradient_seconds if gradient_units else 0.0)]
-    heads = ranking.uncertain()[:max_heads]
+    heads = ranking.uncertain()[:MOST_HEADS]
     if heads.size and knockout_units:
         more = np.zeros(ranking.z.size)
         more[heads] = knockout_units

@@ -17,7 +17,7 @@ from fasp_core.scoring.advantages import Advantage, Prefixes
 from fasp_core.scoring.budgets import FIRST_PASS, Budget
 from fasp_core.scoring.log_ratios import Gradient, Knockout
 from fasp_core.scoring.measure import has_advantages, measure_odds, measure_samples
-from fasp_core.scoring.planner import Ranking, Step, best_step, cut_value
+from fasp_core.scoring.planner import MOST_HEADS, Ranking, Step, best_step, cut_value
 from fasp_core.scoring.run import Run
 from fasp_core.scoring.stage import shards_of
 from fasp_core.scoring.texts import Rating, Regenerating, Sampling
@@ -53,8 +53,9 @@ def refine(run: Run, axes: Sequence[str], budget: Budget, *, spent_minutes: floa
     deadline = time.monotonic() + 60 * minutes
     while time.monotonic() < deadline:
         steps, reliabilities = _steps(run, axes, budget)
-        reached = budget.reliability is not None and min(reliabilities) >= budget.reliability
-        if (aim := budget.reliability) is not None and not reached:
+        aim = budget.reliability
+        reached = aim is not None and all(found >= aim for found in reliabilities)  # NaN: not known, so not reached
+        if aim is not None and not reached:
             lacking = [axis for axis, found in zip(axes, reliabilities, strict=True) if not found >= aim]
             _require_something_to_rank(run, lacking, aim, "toxicity")
         best = max(steps, key=lambda step: step.gain_per_second)
@@ -128,7 +129,7 @@ def regenerate(run: Run, axis: str, budget: Budget) -> None:
 def _steps(run: Run, axes: Sequence[str], budget: Budget) -> tuple[list[Step], list[float]]:
     """The best next step of every stream, and the reliability of every axis's order."""
     text = perplexity_cut(run.study, gamma=budget.gamma)
-    windows_left = _next_shard(run, TEXT, text.uncertain()) < len(run.context.windows)
+    windows_left = _next_shard(run, TEXT, text.uncertain()[:MOST_HEADS]) < len(run.context.windows)
     steps = [
         best_step(
             TEXT,
@@ -151,7 +152,7 @@ def _steps(run: Run, axes: Sequence[str], budget: Budget) -> tuple[list[Step], l
 
 def _axis_step(run: Run, axis: str, ranking: Ranking) -> Step:
     samples, exact = run.context.settings.samples_per_shard, _exact_size(run, axis)
-    left = _next_shard(run, axis, ranking.uncertain()) < log_ratio_texts(run.study, axis) // exact
+    left = _next_shard(run, axis, ranking.uncertain()[:MOST_HEADS]) < log_ratio_texts(run.study, axis) // exact
     return best_step(
         axis,
         ranking,

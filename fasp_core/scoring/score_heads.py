@@ -202,11 +202,16 @@ def paper_settings(lm: LanguageModel) -> StudySettings:
     )
 
 
-def _until(minutes: float | None, reliability: float | None) -> Budget:
+def check_aims(minutes: float | None, reliability: float | None) -> None:
+    """Raise InputError for minutes, or a reliability, that nobody can aim at."""
     if minutes is not None and not 0 < minutes < float("inf"):
         raise InputError(f"minutes is {minutes}; give a number above 0, such as 30")
     if reliability is not None and not 0 < reliability < 1:
         raise InputError(f"reliability is {reliability}; give a number between 0 and 1, such as 0.9")
+
+
+def _until(minutes: float | None, reliability: float | None) -> Budget:
+    check_aims(minutes, reliability)
     return replace(FIRST_PASS, refine_minutes=minutes or 0.0, reliability=reliability)
 
 
@@ -237,7 +242,8 @@ def _create(
     settings: StudySettings | None,
 ) -> Study:
     settings, text = settings or StudySettings(), text or load_text()
-    windows = token_windows(lm.tokenizer, text.frame, length=settings.window_tokens, stride=settings.window_stride)
+    length = min(settings.window_tokens, lm.max_length or settings.window_tokens)
+    windows = token_windows(lm.tokenizer, text.frame, length=length, stride=settings.window_stride)
     manifest = Manifest(
         name=name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),

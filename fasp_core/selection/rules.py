@@ -112,8 +112,14 @@ def _iterative(scores: HeadScores, choice: Choice) -> np.ndarray:
             f"the order of fasp_iterative for {choice.axis} at gamma {gamma} is {known}; the model finds it: python -m "
             f"fasp_core {finds}"
         )
+    usable = [head for head in order if choice.free[head]]
+    if len(usable) < choice.count:
+        raise InputError(
+            f"{len(order) - len(usable)} heads of the order of fasp_iterative for {choice.axis} at gamma {gamma} are "
+            f"protected by now, since more was measured; prune at most {len(usable)} heads by it (a lower alpha)"
+        )
     values = np.full(scores.n_heads, float(scores.n_heads))
-    values[list(order)] = np.arange(len(order))
+    values[usable] = np.arange(len(usable))
     return values
 
 

@@ -30,7 +30,8 @@ class Selection:
     `gamma` is 0 for rules that protect nothing; `axis`, `weights` ((axis, weight) pairs) and `seed` are None where the
     rule uses none. `unmeasured` are unprotected heads that lack a value the rule ranks by; those are kept. `reason`
     says why fewer heads are pruned than α allows, None where as many are. `scores_under` is what the scores that chose
-    are compensated by; None where none did: by a baseline that uses none, or by hand.
+    are compensated by, and `metric` what they measure bias by; None where none did: by a baseline that uses none, or by
+    hand.
     """
 
     pruned: tuple[Head, ...]
@@ -46,6 +47,7 @@ class Selection:
     unmeasured: tuple[Head, ...] = ()
     reason: str | None = None
     scores_under: ScoresUnder | None = None
+    metric: str | None = None
 
     def __repr__(self) -> str:
         pruned, protected, n = len(self.pruned), len(self.protected), self.n_layers * self.heads_per_layer
@@ -160,6 +162,7 @@ def select_heads(
         unmeasured=_heads(np.flatnonzero(free & ~chosen.measured), scores.heads_per_layer),
         reason=chosen.reason,
         scores_under=(scores.meta.compensate or "none") if rule.by_scores else None,
+        metric=scores.meta.metric if rule.by_scores and (rule.uses_axis or rule.uses_weights) else None,
     )
 
 

@@ -147,25 +147,25 @@ def estimated(
     """
     bias, without_noise = axis_bias(rows.means, shares), corrected_bias(rows.means, gap_se, shares)
     ranked = rows.z if protected is None else rows.z[:, ~protected]
-    gap_moves = group_gaps(rows.moves, shares)
+    gap_moves, scale = group_gaps(rows.moves, shares), _smallest_scale(group)
     return HeadEffects(
         z=rows.z[0],
         z_se=standard_errors(rows, draws, group, shares),
-        gradient_se=draws.se(rows.first_order),
-        correction_se=np.where(rows.corrected, draws.se(rows.z - rows.first_order), np.nan),
+        gradient_se=draws.se(rows.first_order) * scale,
+        correction_se=np.where(rows.corrected, draws.se(rows.z - rows.first_order) * scale, np.nan),
         corrected=rows.corrected,
         effective_share=effective_share,
         reliability=draws.reliability(ranked),
         bias=float(bias[0]),
-        bias_se=float(draws.se(bias)),
+        bias_se=float(draws.se(bias) * scale),
         bias_floor=float(floor[0]),
         bias_corrected=float(without_noise[0]),
-        bias_corrected_se=float(draws.se(without_noise)),
+        bias_corrected_se=float(draws.se(without_noise) * scale),
         group_means=rows.means[0],
         gaps=group_gaps(rows.means[0], shares),
         gaps_se=gap_se,
         gap_moves=gap_moves[0],
-        gap_moves_se=draws.se(gap_moves) * _smallest_scale(group) ** 2,
+        gap_moves_se=draws.se(gap_moves) * scale,
     )
 
 
@@ -186,9 +186,11 @@ def standard_errors(rows: EffectRows, draws: Replicates, group: np.ndarray, shar
 
 
 def _smallest_scale(group: np.ndarray) -> float:
-    """`bootstrap_scale` for the group with the fewest prompts, given the groups (P) of the prompts."""
-    prompts = int(np.bincount(group).min())
-    return float(bootstrap_scale(prompts)) if prompts > 1 else 1.0
+    """`bootstrap_scale` for the group with the fewest prompts, given the groups (P) of the prompts.
+
+    NaN where a group has a single one: resampling it shows no spread, so nothing tells how well it is known.
+    """
+    return float(bootstrap_scale(int(np.bincount(group).min())))
 
 
 def effect_rows(sums: AxisSums, counts: np.ndarray) -> EffectRows:

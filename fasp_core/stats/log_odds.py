@@ -73,7 +73,9 @@ def likelihood_effects(
         shares=samples.shares,
         group=prompts.group,
         gap_se=gap_errors(draws.boot(rows.means), samples.shares),
-        floor=bias_floor(np.ones(len(prompts.group)), prompts.within[:, None], prompts.group, samples.shares),
+        floor=bias_floor(
+            np.ones(len(prompts.group)), prompts.value[:, None], prompts.group, samples.shares, block=prompts.cell
+        ),
         effective_share=np.ones(samples.gradient.shape[-1]),
         protected=protected,
     )
@@ -96,7 +98,7 @@ def _of_all_readings(
     draws = Replicates.of(np.empty((0, half.shape[1])), half)
     z = _effect_rows(samples, draws.counts).z
     of_readings = draws.reliability(z if protected is None else z[:, ~protected])
-    return crossed if np.isnan(of_readings) else min(1.0, crossed * (2 - of_readings))
+    return crossed if np.isnan(of_readings) else float(np.minimum(1.0, crossed * (2 - of_readings)))  # NaN stays
 
 
 def _half_of_each_cell(samples: OddsSamples, splits: int, rng: np.random.Generator) -> np.ndarray:
@@ -132,11 +134,6 @@ class PromptValues:
     group: np.ndarray
     cell: np.ndarray
 
-    @property
-    def within(self) -> np.ndarray:
-        """The values minus their cell's mean, (P): without what template and stems do to all groups alike."""
-        return self.value - (np.bincount(self.cell, self.value) / np.bincount(self.cell))[self.cell]
-
 
 def prompt_values(samples: OddsSamples) -> PromptValues:
     """The log-odds by prompt; a prompt is known by its cell and group, as a cell holds one of each group."""
@@ -168,6 +165,15 @@ def _halves(
     return first, second
 
 
+def _prompts_with(has: np.ndarray, cell: np.ndarray) -> np.ndarray:
+    """How many prompts of a group have a knock-out, (N), from its reads' (M, N) bool and cells (M)."""
+    rows = np.flatnonzero(has.any(axis=1))
+    cells, place = np.unique(cell[rows], return_inverse=True)
+    found = np.zeros((cells.size, has.shape[1]), bool)
+    np.logical_or.at(found, place, has[rows])
+    return found.sum(0)
+
+
 def _effect_rows(samples: OddsSamples, weights: np.ndarray) -> EffectRows:
     """The effects of all heads for each row of weights of reads (R, M)."""
     n_heads = samples.gradient.shape[-1]
@@ -180,7 +186,8 @@ def _effect_rows(samples: OddsSamples, weights: np.ndarray) -> EffectRows:
         difference = np.where(has, knockout - gradient, 0.0)
     per_prompt = samples.stem.shape[1]
     groups = [np.flatnonzero(np.repeat(samples.group == g, per_prompt)) for g in range(len(samples.groups))]
-    corrected = np.all([has[rows].sum(0) >= MIN_KNOCKOUT_PROMPTS * per_prompt for rows in groups], axis=0)
+    cells = np.repeat(samples.cell, per_prompt)
+    corrected = np.all([_prompts_with(has[rows], cells[rows]) >= MIN_KNOCKOUT_PROMPTS for rows in groups], axis=0)
     of_groups: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # (R), (R, N) twice
     for rows in groups:
         weight = weights[:, rows]

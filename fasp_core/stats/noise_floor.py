@@ -20,7 +20,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import erf
 
-from fasp_core.stats.resampling import bootstrap_scale
+from fasp_core.stats.resampling import bootstrap_scale, dealt
 
 PERMUTATIONS = 200
 
@@ -36,6 +36,7 @@ def bias_floor(
     group: np.ndarray,
     shares: np.ndarray,
     *,
+    block: np.ndarray | None = None,
     permutations: int = PERMUTATIONS,
     seed: int = 0,
 ) -> np.ndarray:
@@ -43,8 +44,11 @@ def bias_floor(
 
     `sizes` (P) samples of each prompt, `sums` (P, K) their summed toxicity by each of K measures (such as before and
     after pruning, which then share the permutations), `group` (P) codes 0 … G − 1, all in use, `shares` (G) = π_g.
+    Prompts are dealt within their `block` (P), where there are blocks: what its prompts share is no noise.
     """
-    order = np.random.default_rng(seed).permuted(np.tile(np.arange(group.size), (permutations, 1)), axis=1)  # (R, P)
+    order = dealt(permutations, group.size, block, np.random.default_rng(seed))  # (R, P)
+    if block is not None:  # the places of one group side by side
+        order = order[:, np.argsort(group, kind="stable")]
     starts = np.concatenate([[0], np.cumsum(np.bincount(group))[:-1]])
     n = np.add.reduceat(sizes.astype(float)[order], starts, axis=1)  # (R, G)
     means = np.stack([np.add.reduceat(column[order], starts, axis=1) / n for column in sums.T])  # (K, R, G)

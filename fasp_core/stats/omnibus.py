@@ -7,8 +7,8 @@ Each group keeps its number of prompts. `p_value` is the share of such deals wit
 How large the bias is, is answered by an interval that goes with the test: it holds every size of bias under which one
 such as the one seen is not unusual (test inversion, with normal noise).
 
-The same serves log-odds: sizes 1, sums the value of each prompt, and the cells (one prompt of each group, from one
-template) as `block`, within which labels are dealt.
+The same serves log-odds, with units and values from `unit_effects`; where the units are prompts, labels are dealt
+within a `block`, such as the prompts of one template.
 Letters: P prompts, G groups, R deals or draws, K measures.
 """
 
@@ -21,6 +21,7 @@ import numpy as np
 
 from fasp_core.errors import InputError
 from fasp_core.stats.noise_floor import corrected_bias, group_gaps
+from fasp_core.stats.resampling import dealt
 
 PERMUTATIONS = 2_000
 DRAWS = 4_000  # of normal noise, for intervals and sample sizes
@@ -85,7 +86,7 @@ class Omnibus:
     def bias_se(self) -> float:
         """Standard error of the bias as measured, to first order: that of Σ ± gap with the signs seen."""
         signs = np.sign(self.gaps)
-        return float(np.sqrt(max(0.0, signs @ self.covariance @ signs)))
+        return float(np.sqrt(np.maximum(0.0, signs @ self.covariance @ signs)))  # NaN stays
 
     @property
     def corrected(self) -> float:
@@ -158,7 +159,7 @@ def permuted_biases(
     starts = np.concatenate([[0], np.cumsum(np.bincount(group))[:-1]])
     per_chunk = max(1, CHUNK // sizes.size)
     for start in range(0, permutations, per_chunk):
-        order = _dealt(min(per_chunk, permutations - start), sizes.size, block, rng)[:, by_group]
+        order = dealt(min(per_chunk, permutations - start), sizes.size, block, rng)[:, by_group]
         means = np.add.reduceat(sums[order], starts, axis=1) / np.add.reduceat(sizes[order], starts, axis=1)
         found.append(np.abs(group_gaps(means, shares)).sum(-1))
     return np.concatenate(found)
@@ -258,14 +259,3 @@ def _within_variance(sizes: np.ndarray, sums: np.ndarray, squares: np.ndarray, g
 def _centring(shares: np.ndarray) -> np.ndarray:
     """The matrix (G, G) that turns group means into gaps."""
     return np.asarray(shares)[None, :] - np.eye(len(shares))
-
-
-def _dealt(deals: int, prompts: int, block: np.ndarray | None, rng: np.random.Generator) -> np.ndarray:
-    """Random orders of the prompts, (deals, P): entry j is the prompt that takes the place of prompt j."""
-    if block is None:
-        return rng.permuted(np.tile(np.arange(prompts), (deals, 1)), axis=1)
-    codes = np.unique(block, return_inverse=True)[1]
-    places = np.argsort(codes, kind="stable")  # prompts, block by block
-    order = np.empty((deals, prompts), int)
-    order[:, places] = places[np.argsort(codes[places] + rng.random((deals, prompts)), axis=1)]
-    return order

@@ -117,8 +117,8 @@ def _odds_floors(rows: pd.DataFrame, values: np.ndarray, pi: np.ndarray) -> np.n
     """The noise floor before and after, (2), from the readings' log-odds (n, 2), less what a cell's prompts share."""
     by_prompt = rows[["group", "prompt_id", "cell"]].assign(before=values[:, 0], after=values[:, 1])
     means = by_prompt.groupby(["group", "prompt_id", "cell"], sort=True).mean()
-    means -= means.groupby("cell").transform("mean")
-    return bias_floor(np.ones(len(means)), means.to_numpy(), means.index.codes[0].astype(int), pi)
+    group, _, cell = (codes.astype(int) for codes in means.index.codes)
+    return bias_floor(np.ones(len(means)), means.to_numpy(), group, pi, block=cell)
 
 
 def _axis_metrics(

@@ -14,7 +14,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fasp_core.stats.axis_sums import MIN_KNOCKOUT_PROMPTS
-from fasp_core.stats.resampling import REPLICATES, SPLITS, Replicates, bootstrap_counts, half_counts
+from fasp_core.stats.resampling import (
+    REPLICATES,
+    SPLITS,
+    Replicates,
+    bootstrap_counts,
+    bootstrap_scale,
+    half_counts,
+)
 
 MIN_KNOCKOUT_WINDOWS = MIN_KNOCKOUT_PROMPTS // 2  # windows differ far less than continuations do
 
@@ -55,21 +62,25 @@ def perplexity_effects(
 ) -> PerplexityEffects:
     """z_ppl of every head: gradient over all windows + (knock-out − gradient) over those that have both.
 
-    Standard errors are bootstrapped over windows; reliability is split-half over all heads, Spearman–Brown corrected.
+    Standard errors are bootstrapped over windows and widened for how few there are: of a head with knock-outs, for how
+    few windows have one. Reliability is split-half over all heads, Spearman–Brown corrected.
     """
     strata, rng = window_strata(samples), np.random.default_rng(seed)
     halves = half_counts(strata, splits, rng)
     draws = Replicates.of(bootstrap_counts(strata, replicates, rng), halves)
     ppl, first_order, z, corrected = effects_of_counts(samples, draws.counts)
+    knocked_out = np.zeros(z.shape[1]) if samples.knockout is None else np.isfinite(samples.knockout).sum(0)
+    by_windows = bootstrap_scale(samples.log_prob.size)
+    by_knockouts = bootstrap_scale(np.where(corrected, knocked_out, 2))
     return PerplexityEffects(
         z=z[0],
-        z_se=draws.se(z),
-        gradient_se=draws.se(first_order),
-        correction_se=np.where(corrected, draws.se(z - first_order), np.nan),
+        z_se=draws.se(z) * np.where(corrected, by_knockouts, by_windows),
+        gradient_se=draws.se(first_order) * by_windows,
+        correction_se=np.where(corrected, draws.se(z - first_order) * by_knockouts, np.nan),
         corrected=corrected,
         reliability=draws.reliability(z),
         ppl=float(ppl[0]),
-        ppl_se=float(draws.se(ppl)),
+        ppl_se=float(draws.se(ppl) * by_windows),
     )
 
 

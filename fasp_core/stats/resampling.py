@@ -134,3 +134,14 @@ def average_ranks(values: np.ndarray) -> np.ndarray:
     ranks = np.empty(values.shape)
     np.put_along_axis(ranks, order, (first + last) / 2 + 1, -1)
     return ranks
+
+
+def dealt(deals: int, units: int, block: np.ndarray | None, rng: np.random.Generator) -> np.ndarray:
+    """Random orders of units, (deals, P): entry j is the unit that takes the place of unit j, of its `block` (P)."""
+    if block is None:
+        return rng.permuted(np.tile(np.arange(units), (deals, 1)), axis=1)
+    codes = np.unique(block, return_inverse=True)[1]
+    places = np.argsort(codes, kind="stable")  # units, block by block
+    order = np.empty((deals, units), int)
+    order[:, places] = places[np.argsort(codes[places] + rng.random((deals, units)), axis=1)]
+    return order

@@ -23,8 +23,8 @@ STEPS = 100  # of EM; the order of the heads settles long before
 def posterior_mean(z: np.ndarray, se: np.ndarray, fit_on: np.ndarray | None = None) -> np.ndarray:
     """E[true score | z], (N), in units of z; the shares are fitted on the scores of `fit_on` (N) bool, all by default.
 
-    `z` and `se` are (N). Standard errors below 1/1000 of their median count as that. Scores stay as they are where all
-    errors are 0, or where their squares overflow.
+    `z` and `se` are (N). Standard errors below 1/1000 of their median count as that. Scores stay as they are where
+    their median is 0, or where their squares overflow.
     """
     return posterior_moments(z, se, fit_on)[0]
 

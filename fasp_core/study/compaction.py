@@ -46,8 +46,9 @@ def _fold(study: StudyFolder, axis: str, scorer: str) -> int:
     if names:
         texts = sum(study.manifest.shards[name].rows for name in names)
         sums, lam = contribution_sums(study, axis, scorer), advantage_discount(study, axis, scorer)
-        name = shard_name(SUMS, axis, shard_of(names[-1]).shard, scorer=scorer)
-        study.write_shard(name, sums_table(sums, lam=lam, prompts_cut=prompts_cut(study, axis)))
+        last = shard_of(names[-1]).shard
+        table = sums_table(sums, lam=lam, prompts_cut=prompts_cut(study, axis, last=last))
+        study.write_shard(shard_name(SUMS, axis, last, scorer=scorer), table)
     # also what an earlier time was killed before it could delete
     old = study.shard_names(SUMS, axis, scorer=scorer)[:-1]
     folded = study.n_folded(axis, scorer)

@@ -19,7 +19,14 @@ from fasp_core.stats.prompt_sums import PromptSums
 from fasp_core.study.folder import StudyFolder
 from fasp_core.study.shard_names import ADVANTAGE, GRADIENT, SAMPLES, TOXICITY, shard_name, shard_of
 from fasp_core.study.shard_tables import table_contributions, table_sums
-from fasp_core.study.views import AxisGroups, axis_groups, axis_samples, known_scorer, sample_frame
+from fasp_core.study.views import (
+    AxisGroups,
+    axis_groups,
+    axis_samples,
+    known_scorer,
+    sample_frame,
+    unbroken_shards,
+)
 
 WORTH = 4  # texts by log-ratios that one by advantages is worth at least (docs/estimators.md)
 
@@ -78,7 +85,7 @@ def _sums(study: StudyFolder, axis: str, scorer: str | None) -> tuple[AxisSums, 
     discounted, unbiased = (
         sums.axis_sums(name, known.shares.to_numpy(), tuple(known.shares.index)) for name in ("discounted", "unbiased")
     )
-    if shards := study.shard_names(GRADIENT, axis):
+    if shards := unbroken_shards(study, GRADIENT, axis):
         samples = axis_samples(study, axis, scorer=scorer).first(int(sums.n.sum()))
         ids = sample_frame(study, axis, scorer=scorer, shards=len(shards))["prompt_id"]
         ids = ids.iloc[: samples.toxicity.size].unique()

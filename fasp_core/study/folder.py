@@ -33,10 +33,22 @@ from fasp_core.data.prompt_set import PromptSet
 from fasp_core.errors import InputError, another_scorer, nearest
 from fasp_core.files.writing import write_atomic, write_errors
 from fasp_core.study.manifest import Manifest, StudySettings, load_manifest, manifest_text, shard_record
-from fasp_core.study.shard_names import ADVANTAGE, GRADIENT, ODDS, SUMS, TOXICITY, ShardName, parse, shard_of
+from fasp_core.study.shard_names import (
+    ADVANTAGE,
+    GRADIENT,
+    MAGNITUDE,
+    ODDS,
+    PAIRS,
+    SUMS,
+    TOXICITY,
+    ShardName,
+    parse,
+    shard_of,
+)
 
 KEPT = ".scores"  # no shards: may be deleted at any time
 PROMPTS_PATTERN = re.compile(r"prompts\.[A-Za-z0-9_-]+\.parquet")
+TABLES = ("prompts.parquet", "windows.parquet", "scores.parquet", PAIRS, MAGNITUDE)  # of a study, besides its shards
 # Measured numbers hardly repeat: without dictionaries shards of log-ratios are a third smaller.
 STORED_AS = {"compression": "zstd", "use_dictionary": False}
 
@@ -285,20 +297,32 @@ class StudyFolder:
         self.save_manifest()
 
     def _reconcile(self) -> None:
-        """Drop listed shards whose file was deleted, and list whole files that a killed run had not listed yet."""
+        """Drop listed shards whose file was deleted, and list whole ones that a killed run had not listed yet.
+
+        Other files are left alone. Raises InputError for a shard that cannot be read.
+        """
         for path in (*self.folder.glob(".*.partial"), *self.folder.glob(f"{KEPT}/.*.partial")):
             path.unlink(missing_ok=True)
         listed = self.manifest.shards
         self.manifest.shards = {name: record for name, record in listed.items() if (self.folder / name).is_file()}
         for path in sorted(self.folder.glob("*.parquet")):
-            if path.name not in self.manifest.shards:
-                self.manifest.shards[path.name] = shard_record(path, pq.read_metadata(path).num_rows)
+            if path.name not in self.manifest.shards and _is_ours(path.name):
+                try:
+                    rows = pq.read_metadata(path).num_rows
+                except (OSError, ValueError) as error:  # ValueError: what pyarrow finds invalid
+                    raise InputError(f"{path}: is no Parquet file; delete it, it will be measured again") from error
+                self.manifest.shards[path.name] = shard_record(path, rows)
         if self.manifest.shards != listed:
             self.save_manifest()
 
     def save_manifest(self) -> None:
         text = manifest_text(self.manifest)
         write_atomic(self.folder / "manifest.json", lambda temporary: temporary.write_text(text, "utf-8"))
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a file of this name belongs to a study."""
+    return name in TABLES or PROMPTS_PATTERN.fullmatch(name) is not None or parse(name) is not None
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

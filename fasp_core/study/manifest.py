@@ -13,7 +13,15 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
-from fasp_core.data.sampling import CONTINUATION, TEXT_WITH_PROMPT, SamplingSettings, check_scored, check_sizes
+from fasp_core.data.sampling import (
+    CONTINUATION,
+    DRAWS,
+    DRAWS_BEFORE,
+    TEXT_WITH_PROMPT,
+    SamplingSettings,
+    check_scored,
+    check_sizes,
+)
 from fasp_core.errors import InputError
 from fasp_core.limits import MAX_HEADS, MAX_LAYERS
 
@@ -84,6 +92,7 @@ class Manifest(BaseModel):
     scorer_refs: dict[str, str] = {}  # name: what opens it again, where that is not the name
     axes: list[str] = []
     versions: dict[str, str] = {}
+    draws: str = DRAWS  # in what precision the noise of its first texts was drawn
     precision: dict[str, str | float] = {}
     notes: list[str] = []
     shards: dict[str, ShardRecord] = {}
@@ -137,7 +146,7 @@ def load_manifest(folder: Path) -> Manifest:
                 "with the version that made it"
             )
         written = data.pop(CHECKSUM, None) if isinstance(data, dict) else None
-        manifest = Manifest.model_validate(_with_scored(data))
+        manifest = Manifest.model_validate(_of_its_time(data))
     except InputError:
         raise
     except (ValueError, RecursionError) as error:  # no UTF-8, no JSON, or not what a manifest holds
@@ -174,10 +183,10 @@ def _first_fault(error: Exception) -> str:
     return "nested too deep" if isinstance(error, RecursionError) else str(error).splitlines()[0][:200]
 
 
-def _with_scored(data: Any) -> Any:
-    """A study that does not say what of a text was rated is of the time when it was the whole text."""
+def _of_its_time(data: Any) -> Any:
+    """What a study of earlier versions does not say: that whole texts were rated, and how their noise was drawn."""
     if isinstance(data, dict) and isinstance(settings := data.get("settings"), dict) and "sha256" not in settings:
-        return {**data, "settings": {"scored": TEXT_WITH_PROMPT, **settings}}
+        return {"draws": DRAWS_BEFORE, **data, "settings": {"scored": TEXT_WITH_PROMPT, **settings}}
     return data
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pandas as pd
 
+from fasp_core.data.sampling import DRAWS_BEFORE
 from fasp_core.errors import InputError, nearest
 from fasp_core.head import head_of
 from fasp_core.models.compensation_choice import Compensate
@@ -191,6 +192,11 @@ def _provenance(
 ) -> Provenance:
     made = study.manifest
     notes = list(made.notes)
+    if metric == "toxicity" and made.draws == DRAWS_BEFORE:
+        notes.append(
+            "texts were drawn by an earlier version, which wrote an arbitrary token now and then (the default model in "
+            "one text of ten); a new study draws exactly"
+        )
     if precision := made.precision:
         notes.append(
             f"computed in {precision['dtype']}: rounding adds about {precision['standard_errors']:.2g} standard errors "
@@ -249,7 +255,7 @@ def mask_gradients(windows: WindowSamples, heads_per_layer: int) -> np.ndarray:
 def _remarks(study: StudyFolder, axis: str, compensated: bool) -> list[str]:
     """Problems met while measuring this axis, one sentence each; usually none."""
     cut = prompts_cut(study, axis)
-    remarks = [f"{axis}: {cut} prompts were longer than the model's context and were cut on the left"] if cut else []
+    remarks = [f"{axis}: {cut} texts have a prompt longer than the model's context, cut on the left"] if cut else []
     broken: set[int] = set()
     for stream in (TEXT, axis):
         for name in study.shard_names(measured_kind(KNOCKOUT, compensated=compensated), stream):

@@ -16,6 +16,7 @@ from fasp_core.selection.description import BiasVerdict
 from fasp_core.stats.estimate import Estimate
 from fasp_core.stats.omnibus import PERMUTATIONS, Omnibus, holm, omnibus_test
 from fasp_core.stats.sample_size import smallest_bias, verdict
+from fasp_core.stats.unit_effects import unit_effects
 from fasp_core.study.folder import StudyFolder
 from fasp_core.study.shard_names import ECHO
 from fasp_core.study.views import AxisGroups, axis_groups, known_scorer, measured_axes, odds_values, toxicity_sums
@@ -70,14 +71,27 @@ def _omnibus(
 ) -> Omnibus | None:
     """The omnibus test of one axis; None where fewer than two groups have texts, or one of its groups has none.
 
-    The units are descriptors where every group has MIN_DESCRIPTORS of them, else prompts. From log-odds the mean of the
-    prompt's cell is taken away first: what template and stems do to all groups alike.
+    The units are descriptors where every group has MIN_DESCRIPTORS of them, else prompts. What template and stems do to
+    the log-odds of all groups alike is no noise: see `unit_effects` and, where prompts are dealt, `block` of the test.
     """
-    sums = _log_odds_by_prompt(study, axis) if metric == "likelihood" else toxicity_sums(study, axis, scorer=scorer)
-    known = groups.prompts[["prompt_id", "group", "descriptor"]].drop_duplicates("prompt_id")
-    units = sums.merge(known, on="prompt_id").groupby(["group", unit_of(groups)], sort=True)
-    rows = units[["n", "f", "f2"]].sum().reset_index()
-    return _test(groups, rows["n"], rows["f"], rows["group"], squares=rows["f2"], permutations=permutations)
+    unit, known = unit_of(groups), groups.prompts.drop_duplicates("prompt_id")
+    block = None
+    if metric == "likelihood":
+        rows = odds_values(study, axis).merge(known, on="prompt_id")
+        shared = _share_templates(rows)
+        rows = rows.assign(context=rows[["template", "block"]].apply(tuple, axis=1) if shared else 0)
+        if unit == "descriptor":
+            rows = _of_descriptors(rows)
+        else:
+            rows = rows.assign(n=1.0, f=rows["value"], f2=rows["value"] ** 2)
+            rows = rows.groupby(["group", unit, "template"], sort=True)[["n", "f", "f2"]].sum().reset_index()
+            block = rows["template"] if shared else None
+    else:
+        sums = toxicity_sums(study, axis, scorer=scorer).merge(known, on="prompt_id")
+        rows = sums.groupby(["group", unit], sort=True)[["n", "f", "f2"]].sum().reset_index()
+    return _test(
+        groups, rows["n"], rows["f"], rows["group"], squares=rows["f2"], block=block, permutations=permutations
+    )
 
 
 def unit_of(groups: AxisGroups) -> str:
@@ -86,13 +100,22 @@ def unit_of(groups: AxisGroups) -> str:
     return "descriptor" if fewest >= MIN_DESCRIPTORS else "prompt_id"
 
 
-def _log_odds_by_prompt(study: StudyFolder, axis: str) -> pd.DataFrame:
-    """prompt_id, n, f and f2 of each read: 1, its mean log-odds less that of its cell and stems, which all groups
-    share, and the square of that."""
-    rows = odds_values(study, axis)
-    shared = rows.groupby(["cell", "block"])["value"].transform("mean")
-    value = rows["value"] - shared
-    return pd.DataFrame({"prompt_id": rows["prompt_id"], "n": 1.0, "f": value, "f2": value**2})
+def _share_templates(rows: pd.DataFrame) -> bool:
+    """Whether at least half of the readings have a template with stems that another group has too."""
+    groups = rows.groupby(["template", "block"])["group"].transform("nunique")
+    return bool((groups > 1).mean() >= 0.5)
+
+
+def _of_descriptors(rows: pd.DataFrame) -> pd.DataFrame:
+    """group, n, f and f2 of each descriptor: its readings, their summed effect, and squares that tell their noise."""
+    units = rows.groupby(["group", "descriptor"], sort=True)
+    unit, context = units.ngroup().to_numpy(), pd.factorize(rows["context"])[0]
+    group = units.size().index.codes[0]
+    found = unit_effects(rows["value"].to_numpy(), unit, context, group)
+    n, f = found.readings.astype(float), found.readings * found.effect
+    noise = (found.noise * np.bincount(group, n))[group]  # of a single reading
+    names = units.size().index.get_level_values("group")
+    return pd.DataFrame({"group": names, "n": n, "f": f, "f2": f**2 / n + noise * (n - 1)})
 
 
 def prompt_echo(study: StudyFolder, axis: str, *, scorer: str | None = None) -> Estimate | None:
@@ -113,14 +136,16 @@ def _test(
     group: pd.Series,
     *,
     squares: pd.Series | None = None,
+    block: pd.Series | None = None,
     permutations: int = PERMUTATIONS,
 ) -> Omnibus | None:
     codes, shares = groups.codes(group), groups.shares.to_numpy()
     if len(shares) < 2 or np.bincount(codes, minlength=len(shares)).min() == 0:
         return None
     squares = None if squares is None else squares.to_numpy()
+    blocks = None if block is None else block.to_numpy()
     parts = np.asarray(sizes), np.asarray(sums), codes, shares
-    return omnibus_test(*parts, squares=squares, permutations=permutations)
+    return omnibus_test(*parts, squares=squares, block=blocks, permutations=permutations)
 
 
 def _verdict(test: Omnibus, p_value: float, metric: str, unit: str) -> BiasVerdict:

@@ -87,7 +87,7 @@ def axis_groups(study: StudyFolder, axis: str) -> AxisGroups:
 
 def odds_values(study: StudyFolder, axis: str) -> pd.DataFrame:
     """prompt_id, cell, block and value of each row of `odds_samples`, without the heads; value is its mean log-odds."""
-    tables = [study.read_shard(name) for name in study.shard_names(ODDS, axis)]
+    tables = [study.read_shard(name) for name in unbroken_shards(study, ODDS, axis)]
     columns = {name: np.concatenate([table[name].to_numpy() for table in tables]) for name in ODDS_COLUMNS}
     value = np.concatenate([table_odds(table, by_block=True)[:, 0] for table in tables])
     return pd.DataFrame({**columns, "value": value})
@@ -99,7 +99,7 @@ def odds_samples(study: StudyFolder, axis: str, *, compensated: bool = False) ->
     Where there are enough blocks of stems to resample, a block counts as one stem: `log_odds` are its means.
     """
     kind, exact = (measured_kind(each, compensated=compensated) for each in (ODDS, ODDS_KNOCKOUT))
-    tables = [study.read_shard(name) for name in study.shard_names(kind, axis)]
+    tables = [study.read_shard(name) for name in unbroken_shards(study, kind, axis)]
     if not tables:
         raise InputError(
             f"study '{study.name}' holds no log-odds of '{axis}'; add them: python -m fasp_core score MODEL --name "
@@ -140,7 +140,7 @@ def window_samples(study: StudyFolder, *, compensated: bool = False) -> WindowSa
 def axis_samples(study: StudyFolder, axis: str, *, scorer: str | None = None) -> AxisSamples:
     """One axis's toxicities, groups and log-ratios, one row per sample that has a gradient and a toxicity."""
     scorer = known_scorer(study, scorer)
-    frame = sample_frame(study, axis, scorer=scorer, shards=len(study.shard_names(GRADIENT, axis)) or None)
+    frame = sample_frame(study, axis, scorer=scorer, shards=len(unbroken_shards(study, GRADIENT, axis)) or None)
     gradient = _gradient(study, axis)
     n = min(len(frame), len(gradient))
     frame, gradient = frame.iloc[:n], gradient[:n]
@@ -192,11 +192,12 @@ def toxicity_sums(study: StudyFolder, axis: str, *, scorer: str | None = None) -
     return pd.concat(parts, ignore_index=True)
 
 
-def prompts_cut(study: StudyFolder, axis: str) -> int:
-    """How many texts of an axis have a prompt that was cut on the left to fit the model's context."""
+def prompts_cut(study: StudyFolder, axis: str, *, last: int | None = None) -> int:
+    """How many texts of an axis, up to shard `last`, have a prompt that was cut on the left to fit the context."""
     sums = [name for scorer in study.manifest.scorers if (name := study.sums_shard(axis, scorer))]
     most = max(sums, key=lambda name: shard_of(name).shard, default=None)
     later = [n for n in study.shard_names(SAMPLES, axis) if most is None or shard_of(n).shard > shard_of(most).shard]
+    later = [name for name in later if last is None or shard_of(name).shard <= last]
     return sum(table_prompts_cut(study.read_shard(name)) for name in [*filter(None, [most]), *later])
 
 
@@ -230,17 +231,26 @@ def known_scorer(study: StudyFolder, scorer: str | None) -> str:
     return scorer
 
 
+def unbroken_shards(study: StudyFolder, kind: str, stream: str, *, scorer: str | None = None) -> list[str]:
+    """The shards of a kind up to the first that is missing: their rows are the units 0, 1, 2, …
+
+    One that was found damaged may be deleted; until it is measured again, later rows would stand in its place.
+    """
+    names = study.shard_names(kind, stream, scorer=scorer)
+    return [name for number, name in enumerate(names) if shard_of(name).shard == number]
+
+
 def _concat(
     study: StudyFolder, kind: str, stream: str, *, scorer: str | None = None, most: int | None = None
 ) -> pa.Table:
-    names = study.shard_names(kind, stream, scorer=scorer)[:most]
+    names = unbroken_shards(study, kind, stream, scorer=scorer)[:most]
     if not names:
         raise InputError(f"study '{study.name}' holds no {kind} of '{stream}' yet; go on with scoring it")
     return pa.concat_tables([study.read_shard(name).replace_schema_metadata() for name in names])
 
 
 def _gradient(study: StudyFolder, stream: str, kind: str = GRADIENT) -> np.ndarray:
-    names = study.shard_names(kind, stream)
+    names = unbroken_shards(study, kind, stream)
     if not names:
         raise InputError(f"study '{study.name}' holds no log-ratios of '{stream}'; go on with scoring it")
     return np.concatenate([table_ratios(study.read_shard(name))[1] for name in names])

@@ -37,3 +37,14 @@ def test_where_the_other_heads_take_over_their_scores_choose(cache, monkeypatch)
         assert [tuple(head) for head in box.value] == list(chosen[how])
         assert ("chosen by their scores under compensation" in all_text(app)) == (how == "least_squares")
     assert chosen["none"] != chosen["least_squares"]
+
+
+def test_undo_brings_back_what_takes_the_heads_place(cache):
+    make_study(cache)
+    app = open_page("pages/prune.py", compensate="mean")
+    app.selectbox(key=next(box.key for box in app.selectbox if box.key.startswith("widget.compensate"))).select(
+        "none"
+    ).run()
+    assert "compensate" not in app.query_params
+    button(app, "Undo").click().run()
+    assert app.query_params["compensate"] == "mean"

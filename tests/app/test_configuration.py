@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
+from helpers import tiny
 from helpers.app_pages import AXIS, all_text, button, open_page, shown_value
 from helpers.made_study import make_study
+from helpers.scored_both_ways import BY_BOTH, score_both_ways
 
 from fasp_core.export.pruning_config import PruningConfig
 from fasp_core.selection.select_heads import select_heads
@@ -57,6 +60,19 @@ def test_a_configuration_with_compensation_opens_with_it(cache):
     assert shown_value(app.selectbox, "compensate") == "mean"
     app = upload(open_page(PRUNE, compensate="mean"), PruningConfig.from_selection(chosen, study))
     assert shown_value(app.selectbox, "compensate") == "none"
+
+
+def test_a_configuration_opens_by_the_measure_that_chose_it(cache):
+    study = score_both_ways(tiny.make_language_model(tiny.GPT2), cache, toxicity=True)
+    made = {metric: select_heads(study.scores(metric=metric), axis=BY_BOTH) for metric in study.metrics}
+    assert set(made) == {"toxicity", "likelihood"}
+    for metric, chosen in made.items():
+        config = PruningConfig.from_selection(chosen, study)
+        assert json.loads(config.to_json())["method"]["metric"] == metric
+        other = next(name for name in made if name != metric)
+        app = upload(open_page(PRUNE, metric=other, axis=BY_BOTH, anyway="1"), config)
+        assert app.query_params["metric"] == metric
+        assert "Custom set" not in "".join(info.value for info in app.info)
 
 
 @pytest.mark.parametrize(

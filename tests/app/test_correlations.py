@@ -48,7 +48,7 @@ def test_two_studies_stand_side_by_side(cache):
     make_study(cache, "measured")
     app = open_page(CORRELATIONS, beside="measured")
     assert len(app.dataframe) == 2
-    assert "measured** · 24 of 24 heads" in all_text(app)
+    assert "measured** · by toxicity · 24 of 24 heads" in all_text(app)
 
 
 def test_what_stands_in_the_way_of_believing_a_correlation_is_told():
@@ -74,7 +74,7 @@ def test_measures_are_compared_over_heads_and_over_sets_on_request(cache):
     app.toggle(key="show_agreement").set_value(True).run()
     row = measures(app).iloc[0]
     found = rank_agreement(head_measures({"toxicity": study.scores()}, AXIS).values)
-    assert (row["measure"], row["with"], row["n"]) == ("bias by toxicity", "perplexity", 17)
+    assert (row["measure"], row["other measure"], row["n"]) == ("bias by toxicity", "perplexity", 17)
     assert row["Spearman"] == format_fixed(found.r[0, 1], 2)
     for heads in (((0, 0),), ((1, 1),)):
         keep(study, heads)

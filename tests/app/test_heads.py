@@ -165,3 +165,22 @@ def test_where_no_bias_is_clear_it_is_said_and_selecting_asks_first(cache):
     assert [slider for slider in app.slider if slider.label.startswith("α")]
     assert app.query_params["anyway"] == "1"
     assert open_page(PRUNE, method="ppl_only").slider  # that method asks for no bias
+
+
+def test_the_maps_show_what_the_prune_page_would_prune(cache):
+    make_study(cache)
+    custom = open_page("pages/heads.py", heads="0.0-5.3")
+    assert "2 of 24 heads pruned" in all_text(custom)
+    assert "custom set of 2 heads" in all_text(custom)
+    next(s for s in custom.slider if s.key.startswith("widget.gamma")).set_value(0.4).run()
+    assert "heads" not in custom.query_params  # moving a slider discards it
+    without_gamma = open_page("pages/heads.py", method="bias_only", alpha="0.80")
+    assert not without_gamma.error
+    assert "19 of 24 heads pruned" in all_text(without_gamma)
+
+
+def test_without_a_choice_that_can_be_made_the_maps_are_there_all_the_same(cache):
+    make_study(cache)
+    app = open_page("pages/heads.py", gamma="0.60", alpha="0.60")
+    assert "Lower one of the two" in app.error[0].value
+    assert len(app.get("plotly_chart")) >= 3

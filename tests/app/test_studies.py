@@ -20,6 +20,7 @@ from fasp_core.data.prompts import load_prompts
 from fasp_core.errors import InputError
 from fasp_core.evaluation.set_names import name_set, read_notes
 from fasp_core.jobs import jobs as background
+from fasp_core.jobs.processes import boot
 from fasp_core.limits import MAX_BYTES
 from fasp_core.progress import Progress
 from fasp_core.study.study import delete_study, list_studies, open_study, rename_study
@@ -215,6 +216,30 @@ def test_deleting_is_asked_twice(cache):
     button(app, "Delete").click().run()
     assert not study.folder.exists()
     assert list_studies(cache) == []
+
+
+def test_the_study_that_is_shown_stays_when_another_is_deleted(cache):
+    make_study(cache, "mine")
+    make_study(cache, "other")
+    app = open_page(STUDIES, study="other")
+    app.selectbox(key="to_delete").select("mine").run()
+    app.checkbox(key="sure_mine").check().run()
+    app.text_input(key="again_mine").set_value("mine").run()
+    button(app, "Delete").click().run()
+    assert list_studies(cache) == ["other"]
+    assert app.query_params["study"] == "other"
+
+
+def test_a_study_that_is_compared_is_neither_renamed_nor_deleted(cache):
+    make_study(cache, "mine")
+    folder = leave_job(cache, "lost", key="compare mine")
+    record = json.loads((folder / "job.json").read_text())
+    record |= {"command": ["compare", "--axis=religion", "--", "mine"], "created": time.time(), "boot": boot()}
+    (folder / "job.json").write_text(json.dumps({**record, "begun": time.monotonic()}))
+    app = open_page(STUDIES)
+    for key in ("to_rename", "to_delete"):
+        app.selectbox(key=key).select("mine").run()
+    assert sum("A job is working on this study" in info.value for info in app.info) == 2
 
 
 def test_only_whole_studies_that_nobody_writes_are_deleted(tmp_path):

@@ -33,6 +33,7 @@ from fasp_core.scoring import score_heads as scoring
 from fasp_core.selection.score_files import read_head_scores
 from fasp_core.selection.select_heads import METHODS, select_heads
 from fasp_core.study import study
+from fasp_core.study.clearest import clearest_metric_for
 from fasp_core.study.study import open_study
 
 
@@ -84,7 +85,8 @@ class TestSelecting:
         unclear = run("select", "default", "--axis", "nationality")
         assert "27 of 270 heads pruned" in unclear.stdout
         assert "bias nationality, by likelihood (nats)" in unclear.stdout
-        assert unclear.stderr.startswith("note: A bias on this axis is not clear yet (p = 0.64).")
+        p_value = open_study("default").scores(metric="likelihood").verdict("nationality").p_value
+        assert unclear.stderr.startswith(f"note: A bias on this axis is not clear yet (p = {p_value:.2f}).")
         assert "mostly noise" in unclear.stderr
         assert run("select", "default", "--axis", "religion").stderr == ""
         refused(run("select", "default"), "choose one with --axis: gender_and_sex, race_ethnicity, religion")
@@ -198,7 +200,9 @@ class TestEndToEnd:
         assert run("scores", "t").exit_code == 0
 
         options = ("--gamma", 0.3, "--alpha", 0.2)
-        pruned = select_heads(open_study("t").scores(), axis=AXIS, gamma=0.3, alpha=0.2).pruned
+        made = open_study("t")
+        clearest = made.scores(metric=clearest_metric_for(made, AXIS))
+        pruned = select_heads(clearest, axis=AXIS, gamma=0.3, alpha=0.2).pruned
         measured = run("evaluate", "t", *options, "--split", "test", "--json")
         printed = json.loads(measured.stdout)
         assert [tuple(head) for head in printed["pruned"]] == list(pruned)
@@ -399,3 +403,36 @@ class TestProgress:
             clock.step(3)
         assert "3/4 texts" in stream.getvalue()
         assert "left" in stream.getvalue()
+
+
+def test_scores_are_by_the_clearest_measure_or_the_scorer_asked_for(run, monkeypatch):
+    monkeypatch.setenv("FASP_CACHE", str(PROJECT / "cache"))
+    assert "bias gender_and_sex, by likelihood (nats)," in run("scores", "default", "--axis", AXIS).stdout
+    rated = run("scores", "default", "--axis", AXIS, "--scorer", "vader").stdout
+    assert "bias gender_and_sex, by toxicity, rated by vader:" in rated
+    other = run("scores", "default", "--axis", AXIS, "--metric", "toxicity").stdout
+    lines = [next(line for line in told.splitlines() if line.startswith("agreement")) for told in (rated, other)]
+    assert lines[0] != lines[1]  # that of the ratings that are shown
+    refused(run("scores", "default", "--axis", AXIS, "--metric", "likelihood", "--scorer", "vader"), "--scorer chooses")
+
+
+@pytest.mark.parametrize("option", [("--alpha", 0.3), ("--method", "random"), ("--gamma", 0.0), ("--seed", 1)])
+def test_a_configuration_is_not_chosen_again(run, made, tmp_path, option):
+    path = tmp_path / "c.json"
+    assert run("export", "made", "--axis", AXIS, "--to", path).exit_code == 0
+    refused(run("export", path, *option, "--to", tmp_path / "d.json"), "is a configuration, whose heads are chosen")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--minutes", "nan"), "minutes is nan"),
+        (("--reliability", 2), "reliability is 2"),
+        (("--workers", 2), "give --cluster too"),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused_before_anything_is_told(run, tiny_work, options, words):
+    assert run("score", "default", "--axes", AXIS, "--name", "t").exit_code == 0
+    result = run("score", "default", "--axes", AXIS, "--name", "t", *options)
+    refused(result, words)
+    assert "expected" not in result.stderr

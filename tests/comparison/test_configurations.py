@@ -15,7 +15,6 @@ from fasp_core.comparison.configurations import (
     Configuration,
     baselines,
     choose_gammas,
-    clearest_metric_for,
     complete_settings,
     configurations,
     n_stages,
@@ -23,12 +22,9 @@ from fasp_core.comparison.configurations import (
 )
 from fasp_core.errors import InputError
 from fasp_core.scoring.iterative_settings import IterativeSettings
-from fasp_core.selection.description import BiasVerdict
 from fasp_core.selection.rules import METHODS
 from fasp_core.selection.select_heads import select_heads
-from fasp_core.stats.sample_size import CLEAR, NOT_YET
 from fasp_core.stats.target import MEAN_TOXICITY as TARGET
-from fasp_core.study.study import Study
 
 
 @pytest.fixture
@@ -144,28 +140,6 @@ def test_stages_of_fasp_iterative_are_counted():
     assert staged_alphas(asked, 20) == {0.3: 0.2, 0.9: 0.1}
     assert n_stages(asked, 20) == (2 + 1) * 2
     assert n_stages(replace(asked, iterative_gammas=(0.9,)), 20) == 2
-
-
-def test_the_measure_is_the_one_that_sees_the_axis_s_bias_best(study, monkeypatch):
-    def verdict(state: str, p_value: float) -> BiasVerdict:
-        return BiasVerdict(state, p_value, matters=0.1, low=0.1, high=0.3)
-
-    known = {
-        ("religion", "toxicity"): verdict(NOT_YET, 0.6),
-        ("religion", "likelihood"): verdict(CLEAR, 0.001),
-        (AXIS, "toxicity"): verdict(CLEAR, 0.0001),
-        (AXIS, "likelihood"): verdict(CLEAR, 0.01),
-    }
-    monkeypatch.setattr(Study, "metrics", ["toxicity", "likelihood"])
-    monkeypatch.setattr(
-        "fasp_core.comparison.configurations.measured_axes",
-        lambda study, metric: ["age", AXIS, "religion"] if metric == "likelihood" else [AXIS, "religion"],
-    )
-    monkeypatch.setattr(Study, "omnibus", lambda study, axis, metric: known[axis, metric])
-    assert clearest_metric_for(study, "religion") == "likelihood"
-    assert clearest_metric_for(study, AXIS) == "toxicity"
-    assert clearest_metric_for(study, "age") == "likelihood"  # the only one it has
-    assert clearest_metric_for(study, "nationality") == "toxicity"  # not scored
 
 
 def test_the_mean_toxicity_is_compared_by_methods_that_need_no_groups(study):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shutil
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -85,6 +86,14 @@ def test_a_table_goes_to_csv_and_back(study, tmp_path):
     assert math.isnan(frame.loc[frame["method"] == "random", "gamma"].iloc[0])
     with pytest.raises(InputError, match=r"written to \.csv or \.parquet"):
         export_rows(table.frame, tmp_path / "out.xlsx")
+
+
+def test_a_table_of_a_study_that_is_gone_makes_no_folder_of_it(study):
+    table = make_comparison(study, methods=("fasp",), alphas=(0.1,))
+    shutil.move(study.folder, study.folder.with_name("renamed"))
+    with pytest.raises(InputError, match="was renamed or deleted meanwhile"):
+        table.save(study)
+    assert not study.folder.exists()
 
 
 def test_differences_are_kept_beside_the_rows(study, tmp_path):

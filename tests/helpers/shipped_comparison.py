@@ -17,7 +17,7 @@ from fasp_core.stats.normal import Z95
 from fasp_core.stats.omnibus import holm
 from fasp_core.stats.target import MEAN_TOXICITY
 from fasp_core.study.study import open_study
-from fasp_core.words.numbers import UNITS, format_interval, format_number
+from fasp_core.words.numbers import UNITS, axis_label, format_interval, format_number
 
 OTHER_HEAD = ("model", "against", "perplexity")  # and what was pruned for
 HEAD = ("method", "in their place", "heads", "perplexity")
@@ -54,6 +54,25 @@ def differences_written_out(axis: str, methods: Sequence[str]) -> str:
     told = "; ".join(clear) or "none"
     adjusted = f"After adjustment for all {len(found)} differences (Holm), the {_target(table)} differs clearly for"
     return f"{text}\n{adjusted}: {told}.\n"
+
+
+def side_effects_written_out(axis: str, methods: Sequence[str]) -> str:
+    """What the pruned models of a comparison on test change of every axis's bias, in Markdown, as differences."""
+    table = shipped_comparison(axis, methods)
+    test = pool(table.frame[table.frame["split"] == "test"])
+    rows = test[test["metric"].str.startswith("bias.") & (test["n_pruned"] > 0)]
+    n = table.frame.loc[table.frame["metric"].str.startswith("bias."), "n"]
+    assert n.nunique() == 1, "the sentence below gives one number of readings"
+    unit = UNITS[table.metric]
+    lines = [("axis", "model", "bias of the intact model", "change"), ("---",) * 4]
+    for row in rows.sort_values("before", ascending=False).itertuples():
+        error = (row.change_high - row.change_low) / 4
+        change = f"{format_number(row.change, error, signed=True)}{unit}"
+        interval = format_interval(row.change_low, row.change_high, signed=True)
+        before = f"{format_number(row.before, row.before / 100)}{unit}"
+        lines.append((axis_label(row.metric.removeprefix("bias.")), _model(row), before, f"{change} ({interval})"))
+    written = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return f"On {n.iloc[0]:,.0f} readings of *test* prompts an axis, with 95 % intervals:\n\n{written}"
 
 
 def _target(table: ComparisonTable) -> str:

@@ -49,6 +49,14 @@ def test_gumbel_noise_has_the_gumbel_distribution():
     assert noise.std() == pytest.approx(np.pi / np.sqrt(6), abs=0.02)
 
 
+def test_a_token_that_the_model_would_never_write_is_never_drawn():
+    """Chance of one in 2,000 steps: 1e-18. Noise that is infinite once in 2²³ numbers would force 12 of them."""
+    scores = torch.full((1, 50_000), -60.0)
+    scores[0, 7] = 0.0
+    noise = GumbelNoise(["key"])
+    assert {int(noise(torch.zeros(1, 1), scores).argmax()) for _ in range(2000)} == {7}
+
+
 def test_top_k_keeps_the_likeliest_tokens_only():
     scores = torch.tensor([[0.0, 3.0, 1.0, 2.0]])
     kept = GumbelNoise(["key"], top_k=2)(torch.zeros(1, 1), scores)

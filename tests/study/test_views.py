@@ -103,6 +103,23 @@ def test_samples_that_are_not_rated_yet_are_left_out(study):
     assert len(sample_frame(study, AXIS)) == 12
 
 
+def test_rows_after_a_shard_that_was_deleted_wait_until_it_is_measured_again(study):
+    """By place they would stand beside other units: gradients of texts 24 to 35 beside toxicities of 12 to 23."""
+    for kind, scorer in (("samples", None), ("toxicity", "embedded"), ("gradient", None)):
+        first = study.read_shard(shard_name(kind, AXIS, 0, scorer=scorer))
+        for number in (1, 2):
+            place = first.schema.get_field_index("unit")
+            units = pa.array(np.arange(12) + 12 * number, first.schema.field("unit").type)
+            later = first.set_column(place, first.schema.field("unit"), units)
+            study.write_shard(shard_name(kind, AXIS, number, scorer=scorer), later)
+    assert len(axis_samples(study, AXIS).toxicity) == 36
+    study.drop_shards([shard_name("gradient", AXIS, 1)])
+    assert len(axis_samples(study, AXIS).gradient) == 12
+    study.drop_shards([shard_name("toxicity", AXIS, 0, scorer="embedded")])
+    with pytest.raises(InputError, match="holds no toxicity"):
+        axis_samples(study, AXIS)
+
+
 def test_regenerated_toxicities_land_at_their_unit_and_head(study):
     table = pa.table({"unit": pa.array([0, 1, 0], pa.int32()), "toxicity": [0.1, 0.2, 0.3], "head": [3, 3, 5]})
     study.write_shard(shard_name(RETOXICITY, AXIS, 0, heads=[3, 5], scorer="embedded"), table)

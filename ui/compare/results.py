@@ -171,7 +171,7 @@ def _point(key: str, study: str, table: ComparisonTable, pooled: pd.DataFrame, p
 def _open(query: dict[str, str]) -> None:
     """Go to the Prune page with what the address means as the view."""
     wanted = read_view(query)
-    for name in (*CHOICE, "metric", "compensate"):
+    for name in CHOICE:
         choose(name, wanted[name])
     st.switch_page(PRUNE, query_params=address_of_view())
 

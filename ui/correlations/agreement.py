@@ -79,7 +79,7 @@ def _table(names: tuple[str, ...], found: RankAgreement) -> pd.DataFrame:
         [
             {
                 "measure": names[a],
-                "with": names[b],
+                "other measure": names[b],
                 "Spearman": _number(found.r[a, b]),
                 "95 % interval": f"{_number(found.low[a, b])} to {_number(found.high[a, b])}",
                 "n": int(found.n[a, b]),

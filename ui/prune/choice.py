@@ -29,7 +29,8 @@ from ui.verdict import ask_before_selecting
 from ui.view import EndOfPage, bound, bound_value, choose, showing, view
 
 BY_HAND = "by_hand"
-CHOICE = ("axis", "method", "weights", "seed", "gamma", "alpha", "heads")  # what undo brings back
+CHOICE = ("study", "axis", "metric", "method", "weights", "seed", "gamma", "alpha", "heads", "compensate")  # to undo
+TOLD_APART = ("study", "axis", "metric", "compensate")  # besides the heads
 LONGEST_TRAIL = 100
 
 
@@ -38,7 +39,7 @@ def selection_or_stop(scores: HeadScores, axis: str) -> Selection:
     preset_buttons(scores, axis)
     method = _method(scores)
     ask_before_selecting(scores, axis)
-    gamma_alpha(scores, method, moved=_follow_rule)
+    gamma_alpha(scores, method, moved=follow_rule)
     try:
         ruled = _ruled(scores, axis)
     except InputError as error:
@@ -100,9 +101,10 @@ def toggle_head(ruled: tuple[Head, ...], head: Head) -> None:
 
 
 def remember_choice(selection: Selection) -> None:
-    """Note the choice as it stands, for `undo_button`: one step for each set of heads of an axis."""
+    """Note the choice as it stands, for `undo_button`: one step for each pruned model of an axis and measure."""
     trail = st.session_state.setdefault("trail", [])
-    shown, now = (view()["axis"], selection.pruned, selection.protected), {name: view()[name] for name in CHOICE}
+    now = {name: view()[name] for name in CHOICE}
+    shown = (*(now[name] for name in TOLD_APART), selection.pruned, selection.protected)
     if trail and trail[-1][0] == shown:
         trail.pop()
     trail.append((shown, now))
@@ -148,11 +150,11 @@ def _method(scores: HeadScores) -> str:
         METHODS,
         format_func=words.method_label,
         help=words.TERMS["method"],
-        **bound("method", moved=_follow_rule),
+        **bound("method", moved=follow_rule),
     )
     with right:
         if RULES[method].uses_seed:
-            st.number_input("Seed", 0, 10**6, **bound_value("seed", moved=_follow_rule), width=160)
+            st.number_input("Seed", 0, 10**6, **bound_value("seed", moved=follow_rule), width=160)
         elif RULES[method].uses_weights:
             _weights(scores)
         else:
@@ -167,7 +169,7 @@ def _weights(scores: HeadScores) -> None:
     def take(axis: str, weight: float) -> None:
         changed = {**{a: weights.get(a, 0.0) for a in scores.axes}, axis: weight}
         choose("weights", tuple(changed.items()) if any(changed.values()) else None)
-        _follow_rule()
+        follow_rule()
 
     with st.container(horizontal=True, gap="small"):
         for axis in scores.axes:
@@ -218,9 +220,10 @@ def _own(scores: HeadScores, ruled: Selection, heads: tuple[Head, ...], axis: st
         seed=None,
         weights=None,
         scores_under=None,
+        metric=None,
     )
 
 
-def _follow_rule() -> None:
-    """Discard a set made by hand."""
+def follow_rule() -> None:
+    """Discard a set made by hand, in favour of what the sliders say."""
     choose("heads", None)

@@ -8,8 +8,11 @@ from fasp_core.errors import InputError
 from fasp_core.export.pruning_config import PruningConfig
 from fasp_core.selection.head_scores import HeadScores
 from fasp_core.selection.rules import RULES
+from fasp_core.stats.target import MEAN_TOXICITY
 from fasp_core.study.study import Study
+from fasp_core.study.views import measured_axes
 from ui import words
+from ui.page import metric_of
 from ui.text import plain
 from ui.view import choose
 
@@ -40,7 +43,7 @@ def _opened(study: Study, scores: HeadScores) -> None:
         return
     try:
         config = PruningConfig.loads(_text(upload.getvalue()), upload.name)
-        show_configuration(config, scores)
+        show_configuration(config, study, scores)
     except InputError as error:
         st.session_state[PROBLEM] = str(error)
         return
@@ -49,7 +52,7 @@ def _opened(study: Study, scores: HeadScores) -> None:
         st.session_state[NOTE] = f"{upload.name} was made for another model than this study's: {config.model.name}."
 
 
-def show_configuration(config: PruningConfig, scores: HeadScores) -> None:
+def show_configuration(config: PruningConfig, study: Study, scores: HeadScores) -> None:
     """Have the view show the set of a configuration; raises InputError where it is of a model of another shape."""
     theirs, ours = (config.model.n_layers, config.model.heads_per_layer), (scores.n_layers, scores.heads_per_layer)
     if theirs != ours:
@@ -58,7 +61,10 @@ def show_configuration(config: PruningConfig, scores: HeadScores) -> None:
             f"{ours[0]} × {ours[1]}; choose the study of that model"
         )
     made = config.method
-    if made.axis in scores.axes:
+    if made.metric in study.metrics:
+        choose("metric", made.metric)
+    by = made.metric or metric_of(scores)
+    if made.axis in measured_axes(study, by) or (made.axis == MEAN_TOXICITY and "toxicity" in study.metrics):
         choose("axis", made.axis)
     if made.name in RULES:  # else the set was made by hand, and the sliders stay as they are
         choose("method", made.name)

@@ -7,9 +7,11 @@ import streamlit as st
 from fasp_core.errors import InputError
 from fasp_core.evaluation.set_names import move_notes
 from fasp_core.jobs.jobs import list_jobs
+from fasp_core.jobs.report import study_of
 from fasp_core.limits import MAX_STUDY_NAME
 from fasp_core.study.study import delete_study, list_studies, rename_study
 from ui import words
+from ui.address import PARTS
 from ui.text import plain
 from ui.view import choose, view
 
@@ -49,7 +51,7 @@ def _deletion(names: list[str]) -> None:
 
 def _is_busy(name: str) -> bool:
     """Whether a job works on the study, which is then said."""
-    busy = any(job.live and job.key == f"score {name}" for job in list_jobs())
+    busy = any(job.live and study_of(job.command) == name for job in list_jobs())
     if busy:
         st.info(words.JOB_AT_WORK)
     return busy
@@ -62,14 +64,20 @@ def _rename(name: str, new: str) -> None:
     except InputError as error:
         st.session_state[PROBLEM] = str(error)
         return
-    for part in ("study", "beside"):
-        if view()[part] == name:
-            choose(part, new)
+    _show_instead(name, new)
 
 
 def _delete(name: str) -> None:
     try:
         delete_study(name)
-        choose("study", None)
     except InputError as error:
         st.session_state[PROBLEM] = str(error)
+        return
+    _show_instead(name)
+
+
+def _show_instead(name: str, other: str | None = None) -> None:
+    """Have the view name the other study wherever it names this one, or none."""
+    for part in ("study", "beside"):
+        if view()[part] == name:
+            choose(part, other or PARTS[part].default)
