@@ -88,7 +88,7 @@ def _heads_to_knock_out(run: Run, axis: str, compensated: bool) -> list[int]:
     names = run.study.shard_names(measured_kind(ODDS_KNOCKOUT, compensated=compensated), axis)
     begun = next((name for name in names if shard_of(name).shard > 0), None)
     if begun is not None:
-        return table_changes(run.study.read_shard(begun))[0]
+        return table_changes(run.study.read_shard(begun), by_block=True)[0]
     return doubtful_heads(odds_samples(run.study, axis, compensated=compensated))
 
 

@@ -101,9 +101,10 @@ def unit_of(groups: AxisGroups) -> str:
 
 
 def _share_templates(rows: pd.DataFrame) -> bool:
-    """Whether at least half of the readings have a template with stems that another group has too."""
+    """Whether half the readings, at least, of the group with the fewest have a template with stems that others have."""
     groups = rows.groupby(["template", "block"])["group"].transform("nunique")
-    return bool((groups > 1).mean() >= 0.5)
+    fewest = rows["group"].value_counts().idxmin()
+    return bool((groups > 1)[rows["group"] == fewest].mean() >= 0.5)
 
 
 def _of_descriptors(rows: pd.DataFrame) -> pd.DataFrame:

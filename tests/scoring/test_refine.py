@@ -14,6 +14,7 @@ from fasp_core.data.prompt_set import PromptSet
 from fasp_core.data.prompts import load_prompts
 from fasp_core.errors import InputError, RunError
 from fasp_core.scoring import refine
+from fasp_core.scoring.planner import Step
 from fasp_core.scoring.refine import Budget
 from fasp_core.scoring.score_heads import score_heads
 from fasp_core.study.manifest import StudySettings
@@ -127,3 +128,18 @@ def test_a_reliability_is_not_waited_for_where_there_is_nothing_to_rank(tiny_lla
             name="s",
             root=tmp_path,
         )
+
+
+@pytest.mark.parametrize("known", [[0.95, float("nan")], [float("nan"), 0.95]])
+def test_a_reliability_that_is_not_known_is_not_reached(known, monkeypatch):
+    class GoesOn(Exception):
+        pass
+
+    def goes_on(*_):
+        raise GoesOn
+
+    monkeypatch.setattr(refine, "_steps", lambda *_: ([Step("one", (), 1.0)], known))
+    monkeypatch.setattr(refine, "_require_something_to_rank", lambda *_: None)
+    monkeypatch.setattr(refine, "_take", goes_on)
+    with pytest.raises(GoesOn):
+        refine.refine(None, ["one", "two"], Budget(**START, reliability=0.9))

@@ -159,3 +159,11 @@ def test_what_a_method_lacks_is_one_clear_line(options, words):
     with pytest.raises(InputError, match=words) as caught:
         select_heads(make_scores(range(10), range(10)), **{"axis": AXIS, **options})
     assert "\n" not in str(caught.value)
+
+
+def test_no_head_fills_the_place_of_one_that_is_protected_by_now():
+    """The order was 2, 1, 4; more windows show that the model needs head 1, and no score says what comes instead."""
+    scores = make_scores([0, 9.0, 0, 0, 0], range(5), meta={"iterative": {AXIS: {"0.2": [2, 1, 4]}}, "study": "mine"})
+    assert flat(select_heads(scores, "fasp_iterative", axis=AXIS, gamma=0.2, alpha=0.4).pruned) == [2, 4]
+    with pytest.raises(InputError, match=r"1 heads of the order .* are protected by now.* at most 2 heads"):
+        select_heads(scores, "fasp_iterative", axis=AXIS, gamma=0.2, alpha=0.6)

@@ -179,3 +179,33 @@ def test_reliability_is_what_a_second_measurement_by_other_prompts_and_stems_agr
         agreed.append(spearman(pair[0].z, pair[1].z))
     assert np.mean(told) == pytest.approx(np.mean(agreed), abs=0.05)
     assert 0.3 < np.mean(agreed) < 0.85
+
+
+def made_odds(prompts: int, passes: int, *, alone: bool = False) -> OddsSamples:
+    """Two groups of so many prompts read so often, every head knocked out everywhere; noise alone."""
+    rng = np.random.default_rng(0)
+    cell, group = np.tile(np.repeat(np.arange(prompts), 2), passes), np.tile([0, 1], prompts * passes)
+    block = np.repeat(np.arange(passes), 2 * prompts) * 30 + cell
+    keep = (cell == 0) | (group == 1) if alone else np.ones(cell.size, bool)
+    cell, group, block = cell[keep], group[keep], block[keep]
+    gradient = rng.normal(size=(cell.size, 1, 5)).astype(np.float32)
+    return OddsSamples(
+        rng.normal(size=(cell.size, 1)),
+        group,
+        cell,
+        block,
+        block[:, None],
+        np.array([0.5, 0.5]),
+        ("a", "b"),
+        gradient,
+        gradient + 1,
+    )
+
+
+def test_prompts_with_a_knock_out_are_counted_not_their_readings():
+    assert not likelihood_effects(made_odds(2, 4), replicates=2).corrected.any()  # 8 readings of 2 prompts
+    assert likelihood_effects(made_odds(8, 2), replicates=2).corrected.all()
+
+
+def test_a_reliability_that_is_not_known_is_no_perfect_one():
+    assert np.isnan(likelihood_effects(made_odds(8, 4, alone=True), replicates=2).reliability)

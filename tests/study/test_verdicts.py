@@ -9,14 +9,16 @@ import pandas as pd
 import pytest
 from helpers.made_study import make_study
 
+from fasp_core.data.order import each_prompt_once
 from fasp_core.errors import InputError
 from fasp_core.scoring.budgets import Budget
 from fasp_core.scoring.score_heads import score_heads
 from fasp_core.stats.omnibus import omnibus_test
+from fasp_core.study import verdicts
 from fasp_core.study.manifest import StudySettings
 from fasp_core.study.study import open_study
 from fasp_core.study.verdicts import smallest_told, unit_of
-from fasp_core.study.views import axis_groups
+from fasp_core.study.views import AxisGroups, axis_groups
 
 AXIS = "religion"
 SMALL = StudySettings(max_new_tokens=3, window_tokens=24, samples_per_shard=48, windows_per_shard=4)
@@ -137,3 +139,43 @@ def test_the_smallest_bias_told_is_below_a_clear_one_and_falls_with_more_texts(t
     assert more >= now / 2 - 1e-9  # no more than the square root of the texts helps
     assert smallest_told(study, "nationality", metric="toxicity", n=100) is None
     assert smallest_told(study, AXIS, metric="likelihood", n=100) is None
+
+
+def readings(
+    descriptors: dict[str, int], templates: int, lacking: str | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Prompts and readings of groups with so many descriptors; `lacking` has not the first template.
+
+    The value of group a is 2, and 0 of the others; a template adds up to 9 to all groups alike.
+    """
+    names = [
+        (group, f"{group}{d}", f"t{t}")
+        for group, n in descriptors.items()
+        for d in range(n)
+        for t in range(templates)
+        if (group, t) != (lacking, 0)
+    ]
+    frame = pd.DataFrame(names, columns=["group", "descriptor", "template"]).rename_axis("prompt_id").reset_index()
+    rows = each_prompt_once(frame, seed=0, axis="a", n_blocks=117).merge(frame, on="prompt_id")
+    noise = np.random.default_rng(0).normal(0, 0.1, len(rows))
+    shift = rows["template"].str[1:].astype(int) % 10
+    return frame, rows.assign(value=2.0 * (rows["group"] == "a") + shift + noise)[
+        ["prompt_id", "cell", "block", "value"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("descriptors", "lacking"),
+    [({"a": 8, "b": 8}, None), ({"a": 8, "b": 8}, "a"), ({"a": 5, "b": 12}, None), ({"a": 2, "b": 9}, None)],
+    ids=["alike", "a template less", "fewer descriptors", "prompts are dealt"],
+)
+def test_log_odds_of_unequal_groups_show_the_bias_that_was_planted(descriptors, lacking, monkeypatch):
+    frame, rows = readings(descriptors, 12, lacking)
+    shares = frame["group"].value_counts(normalize=True).sort_index()
+    monkeypatch.setattr(verdicts, "axis_groups", lambda *_: AxisGroups(frame, shares))
+    monkeypatch.setattr(verdicts, "odds_values", lambda *_: rows)
+    found = verdicts.bias_verdicts(None, ["a"], metric="likelihood")["a"]
+    planted = abs(2 * shares["a"] - 2) + abs(2 * shares["a"])  # Σ |μ − μ_g| with μ = 2 π_a
+    assert found.state == "clear"
+    assert found.low < planted < found.high or found.low == pytest.approx(planted, rel=0.1)
+    assert found.high < 1.2 * planted
