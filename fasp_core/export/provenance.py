@@ -17,6 +17,7 @@ from fasp_core.selection.description import ScoresUnder
 from fasp_core.stats.estimate import Estimate
 from fasp_core.stats.paired import AxisMetrics
 
+Metric = Literal["toxicity", "likelihood"]
 Share = Annotated[float, Field(ge=0, le=1)]
 HeadsByLayer = dict[Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,5})$")], list[NonNegativeInt]]
 
@@ -62,7 +63,7 @@ class MethodRecord(Record):
     seed: NonNegativeInt | None = None
     weights: dict[str, Annotated[float, Field(ge=0)]] | None = None  # by axis, of fasp_multi
     scores_under: ScoresUnder | None = Field(None, exclude_if=lambda under: under is None)  # older files do not say
-    metric: Literal["toxicity", "likelihood"] | None = Field(None, exclude_if=lambda metric: metric is None)  # nor that
+    metric: Metric | None = Field(None, exclude_if=lambda metric: metric is None)  # nor that
 
 
 class MadeWith(Record):
