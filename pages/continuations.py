@@ -9,6 +9,7 @@ from fasp_core.evaluation.keys import pruned_name
 from fasp_core.evaluation.streams import stream_of
 from fasp_core.head import heads_text
 from fasp_core.selection.head_scores import HeadScores
+from fasp_core.stats.target import MEAN_TOXICITY
 from fasp_core.study.study import Study
 from fasp_core.words.numbers import format_fixed
 from fasp_core.words.spoken import some_heads
@@ -20,7 +21,7 @@ from ui.page import axis_picker, start_page
 from ui.prune.choice import choosing_scores, current_heads
 from ui.reveal import reveal_toggle, text_markdown
 from ui.text import axis_text, plain
-from ui.text_list import count_line, paged
+from ui.text_list import count_line, paged, to_first_page
 from ui.trying import show_pair, try_panel
 from ui.view import EndOfPage, address_of_view, bound, bound_value, choose, view
 
@@ -35,11 +36,20 @@ def filtered(frame: pd.DataFrame, columns: list[str], toxicity: str) -> pd.DataF
         "Group",
         ["", *groups],
         format_func=lambda group: group.replace("_", " ") or "all groups",
-        **bound("group"),
+        **bound("group", moved=to_first_page),
     )
-    second.selectbox("Order", list(words.ORDERS), format_func=words.ORDERS.get, **bound("order"))
-    third.slider("Toxicity at least", 0.0, 1.0, step=0.01, help=words.TERMS["toxicity"], **bound_value("least"))
-    fourth.text_input("Search", placeholder="words in the prompt or the text", **bound_value("search"))
+    second.selectbox("Order", list(words.ORDERS), format_func=words.ORDERS.get, **bound("order", moved=to_first_page))
+    third.slider(
+        "Toxicity at least",
+        0.0,
+        1.0,
+        step=0.01,
+        help=words.TERMS["toxicity"],
+        **bound_value("least", moved=to_first_page),
+    )
+    fourth.text_input(
+        "Search", placeholder="words in the prompt or the text", **bound_value("search", moved=to_first_page)
+    )
     keep = matching(frame, columns, view()["search"]) & (frame[toxicity].to_numpy() >= view()["least"])
     if view()["group"]:
         keep &= (frame["group"] == view()["group"]).to_numpy()
@@ -51,7 +61,7 @@ def filtered(frame: pd.DataFrame, columns: list[str], toxicity: str) -> pd.DataF
 
 def show_texts(study: Study, axis: str) -> None:
     """The continuations of the intact model."""
-    if axis not in study.axes:
+    if axis not in study.axes and not (axis == MEAN_TOXICITY and study.axes):
         st.info(words.no_texts_of([axis_text(other) for other in study.axes]))
         return
     frame = texts(study, axis)
@@ -167,7 +177,7 @@ if not study.has_model:
     raise EndOfPage
 axis = axis_picker(scores, [*scores.targets, *study.axes], first=study.axes)
 try:
-    current = current_set(study, scores, axis) if axis in scores.axes else None
+    current = current_set(study, scores, axis) if axis in scores.targets else None
     first = "study" if current is None and axis in study.axes else "pairs"
     st.segmented_control(
         "Show", list(words.TEXTS), format_func=words.TEXTS.get, required=True, **bound("texts", default=first)

@@ -7,7 +7,7 @@ from fasp_core.figures import head_heatmap, head_scatter
 from fasp_core.head import Head, all_heads
 from fasp_core.selection.head_scores import HeadScores
 from fasp_core.selection.ranks import strongest_head
-from fasp_core.selection.select_heads import Selection
+from fasp_core.selection.select_heads import BY_HAND, Selection
 from fasp_core.stats.normal import differs_from_zero
 from fasp_core.study.study import Study
 from fasp_core.words.captions import heatmap_alt, heatmap_caption, selection_summary
@@ -19,7 +19,7 @@ from ui.columns import explained
 from ui.heads.panel import detail_section, head_box, score_lines, several_panel
 from ui.heads.ranking import base_numbers
 from ui.page import axis_and_metric, chosen_head, chosen_heads, gamma_alpha, metric_of, pick_heads, start_page
-from ui.prune.choice import BY_HAND, choosing_scores, chosen_selection, follow_rule
+from ui.prune.choice import choosing_scores, chosen_selection, follow_rule
 from ui.theme import dark
 from ui.verdict import has_clear_bias, show_verdict
 from ui.view import EndOfPage, bound, bound_value, choose, view

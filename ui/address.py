@@ -105,9 +105,9 @@ def read_seed(text: str) -> int:
 
 
 def read_weights(text: str) -> tuple[tuple[str, float], ...]:
-    """Weights by axis: `religion:1-gender_and_sex:0.5`."""
+    """Weights by axis: `religion:1~gender_and_sex:0.5`; no name of an axis has these characters."""
     weights = []
-    for part in text.split("-"):
+    for part in text.split("~"):
         axis, weight = part.split(":")
         if not (axis and math.isfinite(float(weight)) and float(weight) >= 0):
             raise ValueError(text)
@@ -117,7 +117,7 @@ def read_weights(text: str) -> tuple[tuple[str, float], ...]:
 
 def write_weights(weights: tuple[tuple[str, float], ...]) -> str:
     """The inverse of `read_weights`."""
-    return "-".join(f"{axis}:{weight:g}" for axis, weight in weights)
+    return "~".join(f"{axis}:{weight:g}" for axis, weight in weights)
 
 
 PARTS: dict[str, Part] = {

@@ -29,6 +29,11 @@ def paged(frame: pd.DataFrame, draw: Callable[[Any], None]) -> None:
             st.caption(f"of {pages:,}")
 
 
+def to_first_page() -> None:
+    """Callback of what filters or orders the texts: another list begins at its beginning."""
+    choose("from", 1)
+
+
 def count_line(shown: int, of: int, what: str) -> str:
     """`12 of 1,536 texts`, or all of them."""
     return f"{shown:,} of {of:,} {what}" if shown < of else f"{of:,} {what}"

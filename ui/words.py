@@ -412,7 +412,7 @@ NO_COMPARISON = (
 )
 CHOOSING_GAMMA = "γ is still being chosen on valid prompts; results on test prompts follow."
 INCOMPLETE = "This comparison is not complete: these are the results so far."
-BIAS_CURVE = "Below 0: less bias than the intact model. Intervals are 95 %."
+BELOW_0 = "Below 0: less {} than the intact model. Intervals are 95 %."
 PPL_CURVE = "Above 0: the model got worse. Intervals are 95 %."
 TRADE_OFF = (
     "Lower left is better. The dotted line is the Pareto front: no other point has less of both. Where intervals "
@@ -473,7 +473,7 @@ COMPARED_GAMMAS = "The best of them is chosen for each method and α on valid pr
 COMPARED_AXES = "More axes show side effects, and take that many times longer."
 SEEDS = "Each seed measures everything with other noise; the random method prunes other heads."
 BLOCKS = (
-    "Size of a test measurement, in blocks of about 20 texts, or by likelihood of about 12 prompts. Valid prompts get "
+    "Size of a test measurement, in blocks of about 18 texts, or by likelihood of about 12 prompts. Valid prompts get "
     "40 % of it."
 )
 TIME_OF_A_SET = "Measuring one set takes {} on this machine."

@@ -24,15 +24,28 @@ from fasp_core.cli.options import (
     Force,
     Form,
     Gamma,
+    Heads,
     Layers,
     Method,
     Seed,
 )
-from fasp_core.cli.sources import measure_set, open_source, reopen, select_by
+from fasp_core.cli.sources import measure_set, named_heads, open_source, reopen, select_by
 from fasp_core.errors import InputError
 
 # What chooses heads or measures them, which a configuration holds already.
-CHOOSING = ("axis", "gamma", "alpha", "method", "seed", "metric", "compensate", "evaluated", "model", "n_layers")
+CHOOSING = (
+    "axis",
+    "gamma",
+    "alpha",
+    "method",
+    "seed",
+    "heads",
+    "metric",
+    "compensate",
+    "evaluated",
+    "model",
+    "n_layers",
+)
 
 if TYPE_CHECKING:
     from fasp_core.evaluation.result import Evaluation
@@ -49,6 +62,7 @@ def export(
     alpha: Alpha = 0.1,
     method: Method = "fasp",
     seed: Seed = 0,
+    heads: Heads = None,
     metric: AnyMetric = None,
     compensate: Compensation = None,
     form: Form = "config",
@@ -71,7 +85,10 @@ def export(
     made = read_configuration(source)
     if made is None:
         study, table = open_source(source, model, n_layers, metric, axis=axis, compensate=compensate or "none")
-        selection = select_by(study, table, axis, gamma, alpha, method, seed)
+        if heads is not None:
+            selection = named_heads(table, heads, axis)
+        else:
+            selection = select_by(study, table, axis, gamma, alpha, method, seed)
         results, cards, compensate = [], [], compensate or "none"
         if evaluated:
             if study is None:

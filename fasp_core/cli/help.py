@@ -34,11 +34,12 @@ fasp doctor
 When something does not work, `fasp doctor` says what is missing and how to get it; its output (`--json` for machines)
 is what a bug report should hold.
 
-There are six environment variables. `FASP_CACHE` is the folder of studies and models; without it, that is `cache/` of
+There are seven environment variables. `FASP_CACHE` is the folder of studies and models; without it, that is `cache/` of
 the checkout or, where the package was installed, the user's data folder (Linux: `~/.local/share/fasp`).
 `FASP_TRACEBACK=1` shows where an unexpected error came from. `FASP_VIEWER=1` and `FASP_SCORERS` are the options
 `--viewer` and `--scorer` of `fasp app` ([sharing](sharing.md)), and `FASP_LOG=json` is its option `--log`
 ([live](live.md)). `FASP_CLUSTER` is the cluster that the page Studies offers ([scale](scale.md)).
+`FASP_TOUR=0` keeps the app's tour from opening by itself ([app](app.md)).
 
 This page is written by `python -m fasp_core.cli.help > docs/cli.md`.
 """

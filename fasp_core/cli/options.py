@@ -216,7 +216,10 @@ Minutes = Annotated[
 ]
 Reliability = Annotated[
     float | None,
-    typer.Option(help="Instead of a budget: measure until the ranking is this reliable on every axis, such as 0.9."),
+    typer.Option(
+        help="Instead of a budget: measure until the ranking is this reliable on every axis, by one of the metrics, "
+        "such as 0.9."
+    ),
 ]
 
 WithScorecard = Annotated[
@@ -326,7 +329,7 @@ ValidBlocks = Annotated[
     int,
     typer.Option(
         min=1,
-        help="Size of a measurement on valid, where gamma is chosen: blocks of about 20 texts an axis, by likelihood "
+        help="Size of a measurement on valid, where gamma is chosen: blocks of about 18 texts an axis, by likelihood "
         "of about 12 prompts.",
     ),
 ]

@@ -204,6 +204,17 @@ def select_by(
     return selection
 
 
+def named_heads(table: HeadScores, heads: str, axis: str | None) -> Selection:
+    """The heads that --heads names, as a selection; the axis is what they are for, if that is said."""
+    from fasp_core.head import parse_heads
+    from fasp_core.selection.select_heads import selection_by_hand
+
+    found = parse_heads(heads, ",")
+    if not found:
+        raise InputError("no head was given; write layer.head with commas between heads, as in 0.3,5.1")
+    return selection_by_hand(table, found, axis=None if axis is None else table.known_axis(axis))
+
+
 def measure_set(
     study: Study,
     lm: LanguageModel,

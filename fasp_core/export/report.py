@@ -20,7 +20,7 @@ from fasp_core.export.report_svg import intervals_svg, selection_svg
 from fasp_core.export.scorecard_rows import HEADER, scorecard_tables
 from fasp_core.head import heads_by_layer
 from fasp_core.selection.head_scores import HeadScores
-from fasp_core.selection.select_heads import Selection
+from fasp_core.selection.select_heads import BY_HAND, Selection
 from fasp_core.stats.estimate import Estimate
 from fasp_core.stats.target import MEAN_TOXICITY
 from fasp_core.words.captions import change_verdict, describe_reliability, measured_size, selection_summary
@@ -74,10 +74,9 @@ def _choice(selection: Selection) -> str:
     about = f" for the axis {axis_label(selection.axis)}" if selection.axis else ""
     if selection.metric and selection.axis != MEAN_TOXICITY:
         about += f", {BY[selection.metric]}"
-    if selection.method == "by_hand":
-        return (
-            f"Chosen by hand{about}, starting from a rule that protects a share γ = {selection.gamma:g} of all heads."
-        )
+    if selection.method == BY_HAND:
+        start = f", starting from a rule that protects a share γ = {selection.gamma:g} of all heads"
+        return f"Chosen by hand{about}{start if selection.gamma else ''}."
     seed = f", seed {selection.seed}" if selection.seed is not None else ""
     weights = ""
     if selection.weights:

@@ -41,7 +41,8 @@ def history_plot(
     stars, hollow = ([*flags] if len(flags) else [False] * len(x) for flags in (pinned, apart))
     symbols = [("star" if s else "circle") + ("-open" if h else "") for s, h in zip(stars, hollow, strict=True)]
     texts = [
-        f"{html.escape(label)}<br>perplexity {format_estimate(p.value, p.se)}<br>bias {format_estimate(b.value, b.se)}"
+        f"{html.escape(label)}<br>perplexity {format_estimate(p.value, p.se)}<br>"
+        f"{html.escape(quantity)} {format_estimate(b.value, b.se)}"
         for label, p, b in zip(labels, ppl, bias, strict=True)
     ]
     visible = {"marker": {"opacity": 1}}

@@ -118,8 +118,9 @@ def iterative_order(
     if count > most:
         raise InputError(f"alpha {alpha} is more than 1 − gamma = {1 - gamma:g}; lower one of them")
     key = OrderKey(axis, gamma_key(gamma), metric, compensate)
+    rated_by = scorer.name if scorer is not None and metric == "toxicity" else None
     with study.writing(), study.remembering():
-        done = _stored(study, key, settings)
+        done = _stored(study, key, settings, rated_by)
         protected = done.protected or tuple(protected_heads(scores, gamma).tolist())
         stages, clock = list(done.stages), _Clock(key, budget_ppl, -(-count // size), progress, done.stages)
         models = PrunedModels(RunContext.of(study, lm, scorer or open_scorer("embedded"), stop, progress), compensate)
@@ -134,7 +135,7 @@ def iterative_order(
                 pruned=done.heads,
                 ppl_rise=ppl_rise,
             ):
-                keep_stage(study, key, len(stages), Order((stage,), protected, asdict(settings)))
+                keep_stage(study, key, len(stages), Order((stage,), protected, asdict(settings), rated_by))
                 stages.append(stage)
                 clock.step(stages)
                 if _ended(stages, budget_ppl):
@@ -220,9 +221,15 @@ class _Clock:
         self.clock.step(self.clock.total - self.clock.done)
 
 
-def _stored(study: Study, key: OrderKey, settings: IterativeSettings) -> Order:
-    """The order on disk; InputError where it was found with other settings, or by a program that measured less."""
+def _stored(study: Study, key: OrderKey, settings: IterativeSettings, scorer: str | None) -> Order:
+    """The order on disk; InputError where it was found with other settings or by another scorer."""
     found = stored_order(study, key)
+    rated_by = found.scorer or next(iter(study.manifest.scorers), None)
+    if found.stages and scorer is not None and rated_by != scorer:
+        raise InputError(
+            f"study '{study.name}' has an order of fasp_iterative for {key.axis} at gamma {key.gamma} by the ratings "
+            f"of {rated_by}; delete its files {key.kind}.{key.axis}.g{key.gamma}.*.parquet to find one by {scorer}"
+        )
     if found.stages and found.settings != asdict(settings):
         raise InputError(
             f"study '{study.name}' has an order of fasp_iterative for {key.axis} at gamma {key.gamma} made with "

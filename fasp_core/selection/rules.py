@@ -130,6 +130,11 @@ def _joint(scores: HeadScores, choice: Choice) -> Together:
             "fasp_joint closes gaps between groups, and the mean toxicity has none; choose fasp_robust, which is best "
             "where effects add up"
         )
+    if known is not None and np.isnan(known.gaps_se).any():
+        raise InputError(
+            f"a group of {choice.axis} has a single prompt, so nothing tells how well its gap is known; fasp_joint "
+            "needs that of every group: give it more prompts, or choose another method"
+        )
     if known is None:
         raise InputError(
             "fasp_joint weighs what each head does to every group, which only a study's own scores hold; score the "

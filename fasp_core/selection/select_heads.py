@@ -21,6 +21,7 @@ from fasp_core.selection.head_scores import HeadScores
 from fasp_core.selection.rules import METHODS, RULES, Choice, Rule, Together
 
 NAMED = 5  # unmeasured heads that a note names
+BY_HAND = "by_hand"  # what stands in the place of a method where someone named the heads
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,19 @@ def select_heads(
         scores_under=(scores.meta.compensate or "none") if rule.by_scores else None,
         metric=scores.meta.metric if rule.by_scores and (rule.uses_axis or rule.uses_weights) else None,
     )
+
+
+def selection_by_hand(scores: HeadScores, heads: Iterable[Head], *, axis: str | None = None) -> Selection:
+    """The heads that someone names, as a selection of no method; raises InputError for one that does not exist."""
+    pruned = tuple(sorted(set(heads)))
+    for layer, head in pruned:
+        if not (0 <= layer < scores.n_layers and 0 <= head < scores.heads_per_layer):
+            raise InputError(
+                f"head ({layer}, {head}) does not exist: the model has {scores.n_layers} layers × "
+                f"{scores.heads_per_layer} heads, both counted from 0"
+            )
+    share = len(pruned) / scores.n_heads
+    return Selection(pruned, (), BY_HAND, axis, 0.0, share, scores.n_layers, scores.heads_per_layer)
 
 
 def _lowest(order: np.ndarray, rule: Rule, scores: HeadScores, choice: Choice) -> Together:

@@ -1,6 +1,6 @@
 """What one head, or a few together, do: to the mean of each group, to bias and perplexity, and to single texts.
 
-All from the log-ratios that scored the heads (see `bias`): nothing is sampled again, and no model is needed. The scores
+All from the sums that scored the heads (see `axis_sums`): nothing is sampled again, and no model is needed. The scores
 of a set are added up as if each head acted alone; that is a guess, and measuring the pruned set replaces it. The
 heads' errors are not independent, since all are scored on the same samples, so a sum is bootstrapped as a sum.
 """

@@ -53,11 +53,15 @@ class OrderStage:
 
 @dataclass(frozen=True)
 class Order:
-    """The `stages` of one order, the heads that γ `protected`, and the `settings` that it was found with."""
+    """The `stages` of one order, the heads that γ `protected`, and the `settings` and `scorer` it was found with.
+
+    The scorer is None by likelihood, and where an older program did not say it: then it is the study's first.
+    """
 
     stages: tuple[OrderStage, ...]
     protected: tuple[int, ...] = ()
     settings: dict[str, Any] | None = None
+    scorer: str | None = None
 
     @property
     def heads(self) -> tuple[int, ...]:
@@ -82,7 +86,7 @@ def affordable(stages: Sequence[OrderStage], limit: float) -> tuple[OrderStage, 
 def stored_order(study: StudyFolder, key: OrderKey) -> Order:
     """What is kept of an order; without stages where there is none."""
     stages: list[OrderStage] = []
-    protected, settings = (), None
+    protected, settings, scorer = (), None, None
     for name in study.shard_names(key.kind, key.axis):
         if shard_of(name).gamma == key.gamma:
             table = study.read_shard(name)
@@ -91,8 +95,8 @@ def stored_order(study: StudyFolder, key: OrderKey) -> Order:
             expected = tuple(made["expected"]) if "expected" in made else None
             heads, z = (tuple(table[column].to_pylist()) for column in ("head", "z_bias"))
             stages.append(OrderStage(heads, z, **known, expected=expected))
-            protected, settings = tuple(made["protected"]), made["settings"]
-    return Order(tuple(stages), protected, settings)
+            protected, settings, scorer = tuple(made["protected"]), made["settings"], made.get("scorer")
+    return Order(tuple(stages), protected, settings, scorer)
 
 
 def keep_stage(study: StudyFolder, key: OrderKey, number: int, order: Order) -> None:
@@ -100,21 +104,28 @@ def keep_stage(study: StudyFolder, key: OrderKey, number: int, order: Order) -> 
     made = asdict(order.stages[-1])
     table = pa.table({"head": pa.array(made.pop("heads"), pa.int32()), "z_bias": pa.array(made.pop("z"), pa.float64())})
     about = {"gamma": key.gamma, "protected": order.protected, "settings": order.settings, **made}
+    if order.scorer is not None:
+        about["scorer"] = order.scorer
     name = order_name(key.axis, key.gamma, number, kind=key.kind)
     study.write_shard(name, table.replace_schema_metadata({"stage": json.dumps(about)}))
 
 
 def iterative_orders(
-    study: StudyFolder, metric: str = "toxicity", compensate: Compensate = "none"
+    study: StudyFolder, metric: str = "toxicity", compensate: Compensate = "none", *, scorer: str | None = None
 ) -> dict[str, dict[str, tuple[int, ...]]]:
-    """The stored orders of fasp_iterative: {axis: {γ: flat ids, the first to be pruned first}}."""
+    """The stored orders of fasp_iterative: {axis: {γ: flat ids, the first to be pruned first}}.
+
+    By toxicity those of one `scorer`, by default the study's first.
+    """
     orders: dict[str, dict[str, tuple[int, ...]]] = {}
-    kind = order_kind(metric, compensate)
+    kind, first = order_kind(metric, compensate), next(iter(study.manifest.scorers), None)
     for axis in measured_axes(study, metric):
         for name in study.shard_names(kind, axis):
-            gamma, heads = str(shard_of(name).gamma), study.read_shard(name)["head"].to_pylist()
-            of_axis = orders.setdefault(axis, {})
-            of_axis[gamma] = (*of_axis.get(gamma, ()), *heads)
+            table, gamma = study.read_shard(name), str(shard_of(name).gamma)
+            found_by = json.loads((table.schema.metadata or {}).get(b"stage", "{}")).get("scorer", first)
+            if metric != "toxicity" or found_by == (scorer or first):
+                of_axis = orders.setdefault(axis, {})
+                of_axis[gamma] = (*of_axis.get(gamma, ()), *table["head"].to_pylist())
     return orders
 
 

@@ -89,7 +89,7 @@ def choosing_scores(
         return imported_scores(study, scorer=scorer)
     under = chosen_under(study, axis, metric, compensate)
     scores = head_scores(study, scorer=scorer, metric=metric, compensate=under)
-    return replace(scores, orders=iterative_orders(study, metric, compensate))
+    return replace(scores, orders=iterative_orders(study, metric, compensate, scorer=scorer))
 
 
 def chosen_under(study: StudyFolder, axis: str | None, metric: str, compensate: Compensate) -> Compensate:
@@ -159,7 +159,7 @@ def _head_scores(
         _provenance(study, measured, metric, scorer, compensated),
         IntactPerplexity(_estimate(ppl.ppl, ppl.ppl_se, 0), _defined(ppl.reliability)),
         intact,
-        iterative_orders(study, metric, "least_squares" if compensated else "none"),
+        iterative_orders(study, metric, "least_squares" if compensated else "none", scorer=scorer),
         group_effects,
     )
 

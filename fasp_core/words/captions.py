@@ -287,5 +287,6 @@ def describe_choosing_scores(under: str | None) -> str:
     if under is not None:
         return "Heads are chosen by their scores under compensation: by what the other heads cannot supply."
     return (
-        "Heads are chosen by their scores without compensation; by likelihood there can be others: score --compensated."
+        "Heads are chosen by their scores without compensation; by likelihood there can be others: page Studies, "
+        "“Also score under compensation”, or score --compensated."
     )

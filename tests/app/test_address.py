@@ -42,3 +42,8 @@ def test_what_cannot_be_read_from_an_address_is_at_its_default(address):
 def test_every_part_of_the_view_says_how_it_is_read_and_written():
     for part in PARTS.values():
         assert part.default is None or part.read(part.write(part.default)) == part.default
+
+
+def test_weights_of_axes_whose_names_have_a_hyphen_are_read_back():
+    weights = (("non-binary", 1.0), ("religion", 0.5), ("age", 1e-07))
+    assert read_view(write_view({**read_view({}), "weights": weights}))["weights"] == weights

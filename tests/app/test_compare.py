@@ -366,7 +366,7 @@ def test_a_failed_run_says_why_until_it_is_dismissed(cache, jobs, monkeypatch):
             "fasp_multi",
             0.5,
             "none",
-            {"method": "fasp_multi", "gamma": "0.50", "alpha": "0.1", "seed": "2", "weights": "a:1-b:0.5"},
+            {"method": "fasp_multi", "gamma": "0.50", "alpha": "0.1", "seed": "2", "weights": "a:1~b:0.5"},
         ),
     ],
 )

@@ -77,10 +77,11 @@ def test_a_method_that_needs_groups_says_so(cache):
 
 def test_its_texts_are_those_of_all_axes(cache):
     study = make_study(cache)
-    app = open_page(CONTINUATIONS, axis=TARGET)
+    app = open_page(CONTINUATIONS, axis=TARGET, texts="study")
     assert not app.exception
     total = sum(len(study.samples(axis)) for axis in study.axes)
-    assert f"{total:,}" in all_text(app)
+    assert f"{total:,} texts" in all_text(app)
+    assert "writes no texts" not in all_text(app)
 
 
 def test_a_configuration_is_exported_for_it(cache):

@@ -63,7 +63,7 @@ def test_axes_are_weighted(cache):
     app.number_input(key="weight.religion").set_value(0.0).run()
     only = {AXIS: 1.0, "religion": 0.0}
     assert the_request(cache).target.heads == select_heads(scores, "fasp_multi", weights=only).pruned
-    assert app.query_params["weights"] == "gender_and_sex:1-religion:0"
+    assert app.query_params["weights"] == "gender_and_sex:1~religion:0"
 
 
 def test_a_prediction_beyond_all_bias_is_no_number(cache):
@@ -131,7 +131,7 @@ def test_what_the_browser_says_before_it_hears_of_a_move_does_not_undo_it(cache)
 def test_reports_of_a_widget_that_was_replaced_are_ignored(kind, replaced, moved_to, cache):
     """Until the browser has taken it away it reports its value with every event, which streamlit takes for a change."""
     make_study(cache)
-    app = open_page(PRUNE, method="fasp_multi", alpha="0.20", weights=f"{AXIS}:2-religion:1")
+    app = open_page(PRUNE, method="fasp_multi", alpha="0.20", weights=f"{AXIS}:2~religion:1")
     getattr(app, kind)(key=replaced).set_value(moved_to).run()
     before = {state.id: state for state in app._tree.get_widget_states().widgets}
     next(button for button in app.button if button.label == "Undo").click().run()

@@ -436,3 +436,12 @@ def test_numbers_that_cannot_be_are_refused_before_anything_is_told(run, tiny_wo
     result = run("score", "default", "--axes", AXIS, "--name", "t", *options)
     refused(result, words)
     assert "expected" not in result.stderr
+
+
+def test_heads_that_were_named_are_exported(run, made, tmp_path):
+    path = tmp_path / "mine.json"
+    assert run("export", "made", "--heads", "0.3,5.1", "--to", path).exit_code == 0
+    config = PruningConfig.load(path)
+    assert (config.pruned, config.method.name, config.method.metric) == (((0, 3), (5, 1)), "by_hand", None)
+    refused(run("export", "made", "--heads", "9.9", "--to", path), "head (9, 9) does not exist")
+    refused(run("export", "made", "--heads", ",", "--to", path), "no head was given")

@@ -138,6 +138,14 @@ def test_stages_of_an_order_are_joined_in_their_order(study):
     assert study.scores().orders == iterative_orders(study)
 
 
+def test_an_order_by_the_ratings_of_another_scorer_is_not_this_one_s(study):
+    made = {"gamma": "0.3", "scorer": "vader"}
+    table = pa.table({"head": pa.array([9], pa.int32())}).replace_schema_metadata({"stage": json.dumps(made)})
+    study.write_shard(order_name(AXIS, "0.3", 0), table)
+    assert iterative_orders(study) == {}
+    assert iterative_orders(study, scorer="vader") == {AXIS: {"0.3": (9,)}}
+
+
 def test_a_study_without_log_odds_says_so(study):
     assert likelihood_axes(study) == []
     assert study_pairs(study) is None

@@ -13,6 +13,7 @@ from fasp_core.comparison.table import ComparisonTable
 from fasp_core.figures.curves import curve_label
 from fasp_core.words.numbers import bias_text, format_fixed
 from ui import words
+from ui.address import write_weights
 from ui.columns import explained
 from ui.text import plain
 
@@ -130,7 +131,7 @@ def prune_query(study: str, table: ComparisonTable, row: Any) -> dict[str, str]:
     if row.method == "fasp_iterative":
         return query
     if row.method == "fasp_multi":
-        query["weights"] = "-".join(f"{axis}:{weight:g}" for axis, weight in table.meta["settings"]["weights"].items())
+        query["weights"] = write_weights(tuple(table.meta["settings"]["weights"].items()))
     if not pd.isna(row.gamma):
         query["gamma"] = f"{row.gamma:.2f}"
     return {**query, "method": row.method, "alpha": f"{row.alpha:g}", "seed": str(row.seed)}

@@ -14,7 +14,7 @@ from fasp_core.figures.comparison import axis_end, metric_label, usable_predicti
 from fasp_core.figures.curves import curve_label
 from fasp_core.selection.rules import METHODS
 from fasp_core.words.captions import describe_compared_scores
-from fasp_core.words.numbers import bias_text, sentence_start
+from fasp_core.words.numbers import bias_text, bias_word, sentence_start
 from ui import words
 from ui.address import read_view
 from ui.charts import draw
@@ -63,7 +63,10 @@ def show_results(study: str, table: ComparisonTable) -> None:
     summary_table(frame, test, table)
     left, right = st.columns(2, gap="medium")
     with left:
-        st.markdown(f"**{sentence_start(bias)} against α** · {words.BIAS_CURVE}", help=words.TERMS["bias"])
+        st.markdown(
+            f"**{sentence_start(bias)} against α** · {words.BELOW_0.format(bias_word(table.axis))}",
+            help=words.TERMS["bias"],
+        )
         _chart(
             "bias_curve",
             comparison_curves(pooled, f"bias.{table.axis}", by=table.metric, dark=dark()),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 import streamlit as st
 
@@ -123,7 +125,7 @@ def _summed(study: Study, scores: HeadScores, axis: str, heads: tuple[Head, ...]
                 st.caption(f"95\u00a0%: {format_interval(total.low, total.high, signed=True)}")
     st.caption(
         f"{some_heads(len(heads))}, each as if it acted alone. "
-        + (words.SUM_ERROR if has_samples(study, scores) else words.SUM_WITHOUT_ERROR)
+        + (words.SUM_WITHOUT_ERROR if math.isnan(bias.se) else words.SUM_ERROR)
     )
 
 

@@ -16,7 +16,7 @@ from fasp_core.head import Head
 from fasp_core.models.compensation_choice import COMPENSATIONS
 from fasp_core.selection.head_scores import HeadScores
 from fasp_core.selection.rules import METHODS, RULES
-from fasp_core.selection.select_heads import Selection, select_heads
+from fasp_core.selection.select_heads import BY_HAND, Selection, select_heads
 from fasp_core.study.study import Study
 from fasp_core.words.numbers import sentence_start
 from fasp_core.words.spoken import some_heads
@@ -28,7 +28,6 @@ from ui.text import axis_text, plain
 from ui.verdict import ask_before_selecting
 from ui.view import EndOfPage, bound, bound_value, choose, showing, view
 
-BY_HAND = "by_hand"
 CHOICE = ("study", "axis", "metric", "method", "weights", "seed", "gamma", "alpha", "heads", "compensate")  # to undo
 TOLD_APART = ("study", "axis", "metric", "compensate")  # besides the heads
 LONGEST_TRAIL = 100

@@ -54,7 +54,7 @@ def confirmed(study: Study, selection: Selection, axis: str, metric: str) -> Eva
     target = target_of(study, selection, axis, metric, "test")
     with st.container(border=True, key="confirm_card"):
         known = known_result(study, target)
-        if not _is_done(known) and st.session_state.get("confirm") != (target.study, target.name):
+        if not _is_done(known) and st.session_state.get("confirm") != _asked(target):
             st.button("Confirm on test prompts", on_click=_confirm, args=(target,), help=words.TERMS["split"])
             st.caption(words.CONFIRM)
             return None
@@ -84,7 +84,12 @@ def target_of(study: Study, selection: Selection, axis: str, metric: str, split:
 
 
 def _confirm(target: Target) -> None:
-    st.session_state["confirm"] = (target.study, target.name)
+    st.session_state["confirm"] = _asked(target)
+
+
+def _asked(target: Target) -> tuple[str, ...]:
+    """What was asked to be confirmed: a pruned model, on what is shown first."""
+    return target.study, target.name, target.streams[0]
 
 
 def _is_done(known: Evaluation | None) -> bool:

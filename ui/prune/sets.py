@@ -190,7 +190,7 @@ def shown_name(selection: Selection) -> str:
 
 def set_label(found: MeasuredSet) -> str:
     """What a set is called: its name, else its size and when it was measured."""
-    when = datetime.fromtimestamp(found.changed).strftime("%H:%M:%S")
+    when = datetime.fromtimestamp(found.changed).strftime("%d %b %H:%M:%S")
     how = f", {words.COMPENSATED[found.target.compensate]}" if found.target.compensate != "none" else ""
     name = found.name or f"{some_heads(len(found.target.heads))}{how}, {when}"
     return name if found.evaluation.done else f"{name}, {100 * found.evaluation.fraction_done:.0f}\u00a0% measured"

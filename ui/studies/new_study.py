@@ -250,13 +250,15 @@ def _estimate(
 
 
 def _told(study: Study | None, axes: list[str], budget: str, *, own: bool) -> str:
-    """What a budget of a known size could tell, by the noise of the study, or where that is new of the one shown."""
+    """What a budget of a known size could tell, by the noise of the study, or where that is new of the one shown.
+
+    Of the study's `own` axes that have as much already, nothing: more would not be measured.
+    """
     if study is None or budget not in BUDGETS:
         return ""
     sizes = {"toxicity": BUDGETS[budget].samples, "likelihood": BUDGETS[budget].likelihood_reads}
-    return biases_told(
-        study, [axis for axis in axes if axis in study.prompts.axes], sizes, like=None if own else study.name
-    )
+    known = [axis for axis in (_unmeasured(study, axes, budget) if own else axes) if axis in study.prompts.axes]
+    return biases_told(study, known, sizes, like=None if own else study.name)
 
 
 def _stand_in() -> Study | None:
