@@ -101,5 +101,8 @@ def written(entries: Mapping[str, str], left_out: Mapping[str, str]) -> str:
     together = duration(sum(map(seconds_of, entries.values())))
     sections = "\n".join(f"## {name}\n\n{entry}\n" for name, entry in entries.items())
     left = "\n".join(f"* `{name}` {why}." for name, why in left_out.items())
-    head = f"# Results of the benchmarks\n\nWritten by `make bench`; all that stands here took {together} together.\n\n"
+    head = (
+        f"# Results of the benchmarks\n\nWritten by `make bench`; all that stands here took {together} together. Each "
+        "entry names the commit it was measured at: those that read the default study read the one of that commit.\n\n"
+    )
     return f"{head}{sections}\n## Not run here\n\n{left}\n"

@@ -94,7 +94,7 @@ def _progress(config: PruningConfig, folder: Path, form: str, was_busy: bool) ->
     made, checked = newest_job("export", folder), verification_of(folder)
     if made is not None and made.live:
         st.info(words.WRITING)
-        st.button("Cancel", on_click=_cancel, args=(made.id,), help=words.CANCEL_EXPORT)
+        st.button("Stop", on_click=_cancel, args=(made.id,), help=words.STOP_EXPORT)
         return
     if made is not None and made.state in ("failed", "lost"):
         st.error(f"The export failed: {plain(made.message)}")

@@ -280,9 +280,9 @@ MEASURE_MORE = {"toxicity": "Collect samples", "likelihood": "Read more prompts"
 MEASURING_MORE = "More is being measured; this page shows the new scores as soon as that has ended."
 _IN_BACKGROUND = "Runs in the background; watch or stop it on the page *Studies*."
 MEASURE_MORE_HELP = {
-    "toxicity": f"{_IN_BACKGROUND} More samples make the ranking more reliable.",
+    "toxicity": f"{_IN_BACKGROUND} More samples make the ranking more reliable; that page foretells by how much.",
     "likelihood": f"{_IN_BACKGROUND} Each prompt is read with more toxic and harmless words, which makes the ranking "
-    "more reliable.",
+    "more reliable; that page foretells by how much.",
 }
 
 # -- Prune -----------------------------------------------------------------------------------------------------------
@@ -477,7 +477,7 @@ BLOCKS = (
     "40 % of it."
 )
 TIME_OF_A_SET = "Measuring one set takes {} on this machine."
-STOP_RUN = "What is measured is kept; start the run again to resume it."
+STOP_RUN = "What is measured is kept; the same, started again, goes on from there."
 RUN_ENDED = {
     "failed": "failed",
     "lost": "ended unexpectedly",
@@ -575,7 +575,7 @@ EXPORT_EXPLORATORY = (
 )
 NOT_EXPORTED = "Its numbers are left out of the files below until it is complete: open the page *Prune*."
 WRITING = "The checkpoint is being written. The job goes on when this page is closed."
-CANCEL_EXPORT = "Stops the job; no part of a checkpoint is kept."
+STOP_EXPORT = "Stops the job; no part of a checkpoint is kept."
 VERIFYING = "Written. Now it is loaded again and compared with the model that was measured …"
 VERIFIED = "Verified: the checkpoint computes the same as the model with these heads switched off."
 TOO_LARGE = "It is too large to be sent through the browser; copy the folder."
@@ -609,7 +609,7 @@ JOB_STATES = {
     "running": ("Running", "blue"),
     "done": ("Done", "green"),
     "failed": ("Failed", "red"),
-    "cancelled": ("Paused", "orange"),
+    "cancelled": ("Stopped", "orange"),
     "lost": ("Lost", "red"),
     "queued": ("Waiting", "grey"),
     "damaged": ("Damaged", "red"),
@@ -626,8 +626,8 @@ STARTING = "Starting; the model is opened first."
 WAITS_FOR_TURN = "Waiting for its turn: one job at a time measures on a device."
 WAITING = "Place {} in the queue: one job at a time measures on a device."
 OLDER_JOBS = "{} older jobs are not shown; remove some to see them."
-PAUSE = "Stops the job; what is finished is kept, and *Resume* continues from there."
-CANCEL = "Stops the job and takes it off this list. Finished work is kept."
+STOP_JOB = "Stops the job; what is finished is kept, and *Resume* continues from there."
+STOP_AND_FORGET = "Stops the job and takes it off this list. Finished work is kept."
 RESUME = "Continues after the last finished part."
 REMOVE = "Takes the job off this list. What it measured is kept."
 JOB_AT_WORK = "A job is working on this study; stop it first."
@@ -707,7 +707,7 @@ DOWNLOADING = "Its weights are being downloaded; the job is in the list above."
 DOWNLOAD_HELP = "Downloads the weights and their base model as a job; this needs the internet. Nothing loads unasked."
 BUSY = "The machine is busy with other work now: it will take longer than that."
 ALL_MEASURED = "All of this is measured already."
-COST_UNKNOWN = "The cost is known once the model is on this machine; a job can be paused at any time."
+COST_UNKNOWN = "The cost is known once the model is on this machine; a job can be stopped at any time and goes on later."
 SCORE_FILE = "head_scores_MODEL.csv or head_contributions.json of the FASP repository, or a table that this app wrote."
 IMPORTING = "The file is large: a job reads it, which is in the list above. The study is there when it is done."
 LAYERS = "Needed where the file does not give them. 0: it does, or the model is well known."

@@ -14,6 +14,7 @@ from fasp_core.study.importing import EXAMPLE, example_study
 
 from .serving import PROJECT, chromium, served
 
+GENDER = "/?axis=gender_and_sex&metric=likelihood"
 WIDE, TALL, NARROW = (1280, 800), (1280, 1300), (390, 844)
 
 
@@ -38,9 +39,9 @@ class Shot:
 
 
 SHOTS = (
-    Shot("heads", "/", TALL),
+    Shot("heads", GENDER, TALL),
     Shot("correlations", f"/correlations?study={EXAMPLE}"),
-    Shot("heads-dark-phone", "/", NARROW, "dark", _to_the_maps),
+    Shot("heads-dark-phone", GENDER, NARROW, "dark", _to_the_maps),
 )
 
 

@@ -70,7 +70,7 @@ def test_a_checkpoint_that_is_being_written_can_be_cancelled(cache, started, mon
     folder = leave_live_job(cache, key=started[0][1], alive=True)
     app.run()
     assert "The checkpoint is being written" in app.info[0].value
-    button(app, "Cancel").click().run()
+    button(app, "Stop").click().run()
     assert cancelled == [folder.name]
 
 

@@ -156,7 +156,7 @@ def test_jobs_show_their_stages_and_are_resumed_and_removed(cache, started):
     stage = Progress("samples religion", 256, 1536, "texts", 60.0, 300.0)
     folder = leave_job(cache, "cancelled", stages=[stage])
     app = open_page(STUDIES)
-    assert "Paused" in all_text(app)
+    assert "Stopped" in all_text(app)
     button(app, "Resume").click().run()
     assert started[0][1] == "score s"
     assert not folder.exists()

@@ -39,7 +39,7 @@ def test_a_viewer_starts_changes_and_deletes_nothing(page, viewer):
     assert not app.exception
     labels = {found.label for found in [*app.main.button, *app.main.get("file_uploader"), *app.main.text_input]}
     acts = ("Start", "Extend", "Import", "Rename", "Delete", "Remove", "Resume", "Make", "Collect", "Name of", "Scorer")
-    acts += (words.FIND_BEST, words.OWN_PROMPT, "Continue it", "Pause", "Cancel")  # those of `trying` and `best`
+    acts += (words.FIND_BEST, words.OWN_PROMPT, "Continue it", "Stop")  # those of `trying` and `best`
     assert [label for label in labels if label.startswith(acts)] == []
     if page == "studies":
         assert labels == set()

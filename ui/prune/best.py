@@ -62,7 +62,7 @@ def _search(study: Study, axis: str, metric: str, was_running: bool) -> None:
     else:
         left = f", {duration(at.eta_s)} left" if at.eta_s else ""
         st.progress(min(at.done / at.total, 1.0), f"{at.message or words.STARTING}{left}")
-    st.button("Cancel", key="cancel_search", on_click=_cancel, args=(job.id,), help=words.PAUSE)
+    st.button("Stop", key="cancel_search", on_click=_cancel, args=(job.id,), help=words.STOP_RUN)
 
 
 def _best(study: Study, axis: str, metric: str) -> None:

@@ -68,8 +68,8 @@ def _card(job: Job, place: int = 0) -> None:
 
 def _buttons(job: Job) -> None:
     if job.live:
-        _button("Pause", job, cancel_job, help=words.PAUSE)
-        _button("Cancel", job, _cancel_for_good, help=words.CANCEL)
+        _button("Stop", job, cancel_job, help=words.STOP_JOB)
+        _button("Stop and forget", job, _cancel_for_good, help=words.STOP_AND_FORGET)
         return
     if job.state != "done" and job.command:
         _button("Resume", job, _resume, help=words.RESUME)
