@@ -8,10 +8,13 @@ PYTHONPATH=.:tests python tests/test_readme.py      # writes the tables of the d
 from __future__ import annotations
 
 import re
+import shlex
 
 import pytest
 from helpers.shipped_comparison import differences_written_out, side_effects_written_out, written_out
+from typer.testing import CliRunner
 
+from fasp_core.cli.app import app
 from fasp_core.files.paths import PROJECT
 from fasp_core.selection.description import BiasVerdict
 from fasp_core.stats.sample_size import CLEAR
@@ -20,6 +23,8 @@ from fasp_core.words.numbers import UNITS, axis_label, format_estimate, format_f
 
 README = PROJECT / "README.md"
 EXPERIMENTS = PROJECT / "docs" / "experiments.md"
+ESTIMATORS = PROJECT / "docs" / "estimators.md"
+QUOTED = re.compile(r"(```text\n\$ (fasp scores [^\n]+)\n)(.*?)(?=```)", re.S)
 TABLE = re.compile(r"(?<=<!-- default study -->\n).*?(?=<!-- end -->)", re.S)
 COMPARED = re.compile(
     r"(<!-- (comparison|differences|side effects) on (\w+) of ([\w,]+) -->\n)(.*?)(?=<!-- end -->)", re.S
@@ -65,6 +70,22 @@ def test_the_table_holds_what_the_shipped_study_gives():
     assert written == table_of_the_default_study(), "run: PYTHONPATH=.:tests python tests/test_readme.py"
 
 
+def printed(command: str) -> str:
+    """What `fasp scores` says of the default study before the table of heads, one sentence or two a line."""
+    result = CliRunner().invoke(app, shlex.split(command)[1:])
+    assert result.exit_code == 0, result.output
+    said = result.stdout.partition("\nThe 20 of ")[0]
+    return "".join(f"{line}\n" for line in said.splitlines())
+
+
+def test_what_a_command_says_of_the_default_study_is_quoted(monkeypatch):
+    monkeypatch.setenv("FASP_CACHE", str(PROJECT / "cache"))
+    found = QUOTED.findall(ESTIMATORS.read_text("utf-8"))
+    assert len(found) == 3
+    for _, command, written in found:
+        assert written == printed(command), "run: PYTHONPATH=.:tests python tests/test_readme.py"
+
+
 @pytest.mark.parametrize("page", [README, EXPERIMENTS], ids=["README", "experiments"])
 def test_what_pruning_changed_is_what_the_shipped_comparisons_hold(page):
     found = COMPARED.findall(page.read_text("utf-8"))
@@ -75,7 +96,8 @@ def test_what_pruning_changed_is_what_the_shipped_comparisons_hold(page):
 
 def test_the_perplexity_is_the_shipped_study_s():
     ppl = open_study("default", PROJECT / "cache").scores(metric="likelihood").base_ppl
-    assert f"perplexity on the built-in text is {format_estimate(ppl.value, ppl.se)}." in README.read_text("utf-8")
+    said = f"perplexity on the *valid* half of the built-in text is {format_estimate(ppl.value, ppl.se)}."
+    assert said in " ".join(README.read_text("utf-8").split())
 
 
 def test_the_bias_of_the_prompts_alone_is_the_shipped_study_s():
@@ -104,3 +126,5 @@ if __name__ == "__main__":
         document.write_text(
             COMPARED.sub(lambda found: found[1] + WRITE[found[2]](found[3], found[4].split(",")), text), "utf-8"
         )
+    text = QUOTED.sub(lambda found: found[1] + printed(found[2]), ESTIMATORS.read_text("utf-8"))
+    ESTIMATORS.write_text(text, "utf-8")

@@ -617,7 +617,7 @@ JOB_STATES = {
 JOB_ENDED = {
     "done": "is done",
     "failed": "has failed",
-    "cancelled": "is paused",
+    "cancelled": "is stopped",
     "lost": "was lost",
     "damaged": "is damaged",
 }
@@ -707,7 +707,7 @@ DOWNLOADING = "Its weights are being downloaded; the job is in the list above."
 DOWNLOAD_HELP = "Downloads the weights and their base model as a job; this needs the internet. Nothing loads unasked."
 BUSY = "The machine is busy with other work now: it will take longer than that."
 ALL_MEASURED = "All of this is measured already."
-COST_UNKNOWN = "The cost is known once the model is on this machine; a job can be stopped at any time and goes on later."
+COST_UNKNOWN = "The cost is known once the model is on this machine; a job can be stopped at any time."
 SCORE_FILE = "head_scores_MODEL.csv or head_contributions.json of the FASP repository, or a table that this app wrote."
 IMPORTING = "The file is large: a job reads it, which is in the list above. The study is there when it is done."
 LAYERS = "Needed where the file does not give them. 0: it does, or the model is well known."

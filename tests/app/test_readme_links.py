@@ -7,7 +7,7 @@ import shutil
 from urllib.parse import parse_qsl, urlparse
 
 import pytest
-from helpers.app_pages import PROJECT, all_text, open_page, shown_value
+from helpers.app_pages import PROJECT, all_text, open_page
 from streamlit.testing.v1 import AppTest
 
 from fasp_core.stats.normal import differs_from_zero
@@ -45,9 +45,9 @@ def test_the_heads_that_drive_the_gender_bias(shipped):
 def test_what_pruning_them_does(shipped):
     app = opened("what pruning them does")
     assert not app.error
-    assert "expected to leave the least bias together" in all_text(app)
-    assert shown_value(app.selectbox, "compensate") == "least_squares"
-    assert any("predicted change" in metric.label for metric in app.metric)
+    assert "Gender and sex" in all_text(app)
+    assert len(app.get("plotly_chart")) >= 2  # measured already: curves, and bias against perplexity
+    assert not app.warning
 
 
 def test_the_trade_off(shipped):

@@ -243,7 +243,7 @@ def _estimate(
         st.metric("Disk", rough_bytes(estimate.disk_bytes), width="content")
     st.caption(
         f"From the model's size and the speed of this machine's processor; time is right within a factor of "
-        f"{TIME_FACTOR:g} while nothing else runs here. A GPU is faster. A job can be paused and resumed."
+        f"{TIME_FACTOR:g} while nothing else runs here. A GPU is faster. A job can be stopped and goes on later."
     )
     if busy:
         st.caption(words.BUSY)
