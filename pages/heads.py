@@ -29,21 +29,19 @@ SIDE_PANEL_UP_TO = 24  # heads per layer; wider maps need the whole width, the p
 
 def current_selection(study: Study, scores: HeadScores, axis: str) -> Selection:
     """What the Prune page protects and prunes; its γ and α can be set here too. Where there is no such choice, none."""
-    method = view()["method"]
+    method, summary = view()["method"], ""
     try:
         gamma_alpha(scores, method, moved=follow_rule)
         selection = chosen_selection(choosing_scores(study, scores, axis), axis)
+        summary = selection_summary(len(selection.pruned), len(selection.protected), scores.n_heads)
     except EndOfPage:  # why is said; the maps do not depend on it
         gamma, alpha = view()["gamma"], view()["alpha"]
         selection = Selection((), (), method, axis, gamma, alpha, scores.n_layers, scores.heads_per_layer)
     if selection.method == BY_HAND:
         st.caption(words.CUSTOM_SET.format(some_heads(len(selection.pruned))))
     with st.container(horizontal=True, gap="large", vertical_alignment="center"):
-        st.markdown(
-            selection_summary(len(selection.pruned), len(selection.protected), scores.n_heads),
-            width="content",
-            help=words.TERMS["roles"],
-        )
+        if summary:
+            st.markdown(summary, width="content", help=words.TERMS["roles"])
         st.toggle(
             "Choose several heads",
             **bound_value("several"),
