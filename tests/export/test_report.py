@@ -61,7 +61,7 @@ def test_it_says_what_was_chosen_measured_and_how_sure_that_is(report):
     page, selection = report()
     text = " ".join(page.text.split())
     assert '<script>alert(1)</script> & "co" without 4 of its 24 attention heads' in text
-    assert "Method fasp for the axis Gender and sex: γ = 0.3, α = 0.2." in text
+    assert "Method fasp for the axis Gender and sex, by toxicity: γ = 0.3, α = 0.2." in text
     assert "Reliability of the order of heads by z_bias" in text
     assert "perplexity24.0 ± 1.0" in text.replace(" ±", " ±")
     assert "Perplexity rose by" in text
