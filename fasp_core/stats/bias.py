@@ -165,7 +165,7 @@ def estimated(
         gaps=group_gaps(rows.means[0], shares),
         gaps_se=gap_se,
         gap_moves=gap_moves[0],
-        gap_moves_se=draws.se(gap_moves) * scale,
+        gap_moves_se=draws.se(gap_moves) * scale**2,  # once more than that, else intervals cover less than 93 %
     )
 
 
