@@ -41,9 +41,8 @@ from fasp_core.cli.scorecard import (
     rows_json,
     scorecard_json,
 )
-from fasp_core.cli.sources import chosen, measure_set, open_named, reopened, scores_to_choose_by, select_by
+from fasp_core.cli.sources import chosen, heads_given, measure_set, open_named, reopened, scores_to_choose_by, select_by
 from fasp_core.errors import InputError
-from fasp_core.head import parse_heads
 from fasp_core.models.compensation_choice import SPOKEN
 
 if TYPE_CHECKING:
@@ -95,9 +94,7 @@ def evaluate(
         raise InputError("--tasks-folder and --limit are of the tasks of --tasks; give --tasks too")
     pairs = load_sentences(sentences) if scorecard else []
     if heads is not None:
-        pruned, about = parse_heads(heads, ","), axis
-        if not pruned:
-            raise InputError("no head was given; write layer.head with commas between heads, as in 0.3,5.1")
+        pruned, about = heads_given(heads), axis
     elif config is not None:
         pruned, about, its_own = _configured(opened, config)
         compensate = compensate or its_own

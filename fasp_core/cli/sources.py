@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from fasp_core.cli.options import TABLE_FILES
 from fasp_core.cli.terminal import ProgressReport
 from fasp_core.errors import InputError, nearest
+from fasp_core.head import parse_heads
 from fasp_core.stats.target import MEAN_TOXICITY
 
 if TYPE_CHECKING:
@@ -204,15 +205,19 @@ def select_by(
     return selection
 
 
-def named_heads(table: HeadScores, heads: str, axis: str | None) -> Selection:
-    """The heads that --heads names, as a selection; the axis is what they are for, if that is said."""
-    from fasp_core.head import parse_heads
-    from fasp_core.selection.select_heads import selection_by_hand
-
+def heads_given(heads: str) -> tuple[Head, ...]:
+    """The heads that --heads names, at least one; else raises InputError."""
     found = parse_heads(heads, ",")
     if not found:
         raise InputError("no head was given; write layer.head with commas between heads, as in 0.3,5.1")
-    return selection_by_hand(table, found, axis=None if axis is None else table.known_axis(axis))
+    return found
+
+
+def named_heads(table: HeadScores, heads: str, axis: str | None) -> Selection:
+    """The heads that --heads names, as a selection; the axis is what they are for, if that is said."""
+    from fasp_core.selection.select_heads import selection_by_hand
+
+    return selection_by_hand(table, heads_given(heads), axis=None if axis is None else table.known_axis(axis))
 
 
 def measure_set(

@@ -7,10 +7,8 @@ from dataclasses import asdict
 
 from fasp_core.cli.options import AsJson, Compensation, Device, Draws, OwnPrompt, PrunedHeads, ResultFile, StudyName
 from fasp_core.cli.output import print_json
-from fasp_core.cli.sources import open_named, reopen
-from fasp_core.errors import InputError
+from fasp_core.cli.sources import heads_given, open_named, reopen
 from fasp_core.files.writing import write_atomic
-from fasp_core.head import parse_heads
 from fasp_core.words.numbers import format_fixed
 
 
@@ -30,9 +28,7 @@ def try_prompt(
     texts, not a measurement. The texts may be offensive.
     """
     opened = open_named(study)
-    pruned = parse_heads(heads, ",")
-    if not pruned:
-        raise InputError("no head was given; write layer.head with commas between heads, as in 0.3,5.1")
+    pruned = heads_given(heads)
     from fasp_core.data.sampling import SamplingSettings
     from fasp_core.evaluation.keys import study_settings
     from fasp_core.evaluation.trial import continue_both

@@ -77,7 +77,7 @@ def evaluate(
     streams = [stream_of(axis, metric) for axis in axes for metric in metrics]
     rated = "toxicity" in metrics
     if windows is None:
-        length = min(settings.window_tokens, lm.max_length or settings.window_tokens)
+        length = lm.fitting(settings.window_tokens)
         windows = token_windows(lm.tokenizer, (text or load_text()).frame, length=length)
     return _evaluate(
         lm,

@@ -51,6 +51,10 @@ class LanguageModel:
         """Its number format as it is asked for: `float32`."""
         return str(self.dtype).removeprefix("torch.")
 
+    def fitting(self, tokens: int) -> int:
+        """So many tokens, or as many as the model reads at once where those are fewer."""
+        return tokens if self.max_length is None else min(tokens, self.max_length)
+
     @property
     def precision_note(self) -> str | None:
         """What half precision costs on a CPU; None where there is nothing to say."""

@@ -191,7 +191,7 @@ def paper_settings(lm: LanguageModel) -> StudySettings:
     windows of a quarter of the context that begin every half context (its code halves the context twice, see
     docs/estimators.md).
     """
-    context = min(lm.max_length or 1024, 1024)
+    context = lm.fitting(1024)
     return StudySettings(
         max_new_tokens=PAPER_TOKENS,
         top_k=50,
@@ -242,7 +242,7 @@ def _create(
     settings: StudySettings | None,
 ) -> Study:
     settings, text = settings or StudySettings(), text or load_text()
-    length = min(settings.window_tokens, lm.max_length or settings.window_tokens)
+    length = lm.fitting(settings.window_tokens)
     windows = token_windows(lm.tokenizer, text.frame, length=length, stride=settings.window_stride)
     manifest = Manifest(
         name=name,

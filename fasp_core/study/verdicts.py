@@ -79,9 +79,9 @@ def _omnibus(
     if metric == "likelihood":
         rows = odds_values(study, axis).merge(known, on="prompt_id")
         shared = _share_templates(rows)
-        rows = rows.assign(context=rows[["template", "block"]].apply(tuple, axis=1) if shared else 0)
         if unit == "descriptor":
-            rows = _of_descriptors(rows)
+            contexts = rows.groupby(["template", "block"], sort=False).ngroup().to_numpy()
+            rows = _of_descriptors(rows, contexts if shared else np.zeros(len(rows), int))
         else:
             rows = rows.assign(n=1.0, f=rows["value"], f2=rows["value"] ** 2)
             rows = rows.groupby(["group", unit, "template"], sort=True)[["n", "f", "f2"]].sum().reset_index()
@@ -107,16 +107,18 @@ def _share_templates(rows: pd.DataFrame) -> bool:
     return bool((groups > 1)[rows["group"] == fewest].mean() >= 0.5)
 
 
-def _of_descriptors(rows: pd.DataFrame) -> pd.DataFrame:
-    """group, n, f and f2 of each descriptor: its readings, their summed effect, and squares that tell their noise."""
+def _of_descriptors(rows: pd.DataFrame, context: np.ndarray) -> pd.DataFrame:
+    """group, n, f and f2 of each descriptor: its readings, their summed effect, and squares that tell their noise.
+
+    `context` (readings) are the codes of what is shared with other descriptors.
+    """
     units = rows.groupby(["group", "descriptor"], sort=True)
-    unit, context = units.ngroup().to_numpy(), pd.factorize(rows["context"])[0]
-    group = units.size().index.codes[0]
-    found = unit_effects(rows["value"].to_numpy(), unit, context, group)
+    names = units.size().index
+    group = names.codes[0]
+    found = unit_effects(rows["value"].to_numpy(), units.ngroup().to_numpy(), context, group)
     n, f = found.readings.astype(float), found.readings * found.effect
     noise = (found.noise * np.bincount(group, n))[group]  # of a single reading
-    names = units.size().index.get_level_values("group")
-    return pd.DataFrame({"group": names, "n": n, "f": f, "f2": f**2 / n + noise * (n - 1)})
+    return pd.DataFrame({"group": names.get_level_values("group"), "n": n, "f": f, "f2": f**2 / n + noise * (n - 1)})
 
 
 def prompt_echo(study: StudyFolder, axis: str, *, scorer: str | None = None) -> Estimate | None:
